@@ -1,0 +1,36 @@
+//! filbert: a Gnutella 0.6 servent. Share a folder, search your neighbours, download straight from them.
+//!
+//! The folders are floors; imports point down only (`tests/architecture.rs`).
+//!
+//! ```text
+//! 5  cli  web                    faces
+//! 4  app                         the running servent: commands in, views out
+//! 3  net | disk | sim            sockets | files | the virtual world (strangers to each other)
+//! 2  proto | library | transfer  pure state machines (strangers to each other)
+//! 1  wire                        bytes <-> values
+//! 0  base                        time, chance, small containers
+//! ```
+//!
+//! Floors 0 to 2 and `sim` are the core: no sockets, no files, no clock, no chance of their own. They build
+//! alone with `--no-default-features`.
+
+pub mod base;
+pub mod wire;
+
+pub mod library;
+pub mod proto;
+pub mod transfer;
+
+pub mod sim;
+#[cfg(feature = "node")]
+pub mod disk;
+#[cfg(feature = "node")]
+pub mod net;
+
+#[cfg(feature = "node")]
+pub mod app;
+
+#[cfg(feature = "node")]
+pub mod cli;
+#[cfg(feature = "node")]
+pub mod web;

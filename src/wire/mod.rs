@@ -1,0 +1,33 @@
+//! Bytes to values and back: every message of Gnutella 0.6, its extensions, its handshake and its HTTP heads.
+//!
+//! Nothing here keeps state about a peer, and nothing here panics on what a stranger sends: lengths are
+//! checked before anything is allocated, and a [`DecodeError`] names the message, the field and the offset.
+//! What we do not know survives a round trip untouched.
+
+mod digest;
+mod error;
+mod frame;
+mod guid;
+mod text;
+pub mod bye;
+pub mod ggep;
+pub mod handshake;
+pub mod head;
+pub mod hit;
+pub mod http;
+pub mod ping;
+pub mod pong;
+pub mod print;
+pub mod push;
+pub mod qrp;
+pub mod query;
+pub mod stream;
+pub mod urn;
+pub mod vendor;
+
+pub use digest::{Digester, Digests};
+pub use error::{Cause, DecodeError};
+pub use frame::{Frame, HEADER_LEN, Header, Kind};
+pub use guid::Guid;
+pub use text::Text;
+pub use urn::{Blake3, Sha1, Tth, Urn};

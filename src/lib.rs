@@ -21,11 +21,11 @@ pub mod library;
 pub mod proto;
 pub mod transfer;
 
-pub mod sim;
 #[cfg(feature = "node")]
 pub mod disk;
 #[cfg(feature = "node")]
 pub mod net;
+pub mod sim;
 
 #[cfg(feature = "node")]
 pub mod app;

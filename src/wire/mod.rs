@@ -4,13 +4,12 @@
 //! checked before anything is allocated, and a [`DecodeError`] names the message, the field and the offset.
 //! What we do not know survives a round trip untouched.
 
+pub mod bye;
 mod digest;
 mod error;
 mod frame;
-mod guid;
-mod text;
-pub mod bye;
 pub mod ggep;
+mod guid;
 pub mod handshake;
 pub mod head;
 pub mod hit;
@@ -22,6 +21,7 @@ pub mod push;
 pub mod qrp;
 pub mod query;
 pub mod stream;
+mod text;
 pub mod urn;
 pub mod vendor;
 

@@ -1,0 +1,134 @@
+//! The servent's knobs: what each trades, where its default comes from.
+
+use std::time::Duration;
+
+use crate::wire::Guid;
+
+/// How a servent behaves. Start with [`Config::new`] and change what you must.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Names this servent to others: hits carry it, Pushes are addressed to it.
+    pub servent: Guid,
+    /// Four letters that name the program in hits. Ours is `FLBT`.
+    pub vendor: [u8; 4],
+    /// `User-Agent` in handshakes.
+    pub user_agent: String,
+    /// Neighbours that we dial until we have. More of them: wider reach, more traffic. DESIGN section 6: 8.
+    pub neighbours: usize,
+    /// Peers that we accept in all; `None` is max(32, 2 x neighbours). It is advertised as `X-Degree`.
+    pub accept: Option<usize>,
+    /// Open Gnutella links only to hosts that the user named; learn of others, never dial them.
+    pub only_listed: bool,
+    /// TTL of our own queries. Each step multiplies reach and traffic; real clients send 4 at most.
+    pub ttl: u8,
+    /// On arrival TTL is clipped so that TTL + hops stays at or below this. Gnutella's own "TTL 7".
+    pub max_ttl: u8,
+    /// Something is sent on a link that was silent for this long; a widely used client drops links that
+    /// are silent for 20 s.
+    pub keep_alive: Duration,
+    /// A neighbour that sent nothing for this long is dead.
+    pub dead_after: Duration,
+    /// A handshake that is not through by then is given up.
+    pub handshake_timeout: Duration,
+    /// Everything that bounds what strangers can make us do.
+    pub limits: Limits,
+}
+
+/// Bounds on tables, queues and rates. DESIGN section 6.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// GUIDs remembered for duplicate suppression, normally.
+    pub seen: usize,
+    /// The same, at most, while the table turns over in less than `seen_age`.
+    pub seen_max: usize,
+    /// How long a GUID is remembered.
+    pub seen_age: Duration,
+    /// Reverse paths kept for each of pongs, hits and pushes.
+    pub routes: usize,
+    /// Bytes that wait for a slow neighbour; above it the oldest query goes first.
+    pub queue_bytes: usize,
+    /// Queries that one neighbour may send us.
+    pub queries: Rate,
+    /// Pings that one neighbour may send us.
+    pub pings: Rate,
+    /// Hits and pongs that one neighbour may send us.
+    pub hits: Rate,
+    /// Pushes that one neighbour may send us.
+    pub pushes: Rate,
+    /// Dials in a minute to hosts that only strangers named.
+    pub stranger_dials_per_minute: u32,
+    /// Dials in an hour to one such IP:port.
+    pub stranger_dials_per_host_hour: u32,
+    /// Hosts that the cache keeps.
+    pub hosts: usize,
+    /// Handshakes under way at the same time, in both directions.
+    pub handshakes: usize,
+    /// Own searches that are remembered at the same time; the oldest is forgotten.
+    pub searches: usize,
+    /// Entries in one hit that we send; a longer answer is split.
+    pub hit_entries: usize,
+    /// Entries in all that we answer to one query.
+    pub answer_entries: usize,
+}
+
+/// A rate with a burst; `None` in the place of one lifts the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Messages a second, sustained; `u32::MAX` is no limit.
+    pub per_second: u32,
+    /// Messages at once after silence.
+    pub burst: u32,
+}
+
+impl Rate {
+    /// No limit: for benches.
+    pub const OFF: Rate = Rate { per_second: u32::MAX, burst: u32::MAX };
+}
+
+impl Config {
+    /// The defaults of DESIGN section 6 for the servent of that name.
+    pub fn new(servent: Guid) -> Self {
+        Self {
+            servent,
+            vendor: *b"FLBT",
+            user_agent: concat!("filbert/", env!("CARGO_PKG_VERSION")).to_owned(),
+            neighbours: 8,
+            accept: None,
+            only_listed: false,
+            ttl: 4,
+            max_ttl: 7,
+            keep_alive: Duration::from_secs(15),
+            dead_after: Duration::from_secs(60),
+            handshake_timeout: Duration::from_secs(10),
+            limits: Limits::default(),
+        }
+    }
+
+    /// Peers that we accept in all.
+    pub fn accept_limit(&self) -> usize {
+        self.accept.unwrap_or_else(|| (2 * self.neighbours).max(32))
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            seen: 64 * 1024,
+            seen_max: 1024 * 1024,
+            seen_age: Duration::from_secs(600),
+            routes: 32 * 1024,
+            queue_bytes: 256 * 1024,
+            queries: Rate { per_second: 50, burst: 500 },
+            pings: Rate { per_second: 10, burst: 50 },
+            hits: Rate { per_second: 200, burst: 2000 },
+            pushes: Rate { per_second: 10, burst: 100 },
+            stranger_dials_per_minute: 10,
+            stranger_dials_per_host_hour: 2,
+            hosts: 2000,
+            handshakes: 64,
+            searches: 256,
+            hit_entries: 64,
+            answer_entries: 256,
+        }
+    }
+}

@@ -1,0 +1,470 @@
+//! What the driver and the servent say to each other.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use crate::base::Instant;
+use crate::wire::handshake::Head;
+use crate::wire::hit::{Entry, QueryHit};
+use crate::wire::query::Query;
+use crate::wire::{Frame, Guid, Urn};
+
+/// One transport connection between two servents. Those that we dial and those that we accept count in
+/// ranges of their own: the servent numbers its dials, the driver numbers what it accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(u64);
+
+impl ConnId {
+    const ACCEPTED: u64 = 1 << 63;
+
+    /// The `n`th connection that the servent dials.
+    pub const fn dialled(n: u64) -> Self {
+        Self(n & !Self::ACCEPTED)
+    }
+
+    /// The `n`th connection that the driver accepts.
+    pub const fn accepted(n: u64) -> Self {
+        Self(n | Self::ACCEPTED)
+    }
+
+    /// Who opened it.
+    pub const fn direction(self) -> Direction {
+        if self.0 & Self::ACCEPTED == 0 { Direction::Out } else { Direction::In }
+    }
+}
+
+/// Who opened a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// We did.
+    Out,
+    /// They did.
+    In,
+}
+
+/// What a servent is in the two-tier network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Routes for others.
+    Ultrapeer,
+    /// Does not.
+    Leaf,
+}
+
+/// Our number for a search of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SearchId(pub u64);
+
+/// Something happened. The driver calls `handle` with it, in the order in which things happened.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A dial that the servent asked for is through; the handshake may begin.
+    Dialled {
+        /// The connection named in [`Output::Dial`].
+        conn: ConnId,
+    },
+    /// A dial failed. The connection is gone.
+    DialFailed {
+        /// The connection named in [`Output::Dial`].
+        conn: ConnId,
+        /// Why.
+        reason: DialFailure,
+    },
+    /// A leg of a handshake arrived. A `Connect` on an accepted connection is how the servent first hears of
+    /// that connection.
+    Handshake {
+        /// The connection; a number of the driver's if it was accepted.
+        conn: ConnId,
+        /// The other side's transport address.
+        from: SocketAddr,
+        /// The leg.
+        head: Head,
+    },
+    /// The handshake is through in both directions and messages may flow: told by the driver after it wrote
+    /// or delivered the accepting third leg.
+    Connected {
+        /// The connection.
+        conn: ConnId,
+        /// Bytes that the link takes now.
+        room: usize,
+    },
+    /// Messages arrived on a link.
+    Frames {
+        /// The link.
+        conn: ConnId,
+        /// In the order in which they came.
+        batch: Vec<Frame>,
+    },
+    /// A message arrived by UDP.
+    Datagram {
+        /// From here.
+        from: SocketAddr,
+        /// The message.
+        frame: Frame,
+    },
+    /// The link takes this many bytes in all now: what it had room for before is replaced, not added to.
+    Room {
+        /// The link.
+        conn: ConnId,
+        /// Bytes.
+        bytes: usize,
+    },
+    /// A connection is gone. No further input names it.
+    Disconnected {
+        /// The connection.
+        conn: ConnId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// The application wants something.
+    Command(Command),
+}
+
+/// What the application wants of the servent.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Our own listening address as others reach it; hits, pongs and handshakes carry it.
+    Listening(SocketAddr),
+    /// What we share: pongs carry it.
+    Sharing {
+        /// Files.
+        files: u32,
+        /// KiB.
+        kib: u32,
+    },
+    /// All upload slots are taken, or are not any more: hits carry it.
+    UploadsBusy(bool),
+    /// Ask the network. The answer comes as [`Event::HitReceived`].
+    Search {
+        /// The application's number for it.
+        id: SearchId,
+        /// What to ask.
+        query: Query,
+        /// TTL for this one; `None` is the configured one.
+        ttl: Option<u8>,
+        /// How to ask.
+        strategy: Strategy,
+    },
+    /// Take no more hits for a search.
+    EndSearch(SearchId),
+    /// The answer to [`Event::QueryReceived`]: send nothing when there is nothing.
+    AnswerQuery(Answer),
+    /// Connect to a host that the user named: listed from now on, dialled now and again when it is lost.
+    Connect(SocketAddr),
+    /// Close the link to that address and do not dial it again unless it is named anew.
+    Disconnect(SocketAddr),
+    /// The size of the random neighbour set, live.
+    SetNeighbours(usize),
+    /// TTL of our own queries, live.
+    SetTtl(u8),
+    /// Hosts that might be servents.
+    AddHosts(Vec<(SocketAddr, HostSource)>),
+    /// Ask `servent` to connect to us and give us a file: routed along the way its hit came.
+    SendPush {
+        /// Whom.
+        servent: Guid,
+        /// Its number for the file.
+        index: u32,
+    },
+    /// Say Bye on every link and dial no more.
+    Shutdown,
+}
+
+/// An answer to a query.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The query's GUID, from [`Event::QueryReceived`].
+    pub query: Guid,
+    /// The files that match; more than [`super::Limits::answer_entries`] are cut off.
+    pub entries: Vec<Entry>,
+}
+
+/// How a search spreads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// To every neighbour, TTL links wide.
+    Flood,
+}
+
+/// Where we heard of a host. In the order of trust.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HostSource {
+    /// The user named it.
+    User,
+    /// It is kept from an earlier run.
+    Cache,
+    /// It was found on this network.
+    Lan,
+    /// It dialled us, or we were linked.
+    Peer,
+    /// A stranger named it: pong, `X-Try`, `X-Try-Ultrapeers`.
+    Stranger,
+}
+
+/// What to do. The driver does it in order; it may drop those that name a connection that is gone.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Open a transport connection; answer with `Dialled` or `DialFailed`.
+    Dial {
+        /// The servent's number for it.
+        conn: ConnId,
+        /// Where.
+        addr: SocketAddr,
+        /// Why: the driver does nothing with it but log.
+        purpose: Purpose,
+    },
+    /// Send a leg of a handshake. On `Refuse`, close after it is written.
+    Handshake {
+        /// The connection.
+        conn: ConnId,
+        /// What it means for the connection.
+        verdict: Verdict,
+        /// The leg.
+        head: Head,
+    },
+    /// Send one message on these links. The payload is shared; each link has room for it.
+    Send {
+        /// The links, in the order of their numbers.
+        to: Vec<ConnId>,
+        /// The message, TTL and hops as they go out.
+        frame: Frame,
+    },
+    /// Send a message by UDP.
+    SendTo {
+        /// Where.
+        addr: SocketAddr,
+        /// The message.
+        frame: Frame,
+    },
+    /// Say on the local network that we are here.
+    Announce,
+    /// Close a connection once what was sent before is written; answer with `Disconnected`.
+    Close {
+        /// The connection.
+        conn: ConnId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// Tell the application.
+    Event(Event),
+}
+
+/// Why we dial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The user named the host.
+    Listed,
+    /// To fill the neighbour set.
+    Fill,
+}
+
+/// What a leg of a handshake means for the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The first leg: wait for the answer.
+    Offer,
+    /// Go on: wait for the third leg, or, if this is the third, messages flow next.
+    Accept,
+    /// Close after it is written.
+    Refuse,
+}
+
+/// The servent's list of things to do, in order.
+pub type Outbox = Vec<Output>;
+
+/// What the application should know.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A query arrived that should be held against our files. Answer with [`Command::AnswerQuery`] if there
+    /// are any.
+    QueryReceived {
+        /// Its GUID.
+        guid: Guid,
+        /// What is asked.
+        query: Query,
+        /// Links it has crossed to us: 1 from a neighbour.
+        hops: u8,
+    },
+    /// A hit for a search of ours.
+    HitReceived {
+        /// Which.
+        search: SearchId,
+        /// The hit.
+        hit: QueryHit,
+        /// Links to its source: 1 is a neighbour.
+        hops: u8,
+        /// The link it came by.
+        from: ConnId,
+    },
+    /// A search went out.
+    SearchSent {
+        /// Which.
+        search: SearchId,
+        /// Its GUID.
+        guid: Guid,
+        /// Neighbours it was sent to.
+        neighbours: usize,
+    },
+    /// Somebody asks us to connect back and give a file.
+    PushRequested {
+        /// Where to connect.
+        addr: SocketAddr,
+        /// Our number for the file.
+        index: u32,
+    },
+    /// New hosts are in the cache.
+    HostsLearned(usize),
+    /// A link is up.
+    NeighbourUp(ConnId, SocketAddr),
+    /// A link that was up is gone.
+    NeighbourDown(ConnId, SocketAddr, CloseReason),
+    /// A dial to a host that the user named did not lead to a link.
+    ConnectFailed(SocketAddr, CloseReason),
+}
+
+/// Why a dial failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DialFailure {
+    /// Nobody listens there.
+    Refused,
+    /// No answer in time.
+    TimedOut,
+    /// No way there.
+    Unreachable,
+}
+
+/// Why a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CloseReason {
+    /// The dial failed.
+    Dial(DialFailure),
+    /// The other side closed.
+    Closed,
+    /// The transport broke.
+    Broken,
+    /// The handshake took too long.
+    HandshakeTimeout,
+    /// The other side refused: its code and words.
+    Refused(u16, String),
+    /// We refused: our code and words.
+    WeRefused(u16, String),
+    /// It sent what no servent sends.
+    Garbage(String),
+    /// It said Bye: its code and words.
+    Bye(u16, String),
+    /// It was silent for too long.
+    Silent,
+    /// It was the least useful when we were full.
+    Replaced,
+    /// It is ourselves.
+    Ourselves,
+    /// We were linked already.
+    Duplicate,
+    /// The user wished it.
+    User,
+    /// We are going down.
+    Shutdown,
+}
+
+/// Why a message went no further. Each is counted per peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DropReason {
+    /// Its GUID was seen before.
+    Duplicate,
+    /// Its TTL was used up, and it was not for us.
+    TtlExpired,
+    /// It arrived with TTL 0 or with more hops than any message may have.
+    BadHops,
+    /// A hit, pong or push whose way back we do not know (any more).
+    NoRoute,
+    /// Its payload could not be read.
+    Malformed,
+    /// The neighbour sends more of these than we take.
+    RateLimited,
+    /// It waited too long for a slow link and younger ones needed the room. Counted at the slow neighbour.
+    QueueFull,
+    /// A kind that we do not route.
+    Unknown,
+    /// An own message of ours came back.
+    Own,
+}
+
+impl DropReason {
+    /// The word for it in JSON.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Duplicate => "duplicate",
+            Self::TtlExpired => "ttl_expired",
+            Self::BadHops => "bad_hops",
+            Self::NoRoute => "no_route",
+            Self::Malformed => "malformed",
+            Self::RateLimited => "rate_limited",
+            Self::QueueFull => "queue_full",
+            Self::Unknown => "unknown_kind",
+            Self::Own => "own",
+        }
+    }
+}
+
+/// Messages and bytes in one direction of a link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Messages.
+    pub msgs: u64,
+    /// Bytes, headers included.
+    pub bytes: u64,
+}
+
+/// What we know of a peer: a snapshot.
+#[derive(Clone, Debug)]
+pub struct PeerInfo {
+    /// The link.
+    pub conn: ConnId,
+    /// Its listening address if it told us, else the transport address.
+    pub addr: SocketAddr,
+    /// `User-Agent` of its handshake.
+    pub agent: String,
+    /// What it is.
+    pub role: Role,
+    /// Who dialled.
+    pub direction: Direction,
+    /// Mean links to the sources of what it sends us, in thousandths.
+    pub hops_avg_milli: u64,
+    /// From it.
+    pub received: Traffic,
+    /// To it.
+    pub sent: Traffic,
+    /// Duplicate queries that it sent us.
+    pub duplicates_in: u64,
+    /// Queries forwarded or sent by us to it.
+    pub queries_out: u64,
+    /// Queries received from it, duplicates included.
+    pub queries_in: u64,
+    /// What was dropped of what it sent us or was to get from us.
+    pub drops: BTreeMap<DropReason, u64>,
+    /// Bytes that wait for it.
+    pub queued: usize,
+    /// Since when the link is up.
+    pub since: Instant,
+}
+
+/// What we know of a host: a snapshot.
+#[derive(Clone, Debug)]
+pub struct HostInfo {
+    /// Where.
+    pub addr: SocketAddr,
+    /// Where we first heard of it.
+    pub source: HostSource,
+    /// When we last heard of it.
+    pub seen: Instant,
+    /// Dials in a row that failed.
+    pub failures: u32,
+}
+
+/// For queries by content.
+impl Command {
+    /// A search by words or content with the configured TTL.
+    pub fn flood(id: SearchId, text: &str, urns: &[Urn]) -> Self {
+        Self::Search { id, query: Query::new(text, urns), ttl: None, strategy: Strategy::Flood }
+    }
+}

@@ -390,6 +390,19 @@ pub enum DropReason {
 }
 
 impl DropReason {
+    /// Every reason, in the order of their numbers.
+    pub const ALL: [DropReason; 9] = [
+        Self::Duplicate,
+        Self::TtlExpired,
+        Self::BadHops,
+        Self::NoRoute,
+        Self::Malformed,
+        Self::RateLimited,
+        Self::QueueFull,
+        Self::Unknown,
+        Self::Own,
+    ];
+
     /// The word for it in JSON.
     pub const fn word(self) -> &'static str {
         match self {

@@ -11,10 +11,14 @@
 //! ```
 
 mod config;
+mod counters;
 mod io;
+mod servent;
 
 pub use config::{Config, Limits, Rate};
+pub use counters::{Counters, Drops};
 pub use io::{
     Answer, CloseReason, Command, ConnId, DialFailure, Direction, DropReason, Event, HostInfo, HostSource, Input,
     Outbox, Output, PeerInfo, Purpose, Role, SearchId, Strategy, Traffic, Verdict,
 };
+pub use servent::Servent;

@@ -1,1 +1,11 @@
-//! app
+//! The running servent: commands in, views out.
+//!
+//! [`Node`] is the one facade: the control API and, through it, the command line and the page use nothing
+//! else. It joins the core (`proto`, `library`, `transfer`) with `net` and `disk`, which never meet.
+
+mod error;
+mod node;
+pub mod view;
+
+pub use error::{Error, ErrorCode};
+pub use node::{GetRequest, Node, Options, SearchRequest, ShareRequest, What};

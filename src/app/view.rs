@@ -1,0 +1,292 @@
+//! What the outside sees: JSON values apart from live state. Their keys are the contract of the control API
+//! and of `--json`; keys are only ever added.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// `status`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StatusView {
+    /// Program version.
+    pub version: String,
+    /// Listening address.
+    pub listen: String,
+    /// Servent GUID, hex.
+    pub servent: String,
+    /// Files that can be found now.
+    pub files: u64,
+    /// Files hashed.
+    pub hashed: u64,
+    /// Bytes shared.
+    pub bytes: u64,
+    /// Connected peers that are not our leaves.
+    pub neighbours: u64,
+    /// Our leaves.
+    pub leaves: u64,
+    /// `ultrapeer` or `leaf`.
+    pub role: String,
+    /// `yes`, `no` or `unknown`: can others connect to us?
+    pub reachable: String,
+    /// Bytes a second that we download now.
+    pub down_bps: u64,
+    /// Bytes a second that we upload now.
+    pub up_bps: u64,
+    /// Seconds since start.
+    pub uptime_s: u64,
+    /// Queries: received, forwarded, answered, duplicates dropped ... totals since the start, by name.
+    pub counters: BTreeMap<String, u64>,
+    /// Things that work less well than they should, in words ("the watch limit is reached ...").
+    pub warnings: Vec<String>,
+}
+
+/// A shared folder.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ShareView {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Files in it that can be found.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files hashed.
+    pub hashed: u64,
+    /// `scanning`, `hashing`, `ready`, `missing`.
+    pub state: String,
+    /// Whether it is shared for this run only.
+    pub this_run_only: bool,
+    /// Files left out, by reason.
+    pub skipped: BTreeMap<String, u64>,
+    /// Names that look private (some of them).
+    pub looks_private: Vec<String>,
+    /// Seconds until hashing is done, if that can be told.
+    pub eta_s: Option<u64>,
+}
+
+/// Messages and bytes.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct TrafficView {
+    /// Messages.
+    pub msgs: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// A connected peer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PeerView {
+    /// Its listening address if known.
+    pub addr: String,
+    /// Its program.
+    pub vendor: String,
+    /// `ultrapeer` or `leaf`.
+    pub role: String,
+    /// `in` or `out`.
+    pub direction: String,
+    /// Mean hops of what it sends.
+    pub hops_avg: f64,
+    /// From it.
+    #[serde(rename = "in")]
+    pub received: TrafficView,
+    /// To it.
+    #[serde(rename = "out")]
+    pub sent: TrafficView,
+    /// Duplicates that it sent us.
+    pub duplicates: u64,
+    /// Queries received from it, duplicates included.
+    pub queries_in: u64,
+    /// Queries sent or forwarded to it.
+    pub queries_out: u64,
+    /// What was dropped, by reason.
+    pub drops: BTreeMap<String, u64>,
+    /// Seconds since the link is up.
+    pub since_s: u64,
+}
+
+/// A host that we know of.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HostView {
+    /// Where.
+    pub addr: String,
+    /// Where we heard of it: `user cache lan peer stranger`.
+    pub source: String,
+    /// Seconds since we last heard of it; `null` when that was in an earlier run.
+    pub age_s: Option<u64>,
+    /// Failed dials in a row.
+    pub failures: u32,
+    /// Whether we are linked now.
+    pub connected: bool,
+}
+
+/// Who has a file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceView {
+    /// `ip:port`.
+    pub addr: String,
+    /// Servent GUID, hex.
+    pub servent: String,
+    /// Four letters.
+    pub vendor: String,
+    /// It cannot be connected to: a Push is needed.
+    pub push: bool,
+    /// All its upload slots were taken.
+    pub busy: bool,
+}
+
+/// A hit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HitView {
+    /// Its number in this search.
+    pub hit: u32,
+    /// File name, without path, as it came.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// base32.
+    pub sha1: Option<String>,
+    /// base32.
+    pub tth: Option<String>,
+    /// hex.
+    pub blake3: Option<String>,
+    /// `urn:sha1:...`
+    pub urn: Option<String>,
+    /// Who has it.
+    pub source: SourceView,
+    /// The source's number for it.
+    pub index: u32,
+    /// Links to the source: a neighbour is 1.
+    pub hops: u8,
+    /// Milliseconds since the query went out.
+    pub query_ms: u64,
+}
+
+/// A search.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SearchView {
+    /// Its number.
+    pub id: u64,
+    /// What was typed.
+    pub query: String,
+    /// Hits so far.
+    pub hits: u64,
+    /// Different files among them.
+    pub files: u64,
+    /// Neighbours that it was sent to.
+    pub neighbours_asked: u64,
+    /// Milliseconds since it began (until it ended).
+    pub elapsed_ms: u64,
+    /// Whether it takes no more hits.
+    pub ended: bool,
+    /// Its GUID, hex; empty until it went out.
+    pub guid: String,
+}
+
+/// One line of a search's stream.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum SearchLine {
+    /// It is over.
+    Done(SearchDone),
+    /// A hit.
+    Hit(HitView),
+}
+
+/// The last line of a search's stream.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SearchDone {
+    /// Always `done`.
+    pub event: String,
+    /// Hits.
+    pub hits: u64,
+    /// Different files among them.
+    pub files: u64,
+    /// Neighbours that it was sent to.
+    pub neighbours_asked: u64,
+    /// Milliseconds.
+    pub elapsed_ms: u64,
+    /// Why it found what it found: hops of the hits, hits filtered here by reason, duplicates, words sent.
+    pub explain: serde_json::Value,
+}
+
+/// A transfer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TransferView {
+    /// Its number; never used again.
+    pub id: u64,
+    /// `down` or `up`.
+    pub direction: String,
+    /// File name.
+    pub name: String,
+    /// `urn:sha1:...`, if known.
+    pub urn: Option<String>,
+    /// `queued connecting downloading verifying done paused waiting failed cancelled`; `uploading` for uploads.
+    pub state: String,
+    /// Bytes that count.
+    pub done: u64,
+    /// Bytes in all, if known.
+    pub size: Option<u64>,
+    /// Bytes a second.
+    pub rate_bps: u64,
+    /// Sources known.
+    pub sources: u64,
+    /// Why it is in this state, in words.
+    pub reason: String,
+    /// Seconds until done, if that can be told.
+    pub eta_s: Option<u64>,
+    /// Seconds until the next try, while it waits.
+    pub next_try_s: Option<u64>,
+    /// The finished file, or the folder it will lie in.
+    pub path: Option<PathBuf>,
+    /// `sha1 tth blake3 none`, once done.
+    pub verified: Option<String>,
+    /// What the exit code of `get` is to be, once failed: the code of the error.
+    pub error: Option<super::ErrorCode>,
+    /// Milliseconds since it began.
+    pub elapsed_ms: u64,
+    /// The other side: for uploads who fetches, for downloads whom it fetches from now.
+    pub peer: Option<String>,
+}
+
+/// One line of the event stream.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum EventView {
+    /// A link is up.
+    NeighbourUp {
+        /// Where.
+        addr: String,
+    },
+    /// A link is gone.
+    NeighbourDown {
+        /// Where.
+        addr: String,
+        /// Why.
+        reason: String,
+    },
+    /// A query was held against our files.
+    Query {
+        /// Its GUID, hex.
+        guid: String,
+        /// Its words.
+        text: String,
+        /// Links that it crossed to us.
+        hops: u8,
+        /// Files of ours that match.
+        answered: u64,
+    },
+    /// What we share has changed.
+    Shares {
+        /// Files that can be found.
+        files: u64,
+        /// Files hashed.
+        hashed: u64,
+    },
+    /// A transfer has changed.
+    Transfer(TransferView),
+    /// Something that the user should know.
+    Warning {
+        /// In words.
+        message: String,
+    },
+}

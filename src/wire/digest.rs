@@ -1,6 +1,8 @@
 //! Bytes to content names: SHA-1, Tiger tree and BLAKE3 in one pass over the bytes.
 
-use super::{Blake3, Sha1, Tth, Urn};
+use sha1::Digest;
+
+use super::{Blake3, Sha1, TigerTree, Tth, Urn};
 
 /// The three names of one content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,27 +16,71 @@ pub struct Digests {
 }
 
 impl Digests {
+    /// The names of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut digester = Digester::new();
+        digester.update(bytes);
+        digester.finish()
+    }
+
     /// `urn:bitprint:`, which names SHA-1 and tree together.
     pub fn urn(&self) -> Urn {
         Urn::Bitprint(self.sha1, self.tth)
     }
 }
 
-/// Takes bytes in pieces of any length and yields the three names at the end.
-#[derive(Clone)]
-pub struct Digester {}
+/// Takes bytes in pieces of any length and yields the three names at the end. Its memory does not grow with
+/// the content, but for one tree node each time the content doubles.
+#[derive(Clone, Default)]
+pub struct Digester {
+    sha1: sha1::Sha1,
+    tree: TigerTree,
+    blake3: blake3::Hasher,
+}
 
 impl Digester {
     /// Nothing hashed yet.
     pub fn new() -> Self {
-        todo!()
+        Self::default()
     }
-    /// Takes the next bytes.
-    pub fn update(&mut self, _bytes: &[u8]) {
-        todo!()
+
+    /// Takes the next bytes. Pieces of 64 KiB and more let BLAKE3 use the whole width of the processor.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.sha1.update(bytes);
+        self.tree.update(bytes);
+        self.blake3.update(bytes);
     }
+
     /// The three names of all bytes taken.
     pub fn finish(self) -> Digests {
-        todo!()
+        Digests {
+            sha1: Sha1(self.sha1.finalize().into()),
+            tth: self.tree.finish(),
+            blake3: Blake3(self.blake3.finalize().into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_empty_content_has_its_well_known_names() {
+        let names = Digester::new().finish();
+        assert_eq!(names.sha1.to_string(), "3I42H3S6NNFQ2MSVX7XZKYAYSCX5QBYJ");
+        assert_eq!(names.tth.to_string(), "LWPNACQDBZRYXW3VHJVCJ64QBZNGHOHHHZWCLNQ");
+        let blake3 = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
+        assert_eq!(names.blake3.to_string(), blake3);
+        assert_eq!(names, Digests::of(b""));
+    }
+
+    #[test]
+    fn pieces_do_not_matter() {
+        let bytes = vec![7; 5000];
+        let mut digester = Digester::new();
+        bytes.chunks(333).for_each(|piece| digester.update(piece));
+        assert_eq!(digester.finish(), Digests::of(&bytes));
+        assert_eq!(Digests::of(b"abc").sha1.to_string(), "VGMT4NSHA2AWVOR6EVYXQUGCNSONBWE5");
     }
 }

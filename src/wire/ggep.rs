@@ -1,8 +1,38 @@
-//! GGEP: named extension blocks (`doc/gnutella/GGEP`).
+//! GGEP: named extensions in a block (`doc/gnutella/GGEP`, document revision 0.51).
+//!
+//! ```text
+//! block       0xC3, then extensions until one has the "last" bit
+//! extension   flags(1)  id(1-15)  length(1-3)  data
+//! flags       bit 7 last | bit 6 COBS | bit 5 deflate | bit 4 reserved, 0 | bits 3-0 length of the id
+//! length      six bits a byte, most significant first: 10xxxxxx more follow, 01xxxxxx the last one
+//! ```
+//! Bounds: [`MAX_EXTENSIONS`] extensions in a block, 2^18 - 1 bytes of data in an extension, and what is
+//! deflated must not inflate above [`MAX_INFLATED`] bytes nor by more than [`MAX_RATIO`].
 
-use super::DecodeError;
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
-/// One block of extensions: magic 0xC3, then extensions in the order they came.
+use super::{Cause, DecodeError};
+
+/// The byte that begins a block.
+pub const MAGIC: u8 = 0xc3;
+/// A block with more extensions than this is refused.
+pub const MAX_EXTENSIONS: usize = 255;
+/// A value that inflates to more bytes than this is refused.
+pub const MAX_INFLATED: usize = 64 * 1024;
+/// A value that inflates to more than this many times its size is refused...
+pub const MAX_RATIO: usize = 100;
+/// ...when it inflates to more than this many bytes: a row of zeros may be short.
+const RATIO_FROM: usize = 4 * 1024;
+
+const MAX_DATA: usize = (1 << 18) - 1;
+const LAST: u8 = 0x80;
+const COBS: u8 = 0x40;
+const DEFLATE: u8 = 0x20;
+const RESERVED: u8 = 0x10;
+const ID_LEN: u8 = 0x0f;
+const WHAT: &str = "GGEP";
+
+/// The extensions of one block, or of several that stood side by side.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ggep {
     /// The extensions, in order; unknown ones too.
@@ -23,20 +53,239 @@ pub struct Extension {
 }
 
 impl Ggep {
-    /// Adds an extension; `value` is COBS-encoded when it holds a zero byte.
-    pub fn push(&mut self, _id: &str, _value: &[u8]) {
-        todo!()
+    /// Adds an extension; `value` is COBS-encoded when it holds a zero byte, so that a block may stand
+    /// between the NULs of a hit.
+    ///
+    /// # Panics
+    /// When `id` is not 1 to 15 bytes without a zero, or `value` takes more than 2^18 - 1 bytes: both are ours.
+    pub fn push(&mut self, id: &str, value: &[u8]) {
+        self.push_raw(id, value.to_vec(), false);
     }
-    /// The decoded value of the first extension called `id` (bounded in output).
-    pub fn get(&self, _id: &str) -> Option<Result<Vec<u8>, DecodeError>> {
-        todo!()
+
+    /// Adds an extension whose value is deflated. "One should only compress data if doing so will make a
+    /// material difference": where it does not get smaller this is [`push`](Self::push), panics included.
+    pub fn push_deflated(&mut self, id: &str, value: &[u8]) {
+        match deflate(value) {
+            Some(smaller) if smaller.len() < value.len() => self.push_raw(id, smaller, true),
+            _ => self.push_raw(id, value.to_vec(), false),
+        }
     }
+
+    fn push_raw(&mut self, id: &str, value: Vec<u8>, deflated: bool) {
+        assert!((1..=15).contains(&id.len()) && !id.contains('\0'), "GGEP ids are 1 to 15 bytes without a zero");
+        let cobs = value.contains(&0);
+        let raw = if cobs { cobs_encode(&value) } else { value };
+        assert!(raw.len() <= MAX_DATA, "GGEP values are at most 2^18 - 1 bytes");
+        self.extensions.push(Extension { id: id.as_bytes().to_vec(), raw, cobs, deflated });
+    }
+
+    /// The decoded value of the first extension called `id`; an error where COBS or deflate do not decode
+    /// within the bounds.
+    pub fn get(&self, id: &str) -> Option<Result<Vec<u8>, DecodeError>> {
+        self.find(id).map(Extension::value)
+    }
+
     /// Whether there is an extension called `id`.
-    pub fn has(&self, _id: &str) -> bool {
-        todo!()
+    pub fn has(&self, id: &str) -> bool {
+        self.find(id).is_some()
     }
+
     /// Whether there is none at all.
     pub fn is_empty(&self) -> bool {
         self.extensions.is_empty()
     }
+
+    fn find(&self, id: &str) -> Option<&Extension> {
+        self.extensions.iter().find(|extension| extension.id == id.as_bytes())
+    }
+
+    /// Reads the block at the start of `bytes` and says how many bytes it took. Only a block that
+    /// [`encode`](Self::encode) would write the same is accepted: an overlong length field or a reserved bit
+    /// is an error, and the caller keeps such bytes as they are.
+    pub fn decode(bytes: &[u8]) -> Result<(Self, usize), DecodeError> {
+        if bytes.first() != Some(&MAGIC) {
+            return Err(bad("magic", 0, Cause::Invalid("is not 0xC3")));
+        }
+        let mut at = 1;
+        let mut extensions = Vec::new();
+        loop {
+            if extensions.len() == MAX_EXTENSIONS {
+                let cause = Cause::TooLong { length: bytes.len() - at, limit: 0 };
+                return Err(bad("extension 256", at, cause));
+            }
+            let (extension, flags) = Extension::decode(bytes, &mut at)?;
+            extensions.push(extension);
+            if flags & LAST != 0 {
+                return Ok((Self { extensions }, at));
+            }
+        }
+    }
+
+    /// Appends the block to `out`; nothing when there are no extensions.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let Some(last) = self.extensions.len().checked_sub(1) else { return };
+        out.push(MAGIC);
+        for (i, extension) in self.extensions.iter().enumerate() {
+            let mut flags = extension.id.len() as u8 & ID_LEN;
+            flags |= if i == last { LAST } else { 0 };
+            flags |= if extension.cobs { COBS } else { 0 };
+            flags |= if extension.deflated { DEFLATE } else { 0 };
+            out.push(flags);
+            out.extend_from_slice(&extension.id);
+            encode_length(extension.raw.len(), out);
+            out.extend_from_slice(&extension.raw);
+        }
+    }
+}
+
+impl Extension {
+    /// The value, with COBS and deflate taken off.
+    pub fn value(&self) -> Result<Vec<u8>, DecodeError> {
+        let plain = if self.cobs { cobs_decode(&self.raw)? } else { self.raw.clone() };
+        if self.deflated { inflate(&plain) } else { Ok(plain) }
+    }
+
+    fn decode(bytes: &[u8], at: &mut usize) -> Result<(Self, u8), DecodeError> {
+        let start = *at;
+        let &flags = bytes.get(start).ok_or_else(|| bad("flags", start, short(1, 0)))?;
+        if flags & RESERVED != 0 {
+            return Err(bad("flags", start, Cause::Invalid("have the reserved bit set")));
+        }
+        let id_len = usize::from(flags & ID_LEN);
+        let id_at = start + 1;
+        let id =
+            bytes.get(id_at..id_at + id_len).ok_or_else(|| bad("id", id_at, short(id_len, bytes.len() - id_at)))?;
+        if id.is_empty() || id.contains(&0) {
+            return Err(bad("id", id_at, Cause::Invalid("is empty or holds a zero byte")));
+        }
+        let length_at = id_at + id_len;
+        let (length, taken) = decode_length(&bytes[length_at..]).map_err(|cause| bad("length", length_at, cause))?;
+        let data_at = length_at + taken;
+        let raw = bytes
+            .get(data_at..data_at + length)
+            .ok_or_else(|| bad("data", data_at, short(length, bytes.len() - data_at)))?;
+        *at = data_at + length;
+        let extension =
+            Self { id: id.to_vec(), raw: raw.to_vec(), cobs: flags & COBS != 0, deflated: flags & DEFLATE != 0 };
+        Ok((extension, flags))
+    }
+}
+
+/// Reads the extension space of a Ping, Pong or Push: one block, and what follows it. Bytes that are no block
+/// are all left over; none is lost.
+pub(super) fn split(bytes: &[u8]) -> (Ggep, Vec<u8>) {
+    match Ggep::decode(bytes) {
+        Ok((ggep, taken)) => (ggep, bytes[taken..].to_vec()),
+        Err(_) => (Ggep::default(), bytes.to_vec()),
+    }
+}
+
+const fn bad(field: &'static str, offset: usize, cause: Cause) -> DecodeError {
+    DecodeError::new(WHAT, field, offset, cause)
+}
+
+const fn short(needed: usize, had: usize) -> Cause {
+    Cause::Truncated { needed, had }
+}
+
+fn encode_length(length: usize, out: &mut Vec<u8>) {
+    let chunk = |shift: u32| (length >> shift) as u8 & 0x3f;
+    if length > 0o7777 {
+        out.push(0x80 | chunk(12));
+    }
+    if length > 0o77 {
+        out.push(0x80 | chunk(6));
+    }
+    out.push(0x40 | chunk(0));
+}
+
+fn decode_length(bytes: &[u8]) -> Result<(usize, usize), Cause> {
+    let mut length = 0;
+    for taken in 1..=3 {
+        let Some(&byte) = bytes.get(taken - 1) else { return Err(short(taken, taken - 1)) };
+        length = length << 6 | usize::from(byte & 0x3f);
+        match byte & 0xc0 {
+            0x80 if taken == 1 && length == 0 => return Err(Cause::Invalid("is longer than it need be")),
+            0x80 => {}
+            0x40 => return Ok((length, taken)),
+            _ => return Err(Cause::Invalid("has neither or both of the bits 'more' and 'last'")),
+        }
+    }
+    Err(Cause::Invalid("takes more than three bytes"))
+}
+
+/// COBS (Cheshire and Baker, SIGCOMM 1997): no byte of the result is zero. Each group is a count and count - 1
+/// bytes; a zero follows each group but one of 255 and the last.
+fn cobs_encode(value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len() + value.len() / 254 + 1);
+    let mut groups = value.split(|&byte| byte == 0).peekable();
+    while let Some(group) = groups.next() {
+        let mut rest = group;
+        while rest.len() >= 254 {
+            out.push(255);
+            out.extend_from_slice(&rest[..254]);
+            rest = &rest[254..];
+            // A full group at the very end needs no empty one behind it.
+            if rest.is_empty() && groups.peek().is_none() {
+                return out;
+            }
+        }
+        out.push(rest.len() as u8 + 1);
+        out.extend_from_slice(rest);
+    }
+    out
+}
+
+fn cobs_decode(raw: &[u8]) -> Result<Vec<u8>, DecodeError> {
+    let mut out = Vec::with_capacity(raw.len());
+    let mut at = 0;
+    while let Some(&count) = raw.get(at) {
+        let count = usize::from(count);
+        if count == 0 {
+            return Err(bad("COBS count", at, Cause::Invalid("is zero")));
+        }
+        let Some(group) = raw.get(at + 1..at + count) else {
+            return Err(bad("COBS group", at + 1, short(count - 1, raw.len() - at - 1)));
+        };
+        out.extend_from_slice(group);
+        at += count;
+        if count < 255 && at < raw.len() {
+            out.push(0);
+        }
+    }
+    Ok(out)
+}
+
+fn deflate(value: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(value.len() + 64);
+    let status = Compress::new(Compression::best(), true).compress_vec(value, &mut out, FlushCompress::Finish).ok()?;
+    (status == Status::StreamEnd).then_some(out)
+}
+
+/// "The deflate algorithm" is a zlib stream in practice; a bare one is read as well.
+fn inflate(data: &[u8]) -> Result<Vec<u8>, DecodeError> {
+    let limit = MAX_INFLATED.min(RATIO_FROM.max(data.len().saturating_mul(MAX_RATIO)));
+    let mut cause = Cause::Invalid("is no deflate stream");
+    for zlib in [true, false] {
+        let mut decompress = Decompress::new(zlib);
+        let mut out = Vec::new();
+        loop {
+            let (before, taken) = (out.len(), decompress.total_in() as usize);
+            // One byte above the limit, so that a value of exactly that size is seen to end.
+            out.reserve_exact((limit + 1).min(before * 2 + 512) - before);
+            match decompress.decompress_vec(&data[taken..], &mut out, FlushDecompress::Finish) {
+                _ if out.len() > limit => {
+                    return Err(bad("deflated value", 0, Cause::TooLong { length: out.len(), limit }));
+                }
+                Ok(Status::StreamEnd) => return Ok(out),
+                Ok(_) if out.len() > before => {}
+                Ok(_) => {
+                    cause = Cause::Invalid("is a deflate stream without an end");
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+    }
+    Err(bad("deflated value", 0, cause))
 }

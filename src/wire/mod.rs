@@ -4,9 +4,11 @@
 //! checked before anything is allocated, and a [`DecodeError`] names the message, the field and the offset.
 //! What we do not know survives a round trip untouched.
 
+mod addr;
 pub mod bye;
 mod digest;
 mod error;
+mod extension;
 mod frame;
 pub mod ggep;
 mod guid;
@@ -22,6 +24,7 @@ pub mod qrp;
 pub mod query;
 pub mod stream;
 mod text;
+mod tree;
 pub mod urn;
 pub mod vendor;
 
@@ -30,4 +33,5 @@ pub use error::{Cause, DecodeError};
 pub use frame::{Frame, HEADER_LEN, Header, Kind};
 pub use guid::Guid;
 pub use text::Text;
+pub use tree::{LEAF, TigerTree};
 pub use urn::{Blake3, Sha1, Tth, Urn};

@@ -1,6 +1,17 @@
 //! Query: who has this?
-use super::{DecodeError, Text, Urn, ggep::Ggep};
-use bytes::Bytes;
+//!
+//! ```text
+//! offset  0      2
+//!         flags  text, ended by a NUL; then HUGE texts and GGEP blocks, and perhaps one more NUL
+//!         2 bytes, big endian
+//! ```
+//! Gnutella 0.6 draft, section 2.2.4; `doc/gnutella/{min_speed,huge,GGEP}`. Bounds: those of
+//! [`ggep`](super::ggep), and 64 content names; a text is as long as the payload lets it be.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::ggep::Ggep;
+use super::{Cause, DecodeError, Text, Urn, extension};
 
 /// A Query's payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,25 +39,123 @@ impl Flags {
     pub const MARK: u16 = 0x8000;
     /// The asker cannot be connected to.
     pub const FIREWALLED: u16 = 0x4000;
+    /// XML about the files is wanted.
+    pub const XML: u16 = 0x2000;
+    /// The asker is a leaf that guides its own query.
+    pub const LEAF_GUIDED: u16 = 0x1000;
     /// GGEP `H` is understood in hits.
     pub const GGEP_H: u16 = 0x0800;
+    /// Hits may come by UDP, outside the reverse path.
+    pub const OUT_OF_BAND: u16 = 0x0400;
+    /// The asker can do transfers between two firewalled hosts.
+    pub const FW2FW: u16 = 0x0200;
+    /// The low byte: how many hits are wanted at most, 0 for any number.
+    pub const MAX_HITS: u16 = 0x00ff;
+
     /// Is this bit set, in a field that holds flags at all?
     pub fn has(self, bit: u16) -> bool {
         self.0 & Self::MARK != 0 && self.0 & bit != 0
     }
 }
 
+/// The text of a query that has none: "what matches nothing but a URN" is written so by LimeWire's heirs.
+const NO_TEXT: &str = "\\";
+/// HUGE section 4: "to explicitly request that URNs be attached to search results".
+const WANT_URNS: &[u8] = b"urn:\0";
+
 impl Query {
     /// A query of ours: flags MARK and GGEP_H; a query by URN has the text `\`.
-    pub fn new(_text: &str, _urns: &[Urn]) -> Self {
-        todo!()
+    pub fn new(text: &str, urns: &[Urn]) -> Self {
+        let text = text.replace('\0', " ");
+        let text = if text.is_empty() && !urns.is_empty() { NO_TEXT } else { &text };
+        let mut space = match urns.is_empty() {
+            true => WANT_URNS.to_vec(),
+            false => extension::join(urns),
+        };
+        if !urns.is_empty() {
+            space.push(0);
+        }
+        let (urns, ggep) = extension::read(&space);
+        let flags = Flags(Flags::MARK | Flags::GGEP_H);
+        Self { flags, text: text.into(), urns, ggep, extension: space.into(), ended: true }
     }
+
+    /// Whether it asks by content alone: its text is empty or `\`.
+    pub fn is_by_urn_alone(&self) -> bool {
+        !self.urns.is_empty() && matches!(self.text.0.as_slice(), b"" | b"\\")
+    }
+
     /// Reads a payload.
-    pub fn decode(_: &Bytes) -> Result<Self, DecodeError> {
-        todo!()
+    pub fn decode(payload: &Bytes) -> Result<Self, DecodeError> {
+        let Some((flags, rest)) = payload.split_first_chunk::<2>() else {
+            let cause = Cause::Truncated { needed: 2, had: payload.len() };
+            return Err(DecodeError::new("query", "flags", 0, cause));
+        };
+        let end = rest.iter().position(|&byte| byte == 0);
+        let text = Text(rest[..end.unwrap_or(rest.len())].to_vec());
+        let space = end.map_or_else(Bytes::new, |end| payload.slice(2 + end + 1..));
+        let (urns, ggep) = extension::read(&space);
+        let flags = Flags(u16::from_be_bytes(*flags));
+        Ok(Self { flags, text, urns, ggep, extension: space, ended: end.is_some() })
     }
+
     /// The payload.
     pub fn encode(&self) -> Bytes {
-        todo!()
+        let mut out = BytesMut::with_capacity(3 + self.text.0.len() + self.extension.len());
+        out.put_u16(self.flags.0);
+        out.put_slice(&self.text.0);
+        if self.ended {
+            out.put_u8(0);
+            out.put_slice(&self.extension);
+        }
+        out.freeze()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_real_query_is_taken_apart_and_put_together() {
+        // gtk-gnutella's: flags b900, the words, GGEP `PR` without a NUL behind it.
+        let payload = Bytes::from_static(b"\xb9\x00acorn glacier\0\xc3\x82PR\x40");
+        let query = Query::decode(&payload).expect("a query");
+        assert_eq!(query.text.to_str(), "acorn glacier");
+        assert!(query.flags.has(Flags::GGEP_H) && query.flags.has(Flags::XML) && !query.flags.has(Flags::FIREWALLED));
+        assert!(query.ggep.has("PR") && query.urns.is_empty());
+        assert_eq!(query.encode(), payload);
+    }
+
+    #[test]
+    fn our_queries_read_back_as_they_were_built() {
+        let urn: Urn = "urn:sha1:GKECXDEZDWGCRBZWKYBJD5GGT4KAUE5V".parse().expect("a urn");
+        let words = Query::new("blue train", &[]);
+        assert_eq!(&words.encode()[..], b"\x88\0blue train\0urn:\0");
+        let content = Query::new("", std::slice::from_ref(&urn));
+        assert!(content.is_by_urn_alone() && !words.is_by_urn_alone());
+        let expected = [b"\x88\0\\\0", urn.to_string().as_bytes(), b"\0"].concat();
+        assert_eq!(&content.encode()[..], expected);
+        for query in [words, content, Query::new("both", &[urn])] {
+            assert_eq!(Query::decode(&query.encode()), Ok(query));
+        }
+    }
+
+    #[test]
+    fn a_speed_is_not_taken_for_flags() {
+        assert!(!Flags(Flags::GGEP_H).has(Flags::GGEP_H));
+        assert!(Flags(0x8800).has(Flags::GGEP_H));
+    }
+
+    #[test]
+    fn the_shortest_queries_are_read_and_stay_as_they_are() {
+        for payload in
+            [&b"\0\0"[..], b"\0\0\0", b"\0\0\0\0", b"\x80\0no nul", b"\x80\0x\0\x1c\x1c\0\0", b"\x80\0\0\xc3"]
+        {
+            let payload = Bytes::from_static(payload);
+            assert_eq!(Query::decode(&payload).expect("a query").encode(), payload);
+        }
+        let error = Query::decode(&Bytes::from_static(b"\0")).expect_err("one byte");
+        assert_eq!(error.to_string(), "bad query: flags at byte 0 needs 2 bytes, 1 are left");
     }
 }

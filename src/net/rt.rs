@@ -1,0 +1,192 @@
+//! The runtime: the only file that names async-std.
+//!
+//! Tasks, timers, sockets and the pool for blocking work. What is above it uses the traits of `futures`, so
+//! that another runtime can take this one's place by changing this file. Nothing here knows of Gnutella.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::FutureExt;
+
+pub use async_std::net::{TcpListener, TcpStream};
+
+/// A running task. Dropping it cancels the task at its next await; [`Task::detach`] lets it run on.
+#[derive(Debug)]
+#[must_use = "a task that is dropped is cancelled: await it, keep it or detach it"]
+pub struct Task<T>(Option<async_std::task::JoinHandle<T>>);
+
+impl<T> Task<T> {
+    /// Lets it run to its end on its own.
+    pub fn detach(mut self) {
+        drop(self.0.take());
+    }
+
+    /// Cancels it and waits until nothing of it runs any more; what it returned if it was through already.
+    pub async fn cancel(mut self) -> Option<T> {
+        match self.0.take() {
+            Some(handle) => handle.cancel().await,
+            None => None,
+        }
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        match &mut self.0 {
+            Some(handle) => handle.poll_unpin(cx),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        if let Some(handle) = self.0.take() {
+            // The first poll marks the task as cancelled; the executor drops its future after that.
+            let _ = Box::pin(handle.cancel()).now_or_never();
+        }
+    }
+}
+
+/// Runs `future` beside the caller.
+pub fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> Task<T> {
+    Task(Some(async_std::task::spawn(future)))
+}
+
+/// Runs `work` on the pool of threads that may block: files and hashing. It runs to its end even when the
+/// returned future is dropped.
+pub fn spawn_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> impl Future<Output = T> + Send + Unpin {
+    async_std::task::spawn_blocking(work)
+}
+
+/// Runs `future` on this thread until it is done.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    async_std::task::block_on(future)
+}
+
+/// Waits for `duration`.
+pub async fn sleep(duration: Duration) {
+    async_io::Timer::after(duration).await;
+}
+
+/// It took longer than it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimedOut;
+
+impl std::fmt::Display for TimedOut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("timed out")
+    }
+}
+
+impl std::error::Error for TimedOut {}
+
+impl From<TimedOut> for std::io::Error {
+    fn from(_: TimedOut) -> Self {
+        std::io::ErrorKind::TimedOut.into()
+    }
+}
+
+/// Gives `future` at most `limit`; it is dropped when that is over.
+pub async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Result<T, TimedOut> {
+    let timer = async_io::Timer::after(limit);
+    futures::pin_mut!(future);
+    match futures::future::select(future, timer).await {
+        futures::future::Either::Left((value, _)) => Ok(value),
+        futures::future::Either::Right(_) => Err(TimedOut),
+    }
+}
+
+/// A deadline that can be moved: a future that is ready when it has passed, and pending for ever while there
+/// is none. It can be awaited again after it was moved.
+#[derive(Debug)]
+pub struct Timer(async_io::Timer);
+
+impl Timer {
+    /// No deadline yet.
+    pub fn never() -> Self {
+        Self(async_io::Timer::never())
+    }
+
+    /// Moves the deadline; `None` takes it away.
+    pub fn set(&mut self, at: Option<std::time::Instant>) {
+        match at {
+            Some(at) => self.0.set_at(at),
+            None => self.0 = async_io::Timer::never(),
+        }
+    }
+}
+
+impl Future for Timer {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(cx).map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    struct SetOnDrop(Arc<AtomicBool>);
+
+    impl Drop for SetOnDrop {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_cancelled_task_is_gone_when_cancel_returns() {
+        let gone = Arc::new(AtomicBool::new(false));
+        let guard = SetOnDrop(Arc::clone(&gone));
+        block_on(async {
+            let task = spawn(async move {
+                let _guard = guard;
+                futures::future::pending::<()>().await;
+            });
+            assert_eq!(task.cancel().await, None);
+        });
+        assert!(gone.load(Ordering::SeqCst));
+    }
+
+    #[test]
+    fn a_dropped_task_is_cancelled_and_a_detached_one_runs_on() {
+        block_on(async {
+            let (dropped, detached) = (futures::channel::oneshot::channel(), futures::channel::oneshot::channel());
+            drop(spawn(async move {
+                futures::future::pending::<()>().await;
+                let _ = dropped.0.send(());
+            }));
+            spawn(async move {
+                let _ = detached.0.send(7);
+            })
+            .detach();
+            assert_eq!(detached.1.await, Ok(7));
+            assert!(dropped.1.await.is_err(), "its sender was dropped with it");
+        });
+    }
+
+    #[test]
+    fn time_limits_hold_only_what_is_slow() {
+        block_on(async {
+            assert_eq!(timeout(Duration::from_secs(60), async { 1 }).await, Ok(1));
+            assert_eq!(timeout(Duration::ZERO, futures::future::pending::<()>()).await, Err(TimedOut));
+            let mut timer = Timer::never();
+            timer.set(Some(std::time::Instant::now()));
+            (&mut timer).await;
+            timer.set(None);
+            assert_eq!(timeout(Duration::from_millis(1), &mut timer).await, Err(TimedOut));
+        });
+    }
+}

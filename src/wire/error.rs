@@ -32,6 +32,13 @@ pub enum Cause {
         /// The most we accept.
         limit: usize,
     },
+    /// The field holds more items than we accept.
+    TooMany {
+        /// Their number.
+        count: usize,
+        /// The most we accept.
+        limit: usize,
+    },
     /// The field has a value that it cannot have; the text says which rule it breaks.
     Invalid(&'static str),
 }
@@ -49,6 +56,7 @@ impl fmt::Display for DecodeError {
         match self.cause {
             Cause::Truncated { needed, had } => write!(f, "needs {needed} bytes, {had} are left"),
             Cause::TooLong { length, limit } => write!(f, "has {length} bytes, at most {limit} are accepted"),
+            Cause::TooMany { count, limit } => write!(f, "has {count} items, at most {limit} are accepted"),
             Cause::Invalid(rule) => f.write_str(rule),
         }
     }

@@ -110,8 +110,8 @@ impl Ggep {
         let mut extensions = Vec::new();
         loop {
             if extensions.len() == MAX_EXTENSIONS {
-                let cause = Cause::TooLong { length: bytes.len() - at, limit: 0 };
-                return Err(bad("extension 256", at, cause));
+                let cause = Cause::TooMany { count: MAX_EXTENSIONS + 1, limit: MAX_EXTENSIONS };
+                return Err(bad("list of extensions", at, cause));
             }
             let (extension, flags) = Extension::decode(bytes, &mut at)?;
             extensions.push(extension);

@@ -62,7 +62,7 @@ impl RouteTableUpdate {
                     return Err(bad("slots", 1, Cause::Invalid("are no power of two")));
                 }
                 if slots > MAX_SLOTS {
-                    let cause = Cause::TooLong { length: slots as usize, limit: MAX_SLOTS as usize };
+                    let cause = Cause::TooMany { count: slots as usize, limit: MAX_SLOTS as usize };
                     return Err(bad("slots", 1, cause));
                 }
                 if payload.len() > 6 {

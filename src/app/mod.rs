@@ -3,8 +3,10 @@
 //! [`Node`] is the one facade: the control API and, through it, the command line and the page use nothing
 //! else. It joins the core (`proto`, `library`, `transfer`) with `net` and `disk`, which never meet.
 
+pub mod downloads;
 mod error;
 mod node;
+pub mod uploads;
 pub mod view;
 
 pub use error::{Error, ErrorCode};

@@ -2,3 +2,4 @@
 //! servent. Nothing here decides what a message means or touches a file by its path.
 
 pub mod rt;
+pub mod serve;

@@ -1,0 +1,195 @@
+//! Who has a file, how to ask for it, and by what it will be known.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use crate::wire::http::percent_encode;
+use crate::wire::{Blake3, Digests, Guid, Sha1, Tth, Urn};
+
+/// How a source is asked for the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// By content: `/uri-res/N2R?urn:...`.
+    Urn(Urn),
+    /// By the source's own number and name: `/get/INDEX/NAME`.
+    Index(u32, String),
+    /// With the target of a link that somebody typed.
+    Target(String),
+}
+
+impl Ask {
+    /// The request target.
+    pub fn target(&self) -> String {
+        match self {
+            // Clients of the network look for `urn:sha1:`; few read a bitprint here.
+            Self::Urn(urn) => match urn.sha1() {
+                Some(sha1) => format!("/uri-res/N2R?urn:sha1:{sha1}"),
+                None => format!("/uri-res/N2R?{urn}"),
+            },
+            Self::Index(index, name) => format!("/get/{index}/{}", percent_encode(name.as_bytes())),
+            Self::Target(target) => target.clone(),
+        }
+    }
+}
+
+/// Whether a source can be connected to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// It can.
+    #[default]
+    Direct,
+    /// It said that it cannot: it must be asked to connect to us.
+    Push,
+}
+
+/// Who has the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Where.
+    pub addr: SocketAddr,
+    /// How to ask.
+    pub ask: Ask,
+    /// Its servent GUID, if a hit told it.
+    pub servent: Option<Guid>,
+    /// Whether it can be connected to.
+    pub reach: Reach,
+}
+
+impl Source {
+    /// A source that can be connected to and of which nothing else is known.
+    pub fn new(addr: SocketAddr, ask: Ask) -> Self {
+        Self { addr, ask, servent: None, reach: Reach::Direct }
+    }
+}
+
+/// The hashes that the file must have: those that were fixed before the download began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// SHA-1.
+    pub sha1: Option<Sha1>,
+    /// Tiger tree root.
+    pub tth: Option<Tth>,
+    /// BLAKE3.
+    pub blake3: Option<Blake3>,
+}
+
+/// The strongest check that a finished file has passed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Check {
+    /// Only its size was known.
+    #[default]
+    None,
+    /// SHA-1 over the whole.
+    Sha1,
+    /// The Tiger tree over the whole.
+    Tth,
+    /// BLAKE3 over the whole.
+    Blake3,
+}
+
+impl Check {
+    /// The word for it: `none sha1 tth blake3`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Sha1 => "sha1",
+            Self::Tth => "tth",
+            Self::Blake3 => "blake3",
+        }
+    }
+}
+
+impl Expected {
+    /// Nothing but what a name says.
+    pub fn of_urn(urn: &Urn) -> Self {
+        Self { sha1: urn.sha1(), tth: urn.tth(), blake3: urn.blake3() }
+    }
+
+    /// With what a second name of the same content adds; `None` when the two contradict each other.
+    pub fn and(mut self, other: Self) -> Option<Self> {
+        fn join<T: PartialEq + Copy>(mine: &mut Option<T>, theirs: Option<T>) -> bool {
+            match (*mine, theirs) {
+                (Some(a), Some(b)) => a == b,
+                (None, theirs) => {
+                    *mine = theirs;
+                    true
+                }
+                (Some(_), None) => true,
+            }
+        }
+        let agree = join(&mut self.sha1, other.sha1)
+            && join(&mut self.tth, other.tth)
+            && join(&mut self.blake3, other.blake3);
+        agree.then_some(self)
+    }
+
+    /// The name that the network is asked with: the SHA-1 if there is one, as everybody knows those.
+    pub fn urn(&self) -> Option<Urn> {
+        self.sha1
+            .map(Urn::Sha1)
+            .or_else(|| self.tth.map(Urn::Tth))
+            .or_else(|| self.blake3.map(Urn::Blake3))
+    }
+
+    /// Whether `other` is known to name the same content: they share a hash, and contradict each other in none.
+    pub fn same_content(&self, other: &Self) -> bool {
+        let shared = (self.sha1.is_some() && self.sha1 == other.sha1)
+            || (self.tth.is_some() && self.tth == other.tth)
+            || (self.blake3.is_some() && self.blake3 == other.blake3);
+        shared && self.and(*other).is_some()
+    }
+
+    /// The strongest of the checks that these allow.
+    pub fn strongest(&self) -> Check {
+        match self {
+            Self { blake3: Some(_), .. } => Check::Blake3,
+            Self { tth: Some(_), .. } => Check::Tth,
+            Self { sha1: Some(_), .. } => Check::Sha1,
+            _ => Check::None,
+        }
+    }
+
+    /// Whether content with these digests is the one asked for. `digests` may be computed in part: what is
+    /// `None` there was not looked at.
+    pub fn matches(&self, found: &Self) -> bool {
+        self.and(*found).is_some()
+    }
+}
+
+impl From<Digests> for Expected {
+    fn from(digests: Digests) -> Self {
+        Self { sha1: Some(digests.sha1), tth: Some(digests.tth), blake3: Some(digests.blake3) }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.addr)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHA1: &str = "urn:sha1:GKECXDEZDWGCRBZWKYBJD5GGT4KAUE5V";
+    const BITPRINT: &str =
+        "urn:bitprint:GKECXDEZDWGCRBZWKYBJD5GGT4KAUE5V.LWPNACQDBZRYXW3VHJVCJ64QBZNGHOHHHZWCLNQ";
+
+    fn expected(urn: &str) -> Expected {
+        Expected::of_urn(&urn.parse().expect(urn))
+    }
+
+    #[test]
+    fn names_of_one_content_add_up_and_others_contradict() {
+        let (sha1, bitprint) = (expected(SHA1), expected(BITPRINT));
+        assert_eq!(sha1.and(bitprint), Some(bitprint));
+        assert!(sha1.same_content(&bitprint));
+        assert_eq!((sha1.strongest(), bitprint.strongest()), (Check::Sha1, Check::Tth));
+        let other = Expected { sha1: Some(Sha1([1; 20])), ..bitprint };
+        assert_eq!(bitprint.and(other), None);
+        assert!(!bitprint.same_content(&other), "the trees agree, but the SHA-1s do not");
+        assert!(!Expected::default().same_content(&Expected::default()), "two nameless files are not the same");
+        assert_eq!(Expected::default().urn(), None);
+    }
+}

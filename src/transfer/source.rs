@@ -117,18 +117,14 @@ impl Expected {
                 (Some(_), None) => true,
             }
         }
-        let agree = join(&mut self.sha1, other.sha1)
-            && join(&mut self.tth, other.tth)
-            && join(&mut self.blake3, other.blake3);
+        let agree =
+            join(&mut self.sha1, other.sha1) && join(&mut self.tth, other.tth) && join(&mut self.blake3, other.blake3);
         agree.then_some(self)
     }
 
     /// The name that the network is asked with: the SHA-1 if there is one, as everybody knows those.
     pub fn urn(&self) -> Option<Urn> {
-        self.sha1
-            .map(Urn::Sha1)
-            .or_else(|| self.tth.map(Urn::Tth))
-            .or_else(|| self.blake3.map(Urn::Blake3))
+        self.sha1.map(Urn::Sha1).or_else(|| self.tth.map(Urn::Tth)).or_else(|| self.blake3.map(Urn::Blake3))
     }
 
     /// Whether `other` is known to name the same content: they share a hash, and contradict each other in none.
@@ -173,8 +169,7 @@ mod tests {
     use super::*;
 
     const SHA1: &str = "urn:sha1:GKECXDEZDWGCRBZWKYBJD5GGT4KAUE5V";
-    const BITPRINT: &str =
-        "urn:bitprint:GKECXDEZDWGCRBZWKYBJD5GGT4KAUE5V.LWPNACQDBZRYXW3VHJVCJ64QBZNGHOHHHZWCLNQ";
+    const BITPRINT: &str = "urn:bitprint:GKECXDEZDWGCRBZWKYBJD5GGT4KAUE5V.LWPNACQDBZRYXW3VHJVCJ64QBZNGHOHHHZWCLNQ";
 
     fn expected(urn: &str) -> Expected {
         Expected::of_urn(&urn.parse().expect(urn))

@@ -1,1 +1,18 @@
-//! web
+//! The control API: HTTP/1.1 and JSON on loopback, over the same facade that the command line uses.
+//!
+//! One table, [`routes`], drives dispatch and the listing at `GET /api/v1`. Every request passes [`guard`]
+//! first: a request with a foreign `Host` or `Origin`, or without the token, never gets a 2xx. Nothing here
+//! knows how a servent works; it turns requests into calls of [`crate::app::Node`] and views into JSON.
+//!
+//! DESIGN section 3 is the contract. Not here: anything that speaks to peers (`wire` and `net` do), and the
+//! page.
+
+mod answer;
+mod guard;
+pub mod io;
+pub mod routes;
+mod serve;
+pub mod uri;
+
+pub use guard::Token;
+pub use serve::{Limits, Server, Setting, serve};

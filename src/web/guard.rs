@@ -1,0 +1,173 @@
+//! Who may ask: the checks that every request passes before anything looks at its path.
+//!
+//! A page on the web can make a browser send requests to loopback, and DNS rebinding can make it believe
+//! that loopback is its own host. So `Host` must name this server, an `Origin` must be our own, and every
+//! `/api` call must carry the token.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use data_encoding::HEXLOWER;
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
+use hyper::http::uri::Authority;
+
+/// The secret that every call carries: 256 bits, as 64 hex digits.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// A fresh one from 256 random bits.
+    pub fn from_random(bits: [u8; 32]) -> Self {
+        Self(HEXLOWER.encode(&bits))
+    }
+
+    /// Reads one that was stored; `None` if it cannot be one of ours.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        (text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())).then(|| Self(text.to_owned()))
+    }
+
+    /// The digits, for the token file and the `Authorization` header.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Compares in constant time: equality of BLAKE3 hashes is, and tells nothing about the bytes.
+    fn is(&self, other: &[u8]) -> bool {
+        blake3::hash(self.0.as_bytes()) == blake3::hash(other)
+    }
+}
+
+/// A token is not shown, so that none ends in a log.
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+/// Why a request is turned away: status, code, message, hint.
+pub type Refusal = (u16, &'static str, &'static str, &'static str);
+
+const NO_HOST: Refusal =
+    (400, "bad_host", "the request names no host", "Send one Host header with this server's address.");
+const FOREIGN_HOST: Refusal =
+    (421, "foreign_host", "this server does not answer for that host", "Use the address that `filbert up` printed.");
+const FOREIGN_ORIGIN: Refusal =
+    (403, "foreign_origin", "pages of other origins may not call this API", "Open the page of this servent itself.");
+const NO_TOKEN: Refusal = (
+    401,
+    "no_token",
+    "the token is missing or wrong",
+    "Send `Authorization: Bearer TOKEN`; the token is in the file that `filbert up` names.",
+);
+
+/// Checks `Host` and `Origin`: for every request, open ones too.
+pub fn check_source(own: SocketAddr, authority: Option<&Authority>, headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let host = hosts.next().ok_or(NO_HOST)?.to_str().map_err(|_| FOREIGN_HOST)?;
+    if hosts.next().is_some() || host.is_empty() {
+        return Err(NO_HOST);
+    }
+    if !names_us(own, host) || authority.is_some_and(|a| !names_us(own, a.as_str())) {
+        return Err(FOREIGN_HOST);
+    }
+    for origin in headers.get_all(ORIGIN) {
+        let host = origin.to_str().ok().and_then(|o| o.strip_prefix("http://")).ok_or(FOREIGN_ORIGIN)?;
+        if !names_us(own, host) {
+            return Err(FOREIGN_ORIGIN);
+        }
+    }
+    Ok(())
+}
+
+/// Checks the token: for every request but the open ones.
+pub fn check_token(token: &Token, headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut given = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (given.next(), given.next()) else { return Err(NO_TOKEN) };
+    let (scheme, secret) = value.as_bytes().split_at_checked(7).ok_or(NO_TOKEN)?;
+    if scheme.eq_ignore_ascii_case(b"bearer ") && token.is(secret) { Ok(()) } else { Err(NO_TOKEN) }
+}
+
+/// Is `host` (with its port) an address of this server? Names other than `localhost` never are.
+fn names_us(own: SocketAddr, host: &str) -> bool {
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => (name, port.parse().ok()),
+        _ => (host, Some(80)),
+    };
+    if port != Some(own.port()) {
+        return false;
+    }
+    let literal = name.strip_prefix('[').and_then(|n| n.strip_suffix(']')).unwrap_or(name);
+    match literal.parse::<IpAddr>() {
+        Ok(ip) => ip == own.ip() || (own.ip().is_loopback() && ip.is_loopback()),
+        Err(_) => own.ip().is_loopback() && name.eq_ignore_ascii_case("localhost"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in lines {
+            map.append(*name, value.parse().expect("a header value"));
+        }
+        map
+    }
+
+    #[test]
+    fn only_our_own_host_and_origin_pass() {
+        let own = "127.0.0.1:7346".parse().expect("an address");
+        let ours = ("host", "127.0.0.1:7346");
+        let table: &[(&[(&'static str, &str)], Option<u16>)] = &[
+            (&[ours], None),
+            (&[("host", "localhost:7346")], None),
+            (&[("host", "LocalHost:7346")], None),
+            (&[("host", "[::1]:7346")], None),
+            (&[], Some(400)),
+            (&[("host", "")], Some(400)),
+            (&[ours, ours], Some(400)),
+            (&[("host", "127.0.0.1")], Some(421)),
+            (&[("host", "127.0.0.1:80")], Some(421)),
+            (&[("host", "evil.example:7346")], Some(421)),
+            (&[("host", "localhost.evil.example:7346")], Some(421)),
+            (&[("host", "127.0.0.1.evil.example:7346")], Some(421)),
+            (&[("host", "10.0.0.1:7346")], Some(421)),
+            (&[("host", ":7346")], Some(421)),
+            (&[("host", "[::1:7346")], Some(421)),
+            (&[ours, ("origin", "http://127.0.0.1:7346")], None),
+            (&[ours, ("origin", "http://localhost:7346")], None),
+            (&[ours, ("origin", "http://evil.example")], Some(403)),
+            (&[ours, ("origin", "http://127.0.0.1:7347")], Some(403)),
+            (&[ours, ("origin", "https://127.0.0.1:7346")], Some(403)),
+            (&[ours, ("origin", "null")], Some(403)),
+            (&[ours, ("origin", "http://127.0.0.1:7346"), ("origin", "http://evil.example")], Some(403)),
+        ];
+        for (lines, refused) in table {
+            let got = check_source(own, None, &headers(lines)).err().map(|refusal| refusal.0);
+            assert_eq!(got, *refused, "{lines:?}");
+        }
+        let foreign = Authority::from_static("evil.example");
+        assert!(check_source(own, Some(&foreign), &headers(&[ours])).is_err(), "the request line names another host");
+    }
+
+    #[test]
+    fn only_the_whole_token_opens() {
+        let token = Token::from_random([7; 32]);
+        let digits = token.as_str().to_owned();
+        let longer = format!("Bearer {digits}0");
+        let right = format!("Bearer {digits}");
+        let lower = format!("bearer {digits}");
+        for good in [right.as_str(), lower.as_str()] {
+            assert!(check_token(&token, &headers(&[("authorization", good)])).is_ok(), "{good}");
+        }
+        for bad in ["", "Bearer", "Bearer ", "Basic abc", digits.as_str(), &right[..40], &longer] {
+            assert!(check_token(&token, &headers(&[("authorization", bad)])).is_err(), "{bad}");
+        }
+        assert!(check_token(&token, &headers(&[("authorization", &right), ("authorization", &right)])).is_err());
+        assert!(check_token(&token, &HeaderMap::new()).is_err());
+        assert_eq!(Token::parse(&format!("{digits}\n")), Some(token));
+        assert_eq!(Token::parse("0123"), None);
+    }
+}

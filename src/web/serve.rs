@@ -1,0 +1,276 @@
+//! The server: accepts, guards, dispatches, stops.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::channel::{mpsc, oneshot};
+use futures::future::{Either, Shared, select};
+use futures::{AsyncWriteExt, Future, FutureExt, StreamExt};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::Request;
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use serde::{Deserialize, Serialize};
+
+use super::answer::{self, Answer};
+use super::guard::{self, Refusal, Token};
+use super::io::{HyperStream, HyperTimer};
+use super::routes::{Access, Call, Found, find};
+use super::uri;
+use crate::app::{Error, ErrorCode, Node};
+use crate::net::rt;
+
+/// What bounds the callers.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at a time; one more is told 503 and closed.
+    pub connections: usize,
+    /// Bytes of a body; a longer one is told 413.
+    pub body: usize,
+    /// Time for the head of a request, also on a connection that is kept open.
+    pub head: Duration,
+    /// Time for its body; then 408.
+    pub body_time: Duration,
+    /// Time for what is under way when the server stops.
+    pub farewell: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 64,
+            body: 64 * 1024,
+            head: Duration::from_secs(10),
+            body_time: Duration::from_secs(10),
+            farewell: Duration::from_secs(1),
+        }
+    }
+}
+
+/// A setting that the servent runs with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Setting {
+    /// Its name in `config.toml`.
+    pub key: String,
+    /// Its value.
+    pub value: serde_json::Value,
+    /// Which place won: `flag`, `env`, `file` or `default`.
+    pub origin: String,
+}
+
+/// What every call may use.
+pub struct Context {
+    pub(super) node: Arc<Node>,
+    pub(super) settings: Vec<Setting>,
+    own: SocketAddr,
+    token: Token,
+    limits: Limits,
+    open: AtomicUsize,
+    stopped: Shared<oneshot::Receiver<()>>,
+    ask_to_stop: Mutex<Option<oneshot::Sender<()>>>,
+}
+
+/// A running control API. Dropping it closes the port and lets what is under way run out.
+pub struct Server {
+    addr: SocketAddr,
+    accepting: rt::Task<()>,
+    stop: oneshot::Sender<()>,
+    asked_to_stop: Shared<oneshot::Receiver<()>>,
+    gone: mpsc::Receiver<Infallible>,
+    farewell: Duration,
+}
+
+/// Opens the control API of `node` on `addr` (port 0 is any free one). Only loopback addresses are taken.
+pub async fn serve(
+    node: Arc<Node>,
+    addr: SocketAddr,
+    token: Token,
+    settings: Vec<Setting>,
+    limits: Limits,
+) -> Result<Server, Error> {
+    if !addr.ip().is_loopback() {
+        return Err(Error::new(
+            ErrorCode::Refused,
+            format!("cannot open the control API on {addr}: it is not loopback"),
+        )
+        .hint("Use 127.0.0.1; reach it from elsewhere through a tunnel (ssh -L)"));
+    }
+    let in_use = |error: std::io::Error| {
+        let code = if error.kind() == std::io::ErrorKind::AddrInUse { ErrorCode::InUse } else { ErrorCode::Failed };
+        Error::new(code, format!("cannot open the control API on {addr}: {error}")).hint("Try --api 127.0.0.1:0")
+    };
+    let listener = rt::TcpListener::bind(addr).await.map_err(in_use)?;
+    let addr = listener.local_addr().map_err(in_use)?;
+    let (stop, stopped) = oneshot::channel();
+    let (ask, asked) = oneshot::channel();
+    let context = Arc::new(Context {
+        node,
+        settings,
+        own: addr,
+        token,
+        limits,
+        open: AtomicUsize::new(0),
+        stopped: stopped.shared(),
+        ask_to_stop: Mutex::new(Some(ask)),
+    });
+    // Each connection holds a sender; the channel ends when the last one is gone.
+    let (alive, gone) = mpsc::channel(0);
+    let accepting = rt::spawn(accept(listener, context, alive));
+    Ok(Server { addr, accepting, stop, asked_to_stop: asked.shared(), gone, farewell: limits.farewell })
+}
+
+impl Server {
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Ready when somebody called `POST /api/v1/shutdown`.
+    pub fn asked_to_stop(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.asked_to_stop.clone().map(|_| ())
+    }
+
+    /// Closes the port, ends the streams, and gives the calls under way a moment to finish.
+    pub async fn stop(mut self) {
+        self.accepting.cancel().await;
+        drop(self.stop);
+        let _ = rt::timeout(self.farewell, async { while self.gone.next().await.is_some() {} }).await;
+    }
+}
+
+impl Context {
+    /// Ready when the server stops: streams end then.
+    pub(super) fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.stopped.clone().map(|_| ())
+    }
+
+    pub(super) fn ask_to_stop(&self) {
+        let sender = self.ask_to_stop.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(sender) = sender {
+            let _ = sender.send(());
+        }
+    }
+}
+
+async fn accept(listener: rt::TcpListener, context: Arc<Context>, alive: mpsc::Sender<Infallible>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let alive = alive.clone();
+                let context = Arc::clone(&context);
+                rt::spawn(async move {
+                    connection(stream, context).await;
+                    drop(alive);
+                })
+                .detach();
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: a moment later there may be some.
+                log::warn!("the control API cannot accept: {error}");
+                rt::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn connection(mut stream: rt::TcpStream, context: Arc<Context>) {
+    let seat = Seat::take(&context);
+    if seat.is_none() {
+        let _ = stream
+            .write_all(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            .await;
+        return;
+    }
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(|request| {
+        let context = Arc::clone(&context);
+        async move { Ok::<_, Infallible>(handle(context, request).await) }
+    });
+    let serving = http1::Builder::new()
+        .timer(HyperTimer)
+        .header_read_timeout(context.limits.head)
+        .max_buf_size(32 * 1024)
+        .serve_connection(HyperStream::new(stream), service);
+    let mut serving = pin!(serving);
+    let ended = match select(serving.as_mut(), context.stopped()).await {
+        Either::Left((ended, _)) => ended,
+        Either::Right(_) => {
+            serving.as_mut().graceful_shutdown();
+            rt::timeout(context.limits.farewell, serving).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = ended {
+        log::debug!("control API: {error}");
+    }
+}
+
+/// One of the seats for connections, given back when dropped.
+struct Seat<'a>(&'a Context);
+
+impl<'a> Seat<'a> {
+    fn take(context: &'a Context) -> Option<Self> {
+        let before = context.open.fetch_add(1, Ordering::Relaxed);
+        let seat = Self(context);
+        (before < context.limits.connections).then_some(seat)
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One request, from the guards to the answer. The order is the promise: who asks, then what.
+async fn handle(context: Arc<Context>, request: Request<Incoming>) -> Answer {
+    let (head, body) = request.into_parts();
+    if let Err(refusal) = guard::check_source(context.own, head.uri.authority(), &head.headers) {
+        return answer::refusal(refusal);
+    }
+    let found = find(&head.method, head.uri.path());
+    let open = matches!(&found, Found::Route(route, _) if route.access == Access::Open);
+    if !open && let Err(refusal) = guard::check_token(&context.token, &head.headers) {
+        return answer::refusal(refusal);
+    }
+    let (route, path) = match found {
+        Found::Route(route, path) => (route, path),
+        Found::WrongMethod => return answer::refusal(WRONG_METHOD),
+        Found::Nothing => return answer::refusal(NO_ROUTE),
+    };
+    let Some(query) = uri::query(head.uri.query().unwrap_or_default()) else { return answer::refusal(BAD_QUERY) };
+    let body = match read(body, context.limits).await {
+        Ok(body) => body,
+        Err(refusal) => return answer::refusal(refusal),
+    };
+    match route.call(Call { context, path, query, body }).await {
+        Ok(answer) => answer,
+        Err(error) => answer::error(&error),
+    }
+}
+
+const WRONG_METHOD: Refusal =
+    (405, "wrong_method", "this path does not take that method", "GET /api/v1 lists the routes.");
+const NO_ROUTE: Refusal = (404, "no_route", "there is no such path", "GET /api/v1 lists the routes.");
+const BAD_QUERY: Refusal =
+    (400, "usage", "the query string cannot be read", "Write %XX for what is not a letter or digit.");
+const TOO_LONG: Refusal = (413, "too_long", "the body is longer than 64 KiB", "");
+const TOO_SLOW: Refusal = (408, "timed_out", "the body took too long to arrive", "");
+const BROKEN: Refusal = (400, "usage", "the body broke off", "");
+
+async fn read(body: Incoming, limits: Limits) -> Result<Bytes, Refusal> {
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    match rt::timeout(limits.body_time, Limited::new(body, limits.body).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(TOO_LONG),
+        Ok(Err(_)) => Err(BROKEN),
+        Err(rt::TimedOut) => Err(TOO_SLOW),
+    }
+}

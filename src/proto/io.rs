@@ -222,7 +222,8 @@ pub enum Output {
         /// The leg.
         head: Head,
     },
-    /// Send one message on these links. The payload is shared; each link has room for it.
+    /// Send one message on these links. The payload is shared; each link has room for it, or has all its room
+    /// free and would never take a message that long otherwise.
     Send {
         /// The links, in the order of their numbers.
         to: Vec<ConnId>,
@@ -311,6 +312,12 @@ pub enum Event {
         addr: SocketAddr,
         /// Our number for the file.
         index: u32,
+    },
+    /// A push that was asked for could not be sent: no way to that servent is known (any more), or we listen
+    /// nowhere that it could connect to.
+    PushFailed {
+        /// Who should have got it.
+        servent: Guid,
     },
     /// New hosts are in the cache.
     HostsLearned(usize),

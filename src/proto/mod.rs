@@ -10,10 +10,23 @@
 //! servent.next_timeout() -> Option<Instant>    when to wake me; ask after each of the two above
 //! ```
 
+mod address;
 mod config;
 mod counters;
+mod handshake;
+mod hosts;
 mod io;
+mod link;
+mod messages;
+mod neighbours;
+mod pongs;
+mod queue;
+mod router;
+mod routes;
+mod search;
+mod seen;
 mod servent;
+mod ttl;
 
 pub use config::{Config, Limits, Rate};
 pub use counters::{Counters, Drops};

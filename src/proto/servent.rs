@@ -1,45 +1,165 @@
-//! The servent itself: the conversation, dispatch only.
+//! The servent itself: the conversation with the driver, dispatch only.
+//!
+//! What each input means is in the module that its topic names: `handshake`, `neighbours`, `messages`. What is
+//! here is the order of things, time, and what the servent knows of itself.
 
-use crate::base::{Instant, Rng};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
-use super::{Config, Counters, HostInfo, Input, Outbox, PeerInfo};
+use crate::base::{HashSeed, Instant, Rng, TokenBucket};
+
+use super::address::{canonical, may_name};
+use super::handshake::Pending;
+use super::hosts::Hosts;
+use super::link::Links;
+use super::neighbours::Neighbourhood;
+use super::pongs::Pongs;
+use super::router::Router;
+use super::{
+    CloseReason, Command, Config, ConnId, Counters, Direction, Event, HostInfo, HostSource, Input, Outbox, Output,
+    PeerInfo,
+};
 
 /// One node of the network as a state machine.
+///
+/// Call [`handle`](Self::handle) with each thing that happens, in the order in which it happens, and do what
+/// is in the outbox, in its order. Then ask [`next_timeout`](Self::next_timeout) and call
+/// [`handle_timeout`](Self::handle_timeout) when that time has come. Time never goes back. Inputs that name a
+/// connection that the servent has closed meanwhile are ignored.
 #[derive(Debug)]
 pub struct Servent {
-    config: Config,
-    counters: Counters,
-    rng: Rng,
+    pub(super) config: Config,
+    pub(super) counters: Counters,
+    pub(super) rng: Rng,
+    pub(super) router: Router,
+    pub(super) links: Links,
+    pub(super) pending: BTreeMap<ConnId, Pending>,
+    pub(super) hosts: Hosts,
+    pub(super) pongs: Pongs,
+    pub(super) neighbourhood: Neighbourhood,
+    pub(super) us: Ourselves,
+    /// Pings by UDP that we answer.
+    pub(super) datagrams: TokenBucket,
+    /// Never later than the next thing to do by time.
+    wake: Option<Instant>,
+    dials: u64,
+    /// Hosts learnt since the application was told last.
+    learnt: usize,
+    mood: Mood,
 }
+
+/// What we know of ourselves.
+#[derive(Debug, Default)]
+pub(super) struct Ourselves {
+    /// Where we listen, if we do.
+    pub(super) listening: Option<SocketAddr>,
+    /// Our address as a peer sees it.
+    pub(super) seen_as: Option<IpAddr>,
+    pub(super) files: u32,
+    pub(super) kib: u32,
+    pub(super) uploads_busy: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mood {
+    /// Nothing changed that the connection manager should look at.
+    Content,
+    /// Something did.
+    Restless,
+    /// We said Bye: nothing happens any more.
+    Gone,
+}
+
+/// The shortest wait that makes sense; settings of zero must not make us spin.
+const TICK: Duration = Duration::from_millis(1);
 
 impl Servent {
     /// A servent without neighbours. It does nothing until it is told of hosts or of connections.
-    pub fn new(config: Config, rng: Rng, _now: Instant) -> Self {
-        Self { config, counters: Counters::default(), rng }
+    pub fn new(config: Config, mut rng: Rng, now: Instant) -> Self {
+        let pings = config.limits.pings;
+        Self {
+            router: Router::new(&config, &mut rng),
+            hosts: Hosts::new(&config.limits, HashSeed::new(&mut rng)),
+            datagrams: TokenBucket::new(pings.per_second, pings.burst, now),
+            config,
+            counters: Counters::default(),
+            rng,
+            links: Links::default(),
+            pending: BTreeMap::new(),
+            pongs: Pongs::default(),
+            neighbourhood: Neighbourhood::default(),
+            us: Ourselves::default(),
+            wake: None,
+            dials: 0,
+            learnt: 0,
+            mood: Mood::Content,
+        }
     }
 
     /// Something happened.
-    pub fn handle(&mut self, _now: Instant, _input: Input, _out: &mut Outbox) {
-        let _ = &self.rng;
+    pub fn handle(&mut self, now: Instant, input: Input, out: &mut Outbox) {
+        if self.mood == Mood::Gone {
+            return;
+        }
+        match input {
+            Input::Dialled { conn } => self.on_dialled(now, conn, out),
+            Input::DialFailed { conn, reason } => self.forget_pending(now, conn, CloseReason::Dial(reason), out),
+            Input::Handshake { conn, from, head } => self.on_handshake(now, conn, from, head, out),
+            Input::Connected { conn, room } => self.on_connected(now, conn, room, out),
+            Input::Frames { conn, batch } => {
+                for frame in batch {
+                    self.on_frame(now, conn, frame, out);
+                }
+            }
+            Input::Datagram { from, frame } => self.on_datagram(now, from, &frame, out),
+            Input::Room { conn, bytes } => self.links.room(now, conn, bytes, &mut self.counters, out),
+            Input::Disconnected { conn, reason } => {
+                if let Some(link) = self.links.remove(conn) {
+                    self.on_link_lost(now, &link, reason, out);
+                } else {
+                    self.forget_pending(now, conn, reason, out);
+                }
+            }
+            Input::Command(command) => self.on_command(now, command, out),
+        }
+        self.settle(now, out);
     }
 
-    /// The deadline of [`Self::next_timeout`] came.
-    pub fn handle_timeout(&mut self, _now: Instant, _out: &mut Outbox) {}
+    /// The deadline of [`Self::next_timeout`] came. Calling it early is harmless.
+    pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
+        if self.mood == Mood::Gone {
+            return;
+        }
+        self.expire_handshakes(now, out);
+        self.expire_links(now, out);
+        if self.neighbourhood.due.is_some_and(|due| due <= now) {
+            self.restless();
+        }
+        self.wake = None;
+        self.settle(now, out);
+        self.wake = self.earliest(now);
+    }
 
     /// When to call [`Self::handle_timeout`]; ask again after each call of it or of [`Self::handle`].
     pub fn next_timeout(&self) -> Option<Instant> {
-        None
+        self.wake
     }
 
     /// The peers that we are linked to, in the order of their connections.
     pub fn peers(&self) -> Vec<PeerInfo> {
-        Vec::new()
+        self.links.iter().map(|link| link.info()).collect()
+    }
+
+    /// How many peers we are linked to.
+    pub fn degree(&self) -> usize {
+        self.links.len()
     }
 
     /// The hosts in the cache, the most promising first. Keep them and give them back with
     /// [`super::Command::AddHosts`] as [`super::HostSource::Cache`] in the next run.
     pub fn hosts(&self) -> Vec<HostInfo> {
-        Vec::new()
+        self.hosts.snapshot()
     }
 
     /// Totals since the start.
@@ -50,5 +170,166 @@ impl Servent {
     /// The settings in force; commands may have changed them.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Our own address as we tell it to peers: where we listen, at the address by which peers see us if we
+    /// listen on all.
+    pub fn own_addr(&self) -> Option<SocketAddr> {
+        let listening = self.us.listening?;
+        if !listening.ip().is_unspecified() {
+            return Some(listening);
+        }
+        self.us.seen_as.map(|ip| SocketAddr::new(ip, listening.port()))
+    }
+
+    fn on_command(&mut self, now: Instant, command: Command, out: &mut Outbox) {
+        match command {
+            Command::Listening(addr) => {
+                let addr = canonical(addr);
+                if self.us.listening.replace(addr) != Some(addr) {
+                    self.hosts.forget(&addr);
+                    self.restless();
+                    out.push(Output::Announce);
+                }
+            }
+            Command::Sharing { files, kib } => (self.us.files, self.us.kib) = (files, kib),
+            Command::UploadsBusy(busy) => self.us.uploads_busy = busy,
+            Command::Search { id, query, ttl, strategy } => self.search(now, id, &query, ttl, strategy, out),
+            Command::EndSearch(id) => self.router.end_search(id),
+            Command::AnswerQuery(answer) => self.answer_query(now, answer, out),
+            Command::Connect(addr) => self.on_connect_command(now, canonical(addr)),
+            Command::Disconnect(addr) => self.on_disconnect_command(now, canonical(addr), out),
+            Command::SetNeighbours(n) => self.on_set_neighbours(now, n, out),
+            Command::SetTtl(ttl) => self.config.ttl = ttl.clamp(1, self.config.max_ttl.max(1)),
+            Command::AddHosts(hosts) => {
+                for (addr, source) in hosts {
+                    self.learn_named(now, canonical(addr), source);
+                }
+            }
+            Command::SendPush { servent, index } => self.send_push(now, servent, index, out),
+            Command::Shutdown => self.shut_down(now, out),
+        }
+    }
+
+    fn shut_down(&mut self, now: Instant, out: &mut Outbox) {
+        while let Some(conn) = self.links.iter().next().map(|link| link.conn) {
+            self.drop_link(now, conn, 200, "Shutting down", CloseReason::Shutdown, out);
+        }
+        for (conn, _) in std::mem::take(&mut self.pending) {
+            out.push(Output::Close { conn, reason: CloseReason::Shutdown });
+        }
+        self.wake = None;
+        self.mood = Mood::Gone;
+    }
+
+    /// The connection manager shall look around before the call ends.
+    pub(super) fn restless(&mut self) {
+        self.mood = Mood::Restless;
+    }
+
+    /// `handle_timeout` is to be called at that time at the latest.
+    pub(super) fn wake_by(&mut self, at: Instant) {
+        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+    }
+
+    /// The number of the next connection that we dial.
+    pub(super) fn next_conn(&mut self) -> ConnId {
+        self.dials += 1;
+        ConnId::dialled(self.dials)
+    }
+
+    /// Somebody at `teller` named a host. Its word is taken only for addresses that reach as far as its own.
+    pub(super) fn learn_host(&mut self, now: Instant, teller: IpAddr, addr: SocketAddr, source: HostSource) {
+        if may_name(teller, addr.ip()) {
+            self.learn_named(now, addr, source);
+        }
+    }
+
+    /// The application, or somebody whose word we take, named a host.
+    pub(super) fn learn_named(&mut self, now: Instant, addr: SocketAddr, source: HostSource) {
+        if !self.is_ourselves(addr) && self.hosts.learn(now, addr, source) {
+            self.learnt += 1;
+            self.restless();
+        }
+    }
+
+    /// The address that hits and pongs carry; all zero if we have none.
+    pub(super) fn told_addr(&self) -> SocketAddr {
+        self.own_addr().unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0))
+    }
+
+    /// Gives up a connection that is no link yet.
+    pub(super) fn close_pending(&mut self, now: Instant, conn: ConnId, reason: CloseReason, out: &mut Outbox) {
+        out.push(Output::Close { conn, reason: reason.clone() });
+        self.forget_pending(now, conn, reason, out);
+    }
+
+    fn forget_pending(&mut self, now: Instant, conn: ConnId, reason: CloseReason, out: &mut Outbox) {
+        let Some(pending) = self.pending.remove(&conn) else { return };
+        self.restless();
+        if let CloseReason::Dial(_) = reason {
+            self.counters.dials_failed += 1;
+        }
+        if conn.direction() == Direction::Out {
+            self.on_dial_over(now, pending.remote, reason, out);
+        }
+    }
+
+    fn settle(&mut self, now: Instant, out: &mut Outbox) {
+        if self.mood == Mood::Restless {
+            self.mood = Mood::Content;
+            self.tend(now, out);
+        }
+        if self.learnt > 0 {
+            out.push(Output::Event(Event::HostsLearned(std::mem::take(&mut self.learnt))));
+        }
+    }
+
+    fn expire_handshakes(&mut self, now: Instant, out: &mut Outbox) {
+        let late: Vec<_> = self.pending.iter().filter(|(_, p)| p.deadline <= now).map(|(&conn, _)| conn).collect();
+        for conn in late {
+            self.counters.handshakes_timed_out += 1;
+            self.close_pending(now, conn, CloseReason::HandshakeTimeout, out);
+        }
+    }
+
+    /// Dead links are closed, silent ones pinged.
+    fn expire_links(&mut self, now: Instant, out: &mut Outbox) {
+        let config = &self.config;
+        let (mut dead, mut ping) = (Vec::new(), Vec::new());
+        for link in self.links.iter() {
+            let stuck = link.blocked_since().is_some_and(|since| now.since(since) >= config.dead_after);
+            let silent = now.since(link.heard);
+            if stuck || silent >= config.dead_after {
+                dead.push(link.conn);
+                continue;
+            }
+            // We are awake already: who would be due a little later is pinged now, so that we sleep longer.
+            let quiet = now.since(link.spoke_at()) >= config.keep_alive * 4 / 5;
+            let unasked = silent >= config.dead_after / 2 && link.pinged_at < link.heard + config.dead_after / 2;
+            if quiet || unasked {
+                ping.push(link.conn);
+            }
+        }
+        for conn in dead {
+            self.drop_link(now, conn, 406, "No sign of life", CloseReason::Silent, out);
+        }
+        for conn in ping {
+            self.send_ping(now, conn, 1, out);
+        }
+    }
+
+    /// The next thing to do by time, always ahead of `now`.
+    fn earliest(&self, now: Instant) -> Option<Instant> {
+        let config = &self.config;
+        let handshakes = self.pending.values().map(|pending| pending.deadline);
+        let links = self.links.iter().map(|link| {
+            let (half, dead) = (link.heard + config.dead_after / 2, link.heard + config.dead_after);
+            let silent = if link.pinged_at < half { half } else { dead };
+            let stuck = link.blocked_since().map_or(dead, |since| since + config.dead_after);
+            silent.min(stuck).min(link.spoke_at() + config.keep_alive)
+        });
+        let soonest = handshakes.chain(links).chain(self.neighbourhood.due).min()?;
+        Some(soonest.max(now + TICK))
     }
 }

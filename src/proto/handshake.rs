@@ -1,0 +1,476 @@
+//! The handshake: slots, what we offer, what we refuse, and what peers tell of themselves and others.
+//!
+//! Three legs (Gnutella 0.6 draft, section 2.1):
+//!
+//! ```text
+//! dialler   GNUTELLA CONNECT/0.6        headers: what it offers
+//! acceptor  GNUTELLA/0.6 200 OK         headers: what it takes and offers     or 503, or 409
+//! dialler   GNUTELLA/0.6 200 OK         headers: what it takes                or 409, or 503
+//! ```
+//!
+//! We speak as an ultrapeer and advertise only what we do. We never offer or take `Upgrade: TLS/1.0`, deflate
+//! or query routing. A leaf (`X-Ultrapeer: False`) expects us to shield it with its query routing table; we
+//! do not do that yet, so it gets an honest 503 instead of a stream of queries that it did not ask for.
+//!
+//! Two servents may dial each other at the same moment. Both then keep the connection that the servent with
+//! the greater GUID dialled and answer 409 on the other, so that exactly one link is left.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::base::Instant;
+use crate::wire::Guid;
+use crate::wire::handshake::Head;
+use crate::wire::head::Headers;
+
+use super::address::{self, Scope, may_name, scope};
+use super::link::{Identity, Link, Slot};
+use super::servent::Servent;
+use super::{CloseReason, ConnId, Direction, Event, HostSource, Outbox, Output, Purpose, Role, Verdict};
+
+/// Hosts that we name in `X-Try-Ultrapeers`, and the most that we read from one leg.
+const TRY_HOSTS: usize = 10;
+const TRY_HOSTS_READ: usize = 20;
+/// Characters of a stranger's `User-Agent` or reason that we keep.
+const WORDS_KEPT: usize = 120;
+
+/// How far a handshake is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// We wait for the transport.
+    Dialling,
+    /// We sent the first leg and wait for the second.
+    Offered,
+    /// They dialled; we sent the second leg and wait for the third.
+    Answered,
+    /// All legs are through; we wait for the driver's word.
+    Agreed,
+}
+
+/// A connection that is no link yet.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) stage: Stage,
+    /// Where we dialled, or from where they came.
+    pub(super) remote: SocketAddr,
+    pub(super) deadline: Instant,
+    pub(super) slot: Slot,
+    pub(super) identity: Option<Box<Identity>>,
+}
+
+impl Pending {
+    /// Whether the peer is at `addr` as far as we know by now.
+    pub(super) fn is_at(&self, addr: SocketAddr) -> bool {
+        self.remote == addr || self.identity.as_ref().is_some_and(|identity| identity.addr == addr)
+    }
+
+    fn servent(&self) -> Option<Guid> {
+        self.identity.as_ref()?.servent
+    }
+}
+
+/// What a leg says of its sender.
+#[derive(Debug, PartialEq, Eq)]
+struct Hello {
+    agent: String,
+    role: Option<Role>,
+    servent: Option<Guid>,
+    listen: Option<SocketAddr>,
+    /// What it calls us.
+    us: Option<IpAddr>,
+    /// Hosts that it names.
+    hosts: Vec<SocketAddr>,
+}
+
+impl Hello {
+    /// Reads what concerns us; what cannot be read counts as not said.
+    fn read(headers: &Headers) -> Self {
+        let hosts = headers
+            .0
+            .iter()
+            .filter(|(name, _)| name.eq_ignore_ascii_case("X-Try-Ultrapeers") || name.eq_ignore_ascii_case("X-Try"))
+            .flat_map(|(_, value)| value.split(','))
+            .filter_map(address::parse)
+            .take(TRY_HOSTS_READ)
+            .collect();
+        let listen = ["Listen-IP", "Node", "X-My-Address"].into_iter().find_map(|name| headers.get(name));
+        let role = headers.get("X-Ultrapeer").map(str::trim);
+        Self {
+            agent: shortened(headers.get("User-Agent").unwrap_or("")),
+            role: role.and_then(|role| match role.to_ascii_lowercase().as_str() {
+                "true" => Some(Role::Ultrapeer),
+                "false" => Some(Role::Leaf),
+                _ => None,
+            }),
+            servent: headers.get("GUID").and_then(parse_guid),
+            listen: listen.and_then(address::parse),
+            us: headers.get("Remote-IP").and_then(address::parse).map(|addr| addr.ip()),
+            hosts,
+        }
+    }
+
+    /// Who the sender is, seen from here.
+    ///
+    /// A listening address on another machine than the one we talk to is a stranger's claim and names nobody,
+    /// except within a site, where one machine has several addresses often enough.
+    fn identity(&self, remote: SocketAddr, direction: Direction) -> Identity {
+        let told = self.listen.map(|listen| match listen.ip().is_unspecified() {
+            true => SocketAddr::new(remote.ip(), listen.port()),
+            false => listen,
+        });
+        let near = scope(remote.ip()) < Scope::World;
+        let believed = told.filter(|told| {
+            address::is_dialable(*told)
+                && (told.ip() == remote.ip() || (near && scope(told.ip()) == scope(remote.ip())))
+        });
+        let addr = match direction {
+            // We dialled it: that address is proven.
+            Direction::Out => remote,
+            Direction::In => believed.unwrap_or(remote),
+        };
+        Identity {
+            addr,
+            listens: direction == Direction::Out || believed.is_some(),
+            remote,
+            agent: self.agent.as_str().into(),
+            servent: self.servent,
+        }
+    }
+}
+
+/// Which of two connections between the same two servents stays.
+fn keeps(ours: Guid, theirs: Guid) -> Direction {
+    if ours > theirs { Direction::Out } else { Direction::In }
+}
+
+impl Servent {
+    /// Opens a connection.
+    pub(super) fn dial(&mut self, now: Instant, addr: SocketAddr, purpose: Purpose, out: &mut Outbox) {
+        let conn = self.next_conn();
+        let deadline = now + self.config.handshake_timeout;
+        let pending = Pending { stage: Stage::Dialling, remote: addr, deadline, slot: Slot::Free, identity: None };
+        self.pending.insert(conn, pending);
+        self.wake_by(deadline);
+        self.counters.dials += 1;
+        out.push(Output::Dial { conn, addr, purpose });
+    }
+
+    /// The transport that we asked for is there: the first leg.
+    pub(super) fn on_dialled(&mut self, now: Instant, conn: ConnId, out: &mut Outbox) {
+        let Some(pending) = self.pending.get_mut(&conn).filter(|p| p.stage == Stage::Dialling) else { return };
+        pending.stage = Stage::Offered;
+        pending.deadline = now + self.config.handshake_timeout;
+        let remote = pending.remote;
+        // They may have dialled us in the meantime.
+        let met = self.pending.iter().any(|(&other, p)| other != conn && p.identity.is_some() && p.is_at(remote));
+        if met || self.links.iter().any(|link| link.is_at(remote)) {
+            return self.close_pending(now, conn, CloseReason::Duplicate, out);
+        }
+        let headers = self.offer(remote);
+        out.push(Output::Handshake { conn, verdict: Verdict::Offer, head: Head::Connect { version: (0, 6), headers } });
+    }
+
+    /// A leg arrived.
+    pub(super) fn on_handshake(&mut self, now: Instant, conn: ConnId, from: SocketAddr, head: Head, out: &mut Outbox) {
+        let from = address::canonical(from);
+        let stage = self.pending.get(&conn).map(|pending| pending.stage);
+        match (stage, head) {
+            (None, Head::Connect { version, headers }) if conn.direction() == Direction::In => {
+                if self.links.get(conn).is_none() {
+                    self.on_connect(now, conn, from, version, &headers, out);
+                }
+            }
+            (Some(Stage::Offered), Head::Status { code, reason, headers }) => {
+                self.on_answer(now, conn, code, &reason, &headers, out);
+            }
+            (Some(Stage::Answered), Head::Status { code, reason, headers }) => {
+                self.on_last_leg(now, conn, code, &reason, &headers, out);
+            }
+            (Some(_), _) => {
+                self.close_pending(now, conn, CloseReason::Garbage("a handshake leg out of turn".to_owned()), out);
+            }
+            (None, _) => {}
+        }
+    }
+
+    /// The handshake is through: a link is up.
+    pub(super) fn on_connected(&mut self, now: Instant, conn: ConnId, room: usize, out: &mut Outbox) {
+        let Some(pending) = self.pending.remove(&conn) else { return };
+        self.restless();
+        let Some(identity) = pending.identity.filter(|_| pending.stage == Stage::Agreed) else {
+            return out.push(Output::Close { conn, reason: CloseReason::Broken });
+        };
+        // Both sides may have let both connections through; both now choose the same one.
+        let twin = identity.servent.and_then(|theirs| Some((theirs, self.links.of_servent(theirs)?.conn)));
+        if let Some((theirs, twin)) = twin {
+            let keep = keeps(self.config.servent, theirs);
+            if conn.direction() == twin.direction() || twin.direction() == keep {
+                return out.push(Output::Close { conn, reason: CloseReason::Duplicate });
+            }
+            self.drop_link(now, twin, 409, "A second connection between us", CloseReason::Duplicate, out);
+        }
+        if self.links.len() >= self.config.accept_limit() && !self.is_listed(identity.addr) {
+            let cut = pending.slot == Slot::Replacing && self.cut_least_useful(now, out);
+            if !cut {
+                return out.push(Output::Close { conn, reason: CloseReason::WeRefused(503, "Slots full".to_owned()) });
+            }
+        }
+        match conn.direction() {
+            Direction::Out => self.counters.links_out += 1,
+            Direction::In => self.counters.links_in += 1,
+        }
+        let addr = identity.addr;
+        if identity.listens {
+            self.hosts.link_up(now, addr);
+        }
+        self.links.insert(Link::new(conn, *identity, pending.slot, room, &self.config, now));
+        self.wake_by(now + self.config.keep_alive.min(self.config.dead_after));
+        out.push(Output::Event(Event::NeighbourUp(conn, addr)));
+        self.on_link_up(now, conn, out);
+    }
+
+    /// First leg: somebody wants a slot.
+    fn on_connect(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        from: SocketAddr,
+        version: (u8, u8),
+        headers: &Headers,
+        out: &mut Outbox,
+    ) {
+        let hello = Hello::read(headers);
+        let identity = hello.identity(from, Direction::In);
+        let verdict = self.judge(now, &hello, &identity, version);
+        self.learn_from(now, from, &hello, &identity);
+        match verdict {
+            Ok(slot) => {
+                let head = Head::Status { code: 200, reason: "OK".to_owned(), headers: self.answer(&identity) };
+                let deadline = now + self.config.handshake_timeout;
+                let identity = Some(Box::new(identity));
+                self.pending.insert(conn, Pending { stage: Stage::Answered, remote: from, deadline, slot, identity });
+                self.wake_by(deadline);
+                out.push(Output::Handshake { conn, verdict: Verdict::Accept, head });
+            }
+            Err((code, reason)) => {
+                self.counters.refused_by_us += 1;
+                let head = Head::Status { code, reason: reason.to_owned(), headers: self.refusal(&identity) };
+                out.push(Output::Handshake { conn, verdict: Verdict::Refuse, head });
+            }
+        }
+    }
+
+    /// Whether a dialler gets a slot, and which kind; or the code and words of the refusal.
+    fn judge(
+        &mut self,
+        now: Instant,
+        hello: &Hello,
+        identity: &Identity,
+        version: (u8, u8),
+    ) -> Result<Slot, (u16, &'static str)> {
+        if version < (0, 6) {
+            return Err((503, "Gnutella 0.6 or later, please"));
+        }
+        if hello.servent == Some(self.config.servent) {
+            return Err((409, "I am you"));
+        }
+        if hello.role == Some(Role::Leaf) {
+            return Err((503, "Shielded leaf nodes not served yet"));
+        }
+        let linked = match hello.servent {
+            Some(servent) => self.links.of_servent(servent).is_some(),
+            None => identity.listens && self.links.iter().any(|link| link.is_at(identity.addr)),
+        };
+        if linked {
+            return Err((409, "Already connected"));
+        }
+        if let Some(theirs) = hello.servent {
+            let ours = self.config.servent;
+            let crossing = self.pending.iter().any(|(conn, pending)| match conn.direction() {
+                Direction::Out => {
+                    let offered = pending.stage != Stage::Dialling && identity.listens && pending.is_at(identity.addr);
+                    (offered || pending.servent() == Some(theirs)) && keeps(ours, theirs) == Direction::Out
+                }
+                Direction::In => pending.servent() == Some(theirs),
+            });
+            if crossing {
+                return Err((409, "Already connecting"));
+            }
+        }
+        if self.pending.len() >= self.config.limits.handshakes {
+            return Err((503, "Too many handshakes at once"));
+        }
+        if !self.is_diverse_incoming(identity.remote.ip()) {
+            return Err((503, "Too many peers from your network"));
+        }
+        let taken = self.pending.values().filter(|p| matches!(p.stage, Stage::Answered | Stage::Agreed)).count();
+        if self.links.len() + taken < self.config.accept_limit() {
+            return Ok(Slot::Free);
+        }
+        if self.may_replace(now) { Ok(Slot::Replacing) } else { Err((503, "Slots full")) }
+    }
+
+    /// Second leg: the answer to our offer.
+    fn on_answer(&mut self, now: Instant, conn: ConnId, code: u16, reason: &str, headers: &Headers, out: &mut Outbox) {
+        let Some(remote) = self.pending.get(&conn).map(|pending| pending.remote) else { return };
+        let hello = Hello::read(headers);
+        let identity = hello.identity(remote, Direction::Out);
+        let ourselves = hello.servent == Some(self.config.servent);
+        if !ourselves {
+            self.learn_from(now, remote, &hello, &identity);
+        }
+        if ourselves {
+            return self.close_pending(now, conn, CloseReason::Ourselves, out);
+        }
+        if !(200..300).contains(&code) {
+            self.counters.refused_by_them += 1;
+            return self.close_pending(now, conn, CloseReason::Refused(code, shortened(reason)), out);
+        }
+        if let Some((code, reason)) = self.second_thoughts(conn, &hello, remote) {
+            self.counters.refused_by_us += 1;
+            let headers = self.refusal(&identity);
+            let head = Head::Status { code, reason: reason.to_owned(), headers };
+            out.push(Output::Handshake { conn, verdict: Verdict::Refuse, head });
+            let reason = CloseReason::WeRefused(code, reason.to_owned());
+            self.pending.remove(&conn);
+            return self.on_dial_over(now, remote, reason, out);
+        }
+        if let Some(us) = hello.us.filter(|us| scope(*us) == scope(remote.ip())) {
+            self.us.seen_as = Some(us);
+        }
+        if let Some(pending) = self.pending.get_mut(&conn) {
+            pending.stage = Stage::Agreed;
+            pending.identity = Some(Box::new(identity));
+        }
+        let head = Head::Status { code: 200, reason: "OK".to_owned(), headers: Headers::default() };
+        out.push(Output::Handshake { conn, verdict: Verdict::Accept, head });
+    }
+
+    /// Why we refuse in the third leg somebody who accepted us.
+    fn second_thoughts(&self, conn: ConnId, hello: &Hello, remote: SocketAddr) -> Option<(u16, &'static str)> {
+        if hello.role == Some(Role::Leaf) {
+            return Some((503, "Shielded leaf nodes not served yet"));
+        }
+        let Some(theirs) = hello.servent else {
+            let linked = self.links.iter().any(|link| link.is_at(remote));
+            return linked.then_some((409, "Already connected"));
+        };
+        if self.links.of_servent(theirs).is_some() {
+            return Some((409, "Already connected"));
+        }
+        let crossing = self.pending.iter().any(|(&other, pending)| {
+            other != conn
+                && pending.servent() == Some(theirs)
+                && keeps(self.config.servent, theirs) == other.direction()
+        });
+        crossing.then_some((409, "Already connecting"))
+    }
+
+    /// Third leg.
+    fn on_last_leg(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        code: u16,
+        reason: &str,
+        headers: &Headers,
+        out: &mut Outbox,
+    ) {
+        let Some(pending) = self.pending.get_mut(&conn) else { return };
+        let remote = pending.remote;
+        if (200..300).contains(&code) {
+            pending.stage = Stage::Agreed;
+        } else {
+            self.counters.refused_by_them += 1;
+            self.close_pending(now, conn, CloseReason::Refused(code, shortened(reason)), out);
+        }
+        let hello = Hello::read(headers);
+        for host in hello.hosts {
+            self.learn_host(now, remote.ip(), host, HostSource::Stranger);
+        }
+    }
+
+    fn learn_from(&mut self, now: Instant, remote: SocketAddr, hello: &Hello, identity: &Identity) {
+        if hello.servent == Some(self.config.servent) {
+            return;
+        }
+        if identity.listens {
+            self.learn_host(now, remote.ip(), identity.addr, HostSource::Peer);
+        } else if let Some(listen) = hello.listen {
+            self.learn_host(now, remote.ip(), listen, HostSource::Stranger);
+        }
+        for &host in &hello.hosts {
+            self.learn_host(now, remote.ip(), host, HostSource::Stranger);
+        }
+    }
+
+    /// Headers of our first leg.
+    fn offer(&self, to: SocketAddr) -> Headers {
+        self.introduce(to)
+            .with("X-Degree", self.config.accept_limit().to_string())
+            .with("X-Max-TTL", self.config.max_ttl.to_string())
+            .with("GGEP", "0.5")
+            .with("Pong-Caching", "0.1")
+            .with("Bye-Packet", "0.1")
+    }
+
+    /// Headers of our accepting second leg.
+    fn answer(&mut self, to: &Identity) -> Headers {
+        let headers = self.offer(to.remote);
+        self.with_hosts(headers, to)
+    }
+
+    /// Headers of a refusal: who we are, and who may have a slot.
+    fn refusal(&mut self, to: &Identity) -> Headers {
+        let headers = self.introduce(to.remote);
+        self.with_hosts(headers, to)
+    }
+
+    fn introduce(&self, to: SocketAddr) -> Headers {
+        let mut headers = Headers::default();
+        headers.push("User-Agent", self.config.user_agent.as_str());
+        headers.push("X-Ultrapeer", "True");
+        if let Some(addr) = self.own_addr() {
+            headers.push("Listen-IP", addr.to_string());
+        }
+        headers.push("Remote-IP", to.ip().to_string());
+        headers.push("GUID", self.config.servent.to_string());
+        headers
+    }
+
+    /// Names peers of ours first, they were there a moment ago; then hosts that were. Never hosts that
+    /// only strangers spoke of: lies are not passed on.
+    fn with_hosts(&mut self, headers: Headers, to: &Identity) -> Headers {
+        let tell = |addr: SocketAddr| addr != to.addr && may_name(to.remote.ip(), addr.ip());
+        let peers = self.links.iter().map(|link| &link.identity);
+        let mut hosts: Vec<_> = peers.filter(|peer| peer.listens && tell(peer.addr)).map(|peer| peer.addr).collect();
+        self.rng.shuffle(&mut hosts);
+        hosts.truncate(TRY_HOSTS);
+        let more =
+            self.hosts.proven(TRY_HOSTS - hosts.len(), &mut self.rng, |addr| tell(addr) && !hosts.contains(&addr));
+        hosts.extend(more);
+        if hosts.is_empty() {
+            return headers;
+        }
+        let hosts: Vec<_> = hosts.iter().map(SocketAddr::to_string).collect();
+        headers.with("X-Try-Ultrapeers", hosts.join(","))
+    }
+}
+
+fn parse_guid(text: &str) -> Option<Guid> {
+    let text = text.trim().as_bytes();
+    let (pairs, []) = text.as_chunks::<2>() else { return None };
+    let mut guid = [0; 16];
+    if pairs.len() != guid.len() {
+        return None;
+    }
+    for (byte, &[high, low]) in guid.iter_mut().zip(pairs) {
+        let digit = |c: u8| (c as char).to_digit(16);
+        *byte = (digit(high)? << 4 | digit(low)?) as u8;
+    }
+    Some(Guid(guid))
+}
+
+/// A stranger's words, bounded.
+fn shortened(words: &str) -> String {
+    words.chars().take(WORDS_KEPT).collect()
+}

@@ -1,0 +1,413 @@
+//! The host cache: addresses at which servents may listen, and how often we may knock.
+//!
+//! It never dials; it says whom to dial next ([`Hosts::pick`]). Hosts that only strangers named are dialled
+//! within a budget, so that nobody turns a swarm of us against a third party.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+
+use crate::base::{HashSeed, Instant, Rng};
+
+use super::address::{is_dialable, is_public, is_strangers_port};
+use super::config::Limits;
+use super::{HostInfo, HostSource};
+
+/// The wait after the first failed dial; it doubles with each further one.
+const FIRST_BACKOFF: Duration = Duration::from_secs(15);
+/// The longest wait after failed dials.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(3600);
+/// The wait after a link to the host ended, or it had no slot: it is there, but not for us now.
+const COOL_DOWN: Duration = Duration::from_secs(30);
+/// Failed dials in a row after which a host named by strangers is forgotten.
+const STRANGERS_CHANCES: u32 = 3;
+/// The same for others that the user did not name.
+const CHANCES: u32 = 8;
+
+/// What we know of one host.
+#[derive(Clone, Copy, Debug)]
+struct Host {
+    source: HostSource,
+    seen: Instant,
+    failures: u32,
+    /// Not to be dialled before.
+    not_before: Instant,
+    /// A link to it was up in this run.
+    proven: bool,
+}
+
+/// Whether there is somebody to dial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pick {
+    /// This one, now. Its dial is counted.
+    Dial(SocketAddr),
+    /// Nobody before then.
+    Wait(Instant),
+    /// Nobody.
+    Nobody,
+}
+
+/// The hosts that we know of, at most [`Limits::hosts`].
+#[derive(Debug)]
+pub(super) struct Hosts {
+    hosts: IndexMap<SocketAddr, Host, HashSeed>,
+    bound: usize,
+    budget: Budget,
+}
+
+impl Hosts {
+    pub(super) fn new(limits: &Limits, seed: HashSeed) -> Self {
+        Self { hosts: IndexMap::with_hasher(seed), bound: limits.hosts, budget: Budget::new(limits) }
+    }
+
+    /// Somebody spoke of a host. Whether it is new to us.
+    pub(super) fn learn(&mut self, now: Instant, addr: SocketAddr, source: HostSource) -> bool {
+        if !is_dialable(addr)
+            || (source == HostSource::Stranger && is_public(addr.ip()) && !is_strangers_port(addr.port()))
+        {
+            return false;
+        }
+        if let Some(host) = self.hosts.get_mut(&addr) {
+            host.seen = now;
+            if source == HostSource::User {
+                (host.failures, host.not_before) = (0, now);
+            }
+            host.source = host.source.min(source);
+            return false;
+        }
+        if self.hosts.len() >= self.bound && !self.evict_for(source) {
+            return false;
+        }
+        self.hosts.insert(addr, Host { source, seen: now, failures: 0, not_before: now, proven: false });
+        true
+    }
+
+    /// A link to it is up.
+    pub(super) fn link_up(&mut self, now: Instant, addr: SocketAddr) {
+        self.learn(now, addr, HostSource::Peer);
+        if let Some(host) = self.hosts.get_mut(&addr) {
+            (host.failures, host.proven, host.seen) = (0, true, now);
+            host.source = host.source.min(HostSource::Peer);
+        }
+    }
+
+    /// It is there, but not for us now: a link ended, or there was no slot.
+    pub(super) fn cool_down(&mut self, now: Instant, addr: SocketAddr, rng: &mut Rng) {
+        if let Some(host) = self.hosts.get_mut(&addr) {
+            host.not_before = now + jitter(COOL_DOWN, rng);
+        }
+    }
+
+    /// A dial to it, or the handshake after it, failed.
+    pub(super) fn failed(&mut self, now: Instant, addr: SocketAddr, rng: &mut Rng) {
+        let Some(host) = self.hosts.get_mut(&addr) else { return };
+        host.failures += 1;
+        host.proven = false;
+        host.not_before = now + jitter(backoff(FIRST_BACKOFF, LONGEST_BACKOFF, host.failures), rng);
+        let chances = match host.source {
+            HostSource::User => u32::MAX,
+            HostSource::Stranger => STRANGERS_CHANCES,
+            _ => CHANCES,
+        };
+        if host.failures >= chances {
+            self.hosts.swap_remove(&addr);
+        }
+    }
+
+    /// It is none: ourselves, or unwanted.
+    pub(super) fn forget(&mut self, addr: &SocketAddr) {
+        self.hosts.swap_remove(addr);
+    }
+
+    /// Whom to dial now: somebody at random among those with the fewest failures, every other time only
+    /// among those whom not just strangers named. The caller excludes whom it has or does not want.
+    pub(super) fn pick(
+        &mut self,
+        now: Instant,
+        rng: &mut Rng,
+        excluded: impl Fn(SocketAddr, HostSource) -> bool,
+    ) -> Pick {
+        let trusted_only = rng.below(2) == 0;
+        loop {
+            let (mut best, mut count, mut soonest) = (None, 0, None);
+            let mut fewest = (true, u32::MAX);
+            for (&addr, host) in &self.hosts {
+                if excluded(addr, host.source) {
+                    continue;
+                }
+                if host.not_before > now {
+                    soonest = Some(soonest.map_or(host.not_before, |at: Instant| at.min(host.not_before)));
+                    continue;
+                }
+                let rank = (trusted_only && host.source == HostSource::Stranger, host.failures);
+                if rank < fewest {
+                    (fewest, count) = (rank, 0);
+                }
+                if rank == fewest {
+                    count += 1;
+                    // Each of `count` equally likely, in one walk.
+                    if rng.below(count) == 0 {
+                        best = Some((addr, host.source));
+                    }
+                }
+            }
+            let Some((addr, source)) = best else {
+                return soonest.map_or(Pick::Nobody, Pick::Wait);
+            };
+            match self.budget.spend_on(now, addr, source) {
+                Ok(()) => return Pick::Dial(addr),
+                Err(later) => {
+                    if let Some(host) = self.hosts.get_mut(&addr) {
+                        host.not_before = later;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes a dial to an address that a stranger named from the budget, if it is there.
+    pub(super) fn may_dial_for_stranger(&mut self, now: Instant, addr: SocketAddr) -> bool {
+        let port = !is_public(addr.ip()) || is_strangers_port(addr.port());
+        is_dialable(addr) && port && self.budget.spend_on(now, addr, HostSource::Stranger).is_ok()
+    }
+
+    /// Up to `n` hosts, at random, that were linked to us and did not fail since.
+    pub(super) fn proven(&self, n: usize, rng: &mut Rng, wanted: impl Fn(SocketAddr) -> bool) -> Vec<SocketAddr> {
+        let mut some: Vec<_> =
+            self.hosts.iter().filter(|&(&addr, host)| host.proven && wanted(addr)).map(|(&addr, _)| addr).collect();
+        rng.shuffle(&mut some);
+        some.truncate(n);
+        some
+    }
+
+    /// A snapshot, the most promising first.
+    pub(super) fn snapshot(&self) -> Vec<HostInfo> {
+        let mut all: Vec<_> = self.hosts.iter().collect();
+        all.sort_by_key(|(addr, host)| {
+            (host.failures, !host.proven, std::cmp::Reverse(host.seen), host.source, **addr)
+        });
+        let info = |(&addr, host): (&SocketAddr, &Host)| HostInfo {
+            addr,
+            source: host.source,
+            seen: host.seen,
+            failures: host.failures,
+        };
+        all.into_iter().map(info).collect()
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// Makes room for a host of that source: the one with the most failures leaves, then the least trusted,
+    /// then the one heard of longest ago. Whom better sources named does not leave for a stranger's word.
+    fn evict_for(&mut self, source: HostSource) -> bool {
+        let worth = |host: &Host| (host.failures, host.source, std::cmp::Reverse(host.seen));
+        let Some((&addr, worst)) = self.hosts.iter().max_by_key(|(_, host)| worth(host)) else { return false };
+        if worst.source < source && worst.failures == 0 {
+            return false;
+        }
+        self.hosts.swap_remove(&addr);
+        true
+    }
+}
+
+/// Dials of the last hour to public hosts that only strangers named. Not bound to the cache, so that a host
+/// forgotten and named again gets no more of them.
+#[derive(Debug)]
+struct Budget {
+    spent: VecDeque<(Instant, SocketAddr)>,
+    per_minute: usize,
+    per_host_hour: usize,
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+impl Budget {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            spent: VecDeque::new(),
+            per_minute: limits.stranger_dials_per_minute as usize,
+            per_host_hour: limits.stranger_dials_per_host_hour as usize,
+        }
+    }
+
+    /// Counts a dial, or says when it may be tried again.
+    fn spend_on(&mut self, now: Instant, addr: SocketAddr, source: HostSource) -> Result<(), Instant> {
+        if source != HostSource::Stranger || !is_public(addr.ip()) {
+            return Ok(());
+        }
+        while self.spent.front().is_some_and(|&(at, _)| now.since(at) >= HOUR) {
+            self.spent.pop_front();
+        }
+        let in_minute = self.spent.iter().rev().take_while(|(at, _)| now.since(*at) < MINUTE);
+        if let Some(&(at, _)) = in_minute.take(self.per_minute).nth(self.per_minute.saturating_sub(1)) {
+            return Err(at + MINUTE);
+        }
+        let to_host = self.spent.iter().rev().filter(|(_, to)| *to == addr);
+        if let Some(&(at, _)) = to_host.take(self.per_host_hour).nth(self.per_host_hour.saturating_sub(1)) {
+            return Err(at + HOUR);
+        }
+        if self.per_minute == 0 || self.per_host_hour == 0 {
+            return Err(now + HOUR);
+        }
+        self.spent.push_back((now, addr));
+        Ok(())
+    }
+}
+
+/// The wait after `failures` failures in a row: `first`, doubled each time, at most `longest`.
+pub(super) fn backoff(first: Duration, longest: Duration, failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    first.saturating_mul(1 << doublings).min(longest)
+}
+
+/// `wait` and up to a quarter more, so that a crowd does not come back all at once.
+fn jitter(wait: Duration, rng: &mut Rng) -> Duration {
+    let quarter = (wait.as_micros() / 4) as usize;
+    wait + Duration::from_micros(rng.below(quarter + 1) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOBODY: fn(SocketAddr, HostSource) -> bool = |_, _| false;
+
+    fn hosts(bound: usize) -> (Hosts, Rng) {
+        let mut rng = Rng::from_number(1);
+        let limits = Limits { hosts: bound, ..Limits::default() };
+        (Hosts::new(&limits, HashSeed::new(&mut rng)), rng)
+    }
+
+    fn public(n: u8) -> SocketAddr {
+        SocketAddr::from(([8, 8, n, 1], 6346))
+    }
+
+    #[test]
+    fn ports_that_strangers_may_not_name_are_not_even_kept() {
+        let rows = [
+            ("8.8.8.8:25", HostSource::Stranger, false),
+            ("8.8.8.8:80", HostSource::Stranger, true),
+            ("8.8.8.8:443", HostSource::Stranger, true),
+            ("8.8.8.8:1023", HostSource::Stranger, false),
+            ("8.8.8.8:1024", HostSource::Stranger, true),
+            ("8.8.8.8:26", HostSource::User, true),
+            ("127.0.0.1:25", HostSource::Stranger, true),
+            ("8.8.8.8:0", HostSource::User, false),
+            ("0.0.0.0:6346", HostSource::Cache, false),
+        ];
+        let (mut hosts, _) = hosts(100);
+        for (addr, source, kept) in rows {
+            let addr = addr.parse().expect("an address");
+            assert_eq!(hosts.learn(Instant::ZERO, addr, source), kept, "{addr} named by {source:?}");
+        }
+    }
+
+    #[test]
+    fn strangers_hosts_are_dialled_ten_times_a_minute_at_most() {
+        let (mut hosts, mut rng) = hosts(100);
+        for n in 0..30 {
+            hosts.learn(Instant::ZERO, public(n), HostSource::Stranger);
+        }
+        for second in 0..10 {
+            let now = Instant::from_secs(second);
+            let Pick::Dial(addr) = hosts.pick(now, &mut rng, NOBODY) else { panic!("dial {second}") };
+            hosts.forget(&addr);
+        }
+        assert_eq!(hosts.pick(Instant::from_secs(10), &mut rng, NOBODY), Pick::Wait(Instant::from_secs(60)));
+        assert!(matches!(hosts.pick(Instant::from_secs(60), &mut rng, NOBODY), Pick::Dial(_)));
+        assert_eq!(hosts.pick(Instant::from_secs(60), &mut rng, NOBODY), Pick::Wait(Instant::from_secs(61)));
+        hosts.learn(Instant::from_secs(60), public(200), HostSource::User);
+        assert_eq!(hosts.pick(Instant::from_secs(60), &mut rng, NOBODY), Pick::Dial(public(200)));
+    }
+
+    #[test]
+    fn one_strangers_host_is_dialled_twice_an_hour_however_often_it_is_forgotten_and_named() {
+        let (mut hosts, mut rng) = hosts(100);
+        let named = |hosts: &mut Hosts, secs, rng: &mut Rng| {
+            let now = Instant::from_secs(secs);
+            hosts.forget(&public(1));
+            hosts.learn(now, public(1), HostSource::Stranger);
+            hosts.pick(now, rng, NOBODY)
+        };
+        assert_eq!(named(&mut hosts, 0, &mut rng), Pick::Dial(public(1)));
+        assert_eq!(named(&mut hosts, 100, &mut rng), Pick::Dial(public(1)));
+        assert_eq!(named(&mut hosts, 200, &mut rng), Pick::Wait(Instant::from_secs(3600)));
+        assert!(!hosts.may_dial_for_stranger(Instant::from_secs(300), public(1)));
+        assert!(hosts.may_dial_for_stranger(Instant::from_secs(300), public(2)));
+        assert!(!hosts.may_dial_for_stranger(Instant::from_secs(300), "8.8.8.8:25".parse().expect("an address")));
+        assert_eq!(named(&mut hosts, 3600, &mut rng), Pick::Dial(public(1)));
+        assert_eq!(named(&mut hosts, 3660, &mut rng), Pick::Wait(Instant::from_secs(3700)));
+    }
+
+    #[test]
+    fn loopback_and_private_hosts_cost_no_budget() {
+        let (mut hosts, mut rng) = hosts(100);
+        for n in 0..30 {
+            let addr = SocketAddr::from(([127, 0, 0, 1], 6000 + n));
+            hosts.learn(Instant::ZERO, addr, HostSource::Stranger);
+            assert_eq!(hosts.pick(Instant::ZERO, &mut rng, NOBODY), Pick::Dial(addr));
+            hosts.forget(&addr);
+        }
+    }
+
+    #[test]
+    fn failures_double_the_wait_and_strangers_hosts_are_given_up() {
+        let (mut hosts, mut rng) = hosts(100);
+        let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        hosts.learn(Instant::ZERO, local(1), HostSource::User);
+        hosts.learn(Instant::ZERO, local(2), HostSource::Stranger);
+        let mut now = Instant::ZERO;
+        for (failures, least) in [(1, 15), (2, 30), (3, 60), (4, 120)] {
+            hosts.failed(now, local(1), &mut rng);
+            hosts.failed(now, local(2), &mut rng);
+            let info = hosts.snapshot().into_iter().find(|h| h.addr == local(1)).expect("the user's host stays");
+            assert_eq!(info.failures, failures);
+            let only_users = |addr, _| addr != local(1);
+            let Pick::Wait(at) = hosts.pick(now, &mut rng, only_users) else { panic!("it must wait") };
+            let wait = (at - now).as_secs_f64();
+            assert!((f64::from(least)..=f64::from(least) * 1.25).contains(&wait), "{wait} s after {failures}");
+            now = at;
+        }
+        assert_eq!(hosts.len(), 1, "three failures are enough for a stranger's host");
+        hosts.learn(now, local(1), HostSource::User);
+        assert_eq!(hosts.pick(now, &mut rng, NOBODY), Pick::Dial(local(1)), "named anew: dialled at once");
+    }
+
+    #[test]
+    fn a_full_cache_gives_up_its_worst_host_and_no_trusted_one_for_a_stranger() {
+        let (mut hosts, mut rng) = hosts(3);
+        hosts.learn(Instant::ZERO, public(1), HostSource::User);
+        hosts.learn(Instant::from_secs(1), public(2), HostSource::Stranger);
+        hosts.learn(Instant::from_secs(2), public(3), HostSource::Stranger);
+        assert!(hosts.learn(Instant::from_secs(3), public(4), HostSource::Stranger));
+        let kept = |hosts: &Hosts| {
+            let mut all: Vec<_> = hosts.snapshot().iter().map(|h| h.addr).collect();
+            all.sort();
+            all
+        };
+        assert_eq!(kept(&hosts), [public(1), public(3), public(4)]);
+        hosts.failed(Instant::from_secs(4), public(4), &mut rng);
+        assert!(hosts.learn(Instant::from_secs(5), public(5), HostSource::Peer));
+        assert!(hosts.learn(Instant::from_secs(5), public(6), HostSource::Peer));
+        assert_eq!(kept(&hosts), [public(1), public(5), public(6)]);
+        assert!(!hosts.learn(Instant::from_secs(6), public(7), HostSource::Stranger));
+        assert_eq!(kept(&hosts), [public(1), public(5), public(6)]);
+    }
+
+    #[test]
+    fn only_proven_hosts_are_passed_on() {
+        let (mut hosts, mut rng) = hosts(100);
+        hosts.learn(Instant::ZERO, public(1), HostSource::Stranger);
+        hosts.link_up(Instant::ZERO, public(2));
+        hosts.link_up(Instant::ZERO, public(3));
+        hosts.failed(Instant::ZERO, public(3), &mut rng);
+        assert_eq!(hosts.proven(10, &mut rng, |_| true), [public(2)]);
+        assert_eq!(hosts.proven(10, &mut rng, |addr| addr != public(2)), []);
+    }
+}

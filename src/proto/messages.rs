@@ -1,0 +1,358 @@
+//! What the servent does with a message once the router has said where it goes.
+
+use std::net::SocketAddr;
+
+use crate::base::{Instant, TokenBucket};
+use crate::wire::bye::Bye;
+use crate::wire::hit::{Entry, Qhd, QueryHit};
+use crate::wire::ping::Ping;
+use crate::wire::pong::Pong;
+use crate::wire::push::Push;
+use crate::wire::query::Query;
+use crate::wire::{Frame, Guid, Header, Kind, Text};
+
+use super::address::{canonical, is_dialable, may_name};
+use super::link::{Buckets, Link};
+use super::pongs::PONGS_PER_PING;
+use super::router::Route;
+use super::servent::Servent;
+use super::{Answer, CloseReason, ConnId, DropReason, Event, HostSource, Outbox, Output, SearchId, Strategy};
+
+/// Bytes of entries in one hit that we send; real clients refuse payloads above 64 KiB.
+const HIT_BYTES: usize = 32 * 1024;
+/// What a first copy of a query, a hit that passed by, and a hit for us add to a peer's merit.
+const MERIT_QUERY: u64 = 1;
+const MERIT_HIT: u64 = 4;
+const MERIT_OWN_HIT: u64 = 8;
+
+impl Servent {
+    /// A message came on a link.
+    pub(super) fn on_frame(&mut self, now: Instant, conn: ConnId, frame: Frame, out: &mut Outbox) {
+        let Some(link) = self.links.get_mut(conn) else { return };
+        let (kind, len) = (frame.header.kind, frame.wire_len());
+        link.heard = now;
+        link.received.count(len);
+        self.counters.received.count(len);
+        match kind {
+            Kind::Query => {
+                link.queries_in += 1;
+                self.counters.queries_received += 1;
+            }
+            Kind::Ping => self.counters.pings_received += 1,
+            Kind::Pong => self.counters.pongs_received += 1,
+            _ => {}
+        }
+        if matches!(kind, Kind::Query | Kind::QueryHit | Kind::Push) {
+            link.hops.0 += u64::from(frame.header.hops) + 1;
+            link.hops.1 += 1;
+        }
+        let route = self.router.decide(now, conn, link.pinged, frame.header, &frame.payload);
+        match (route, kind) {
+            (Route::Drop(reason), _) => self.drop_message(conn, reason),
+            (_, Kind::Query) => self.on_query(now, conn, route, frame, out),
+            (_, Kind::QueryHit) => self.on_hit(now, conn, route, frame, out),
+            (_, Kind::Push) => self.on_push(now, conn, route, frame, out),
+            (Route::Local(header), Kind::Ping) => self.on_ping(now, conn, header, out),
+            (_, Kind::Pong) => self.on_pong(now, conn, route, frame, out),
+            (_, Kind::Bye) => self.on_bye(now, conn, &frame, out),
+            (..) => self.drop_message(conn, DropReason::Unknown),
+        }
+    }
+
+    /// A message came by UDP: a ping is answered, for now nothing else is.
+    pub(super) fn on_datagram(&mut self, now: Instant, from: SocketAddr, frame: &Frame, out: &mut Outbox) {
+        let known = frame.header.kind == Kind::Ping && frame.header.ttl > 0;
+        if !known {
+            return self.counters.drops.count(DropReason::Unknown);
+        }
+        self.counters.pings_received += 1;
+        if !self.datagrams.take(1, now) {
+            return self.counters.drops.count(DropReason::RateLimited);
+        }
+        self.counters.pongs_sent += 1;
+        let frame = Frame::new(frame.header.guid, Kind::Pong, 1, self.own_pong().encode());
+        out.push(Output::SendTo { addr: from, frame });
+    }
+
+    /// Asks the network.
+    pub(super) fn search(
+        &mut self,
+        now: Instant,
+        id: SearchId,
+        query: &Query,
+        ttl: Option<u8>,
+        strategy: Strategy,
+        out: &mut Outbox,
+    ) {
+        let guid = Guid::random(&mut self.rng);
+        self.router.originate(now, guid, id);
+        self.counters.queries_originated += 1;
+        let ttl = ttl.unwrap_or(self.config.ttl).clamp(1, self.config.max_ttl.max(1));
+        let neighbours = match strategy {
+            Strategy::Flood => self.flood(now, None, Frame::new(guid, Kind::Query, ttl, query.encode()), out),
+        };
+        out.push(Output::Event(Event::SearchSent { search: id, guid, neighbours }));
+    }
+
+    /// The application found files that match a query: hits go back the way the query came.
+    pub(super) fn answer_query(&mut self, now: Instant, answer: Answer, out: &mut Outbox) {
+        let Some(way) = self.router.way_of_hit(&answer.query) else {
+            return self.counters.drops.count(DropReason::NoRoute);
+        };
+        let mut entries = answer.entries.into_iter().take(self.config.limits.answer_entries).peekable();
+        self.counters.queries_answered += u64::from(entries.peek().is_some());
+        while let Some(first) = entries.next() {
+            let mut bytes = first.wire_len();
+            let mut some = vec![first];
+            while some.len() < self.config.limits.hit_entries
+                && entries.peek().is_some_and(|next| bytes + next.wire_len() <= HIT_BYTES)
+            {
+                bytes += entries.peek().map_or(0, Entry::wire_len);
+                some.extend(entries.next());
+            }
+            // The way back is at most as long as the longest way here.
+            let payload = self.own_hit(some).encode();
+            let frame = Frame::new(answer.query, Kind::QueryHit, self.config.max_ttl, payload);
+            self.counters.hits_sent += u64::from(self.send(now, way, frame, out));
+        }
+    }
+
+    /// Asks a servent whose hit we saw to connect to us.
+    pub(super) fn send_push(&mut self, now: Instant, servent: Guid, index: u32, out: &mut Outbox) {
+        let linked = self.links.of_servent(servent).map(|link| link.conn);
+        let way = linked.or_else(|| self.router.way_of_push(&servent)).filter(|&way| self.links.get(way).is_some());
+        let (Some(way), Some(addr)) = (way, self.own_addr()) else {
+            return out.push(Output::Event(Event::PushFailed { servent }));
+        };
+        let payload = Push::new(servent, index, addr).encode();
+        let frame = Frame::new(Guid::random(&mut self.rng), Kind::Push, self.config.max_ttl, payload);
+        self.counters.pushes_sent += 1;
+        self.send(now, way, frame, out);
+    }
+
+    /// Pings one peer. Its pongs are recognised by the GUID.
+    pub(super) fn send_ping(&mut self, now: Instant, conn: ConnId, ttl: u8, out: &mut Outbox) {
+        let guid = Guid::random(&mut self.rng);
+        let Some(link) = self.links.get_mut(conn) else { return };
+        link.pinged = Some(guid);
+        link.pinged_at = now;
+        let frame = Frame::new(guid, Kind::Ping, ttl, Ping::default().encode());
+        self.send(now, conn, frame, out);
+    }
+
+    /// Says Bye if there is room for it, closes the link and tells the application.
+    pub(super) fn drop_link(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        code: u16,
+        words: &str,
+        reason: CloseReason,
+        out: &mut Outbox,
+    ) {
+        let guid = Guid::random(&mut self.rng);
+        let payload = Bye { code, text: Text::from(words) }.encode();
+        self.send(now, conn, Frame::new(guid, Kind::Bye, 1, payload), out);
+        let Some(link) = self.links.remove(conn) else { return };
+        out.push(Output::Close { conn, reason: reason.clone() });
+        self.on_link_lost(now, &link, reason, out);
+    }
+
+    /// Sends to one link. Whether it is there.
+    pub(super) fn send(&mut self, now: Instant, to: ConnId, frame: Frame, out: &mut Outbox) -> bool {
+        let limit = self.config.limits.queue_bytes;
+        self.links.send(now, to, frame, limit, &mut self.counters, out)
+    }
+
+    fn flood(&mut self, now: Instant, except: Option<ConnId>, frame: Frame, out: &mut Outbox) -> usize {
+        let limit = self.config.limits.queue_bytes;
+        self.links.flood(now, except, frame, limit, &mut self.counters, out)
+    }
+
+    fn on_query(&mut self, now: Instant, conn: ConnId, route: Route, frame: Frame, out: &mut Outbox) {
+        let guid = frame.header.guid;
+        // Copies were sorted out before: they cost little, so only what is new counts against the rate.
+        if !self.allows(now, conn, |buckets| &mut buckets.queries) {
+            self.router.take_back(&guid);
+            return self.drop_message(conn, DropReason::RateLimited);
+        }
+        let Ok(query) = Query::decode(&frame.payload) else {
+            self.router.take_back(&guid);
+            return self.drop_message(conn, DropReason::Malformed);
+        };
+        self.add_merit(conn, MERIT_QUERY);
+        if let Route::Flood(header) = route {
+            let reached = self.flood(now, Some(conn), Frame { header, payload: frame.payload }, out);
+            self.counters.queries_forwarded += u64::from(reached > 0);
+        }
+        self.counters.queries_searched += 1;
+        let hops = frame.header.hops.saturating_add(1);
+        out.push(Output::Event(Event::QueryReceived { guid, query, hops }));
+    }
+
+    fn on_hit(&mut self, now: Instant, conn: ConnId, route: Route, frame: Frame, out: &mut Outbox) {
+        if !self.allows(now, conn, |buckets| &mut buckets.hits) {
+            return self.drop_message(conn, DropReason::RateLimited);
+        }
+        if let Route::Back(way, header) = route {
+            if !self.send(now, way, Frame { header, payload: frame.payload }, out) {
+                return self.drop_message(conn, DropReason::NoRoute);
+            }
+            self.counters.hits_routed += 1;
+            return self.add_merit(conn, MERIT_HIT);
+        }
+        let Some(search) = self.router.search_of(&frame.header.guid) else { return };
+        let Ok(hit) = QueryHit::decode(&frame.payload) else {
+            return self.drop_message(conn, DropReason::Malformed);
+        };
+        self.counters.hits_received += 1;
+        self.add_merit(conn, MERIT_OWN_HIT);
+        let hops = frame.header.hops.saturating_add(1);
+        out.push(Output::Event(Event::HitReceived { search, hit, hops, from: conn }));
+    }
+
+    fn on_push(&mut self, now: Instant, conn: ConnId, route: Route, frame: Frame, out: &mut Outbox) {
+        if !self.allows(now, conn, |buckets| &mut buckets.pushes) {
+            return self.drop_message(conn, DropReason::RateLimited);
+        }
+        if let Route::Back(way, header) = route {
+            if !self.send(now, way, Frame { header, payload: frame.payload }, out) {
+                return self.drop_message(conn, DropReason::NoRoute);
+            }
+            self.counters.pushes_routed += 1;
+            return;
+        }
+        let Ok(push) = Push::decode(&frame.payload) else {
+            return self.drop_message(conn, DropReason::Malformed);
+        };
+        let Some(teller) = self.links.get(conn).map(|link| link.identity.remote.ip()) else { return };
+        let addr = canonical(push.host());
+        if !is_dialable(addr) || !may_name(teller, addr.ip()) || self.is_ourselves(addr) {
+            return self.drop_message(conn, DropReason::Malformed);
+        }
+        // A push makes us dial whom a stranger named: it comes out of the same budget as all such dials.
+        if !self.hosts.may_dial_for_stranger(now, addr) {
+            return self.drop_message(conn, DropReason::RateLimited);
+        }
+        self.counters.pushes_received += 1;
+        out.push(Output::Event(Event::PushRequested { addr, index: push.index }));
+    }
+
+    /// Answers a ping: ourselves; for TTL 2 and more our neighbours too, as a crawler wants to know them; for
+    /// more than that also who passed by of late. It is not flooded; only neighbours that never told us
+    /// of themselves are asked, one link far, and their pongs go back.
+    fn on_ping(&mut self, now: Instant, conn: ConnId, header: Header, out: &mut Outbox) {
+        if !self.allows(now, conn, |buckets| &mut buckets.pings) {
+            return self.drop_message(conn, DropReason::RateLimited);
+        }
+        let Some(link) = self.links.get(conn) else { return };
+        let (asker, asker_ip) = (link.identity.addr, link.identity.remote.ip());
+        let tell = |addr: SocketAddr| addr != asker && may_name(asker_ip, addr.ip());
+        let ttl = header.hops.saturating_add(1).min(self.config.max_ttl.max(1));
+        let pong = |hops, payload| {
+            // "TTL of the pong: the hops of the ping" and one for the link; hops say how far the host is.
+            let ttl = ttl.max(1);
+            Frame { header: Header { guid: header.guid, kind: Kind::Pong, ttl, hops }, payload }
+        };
+        let mut answers = vec![pong(0, self.own_pong().encode())];
+        if header.ttl > 1 {
+            let mut peers: Vec<_> = self.links.iter().filter(|l| l.identity.listens && tell(l.identity.addr)).collect();
+            self.rng.shuffle(&mut peers);
+            let mut named: Vec<_> = peers.iter().map(|peer| peer.identity.addr).collect();
+            for peer in peers.into_iter().take(PONGS_PER_PING - 1) {
+                let (files, kib) = peer.shares.unwrap_or((0, 0));
+                answers.push(pong(1, Pong::new(peer.identity.addr, files, kib).encode()));
+            }
+            named.extend(self.own_addr());
+            if header.ttl > 2 && answers.len() < PONGS_PER_PING {
+                let missing = PONGS_PER_PING - answers.len();
+                let wanted = |addr| tell(addr) && !named.contains(&addr);
+                let cached = self.pongs.some(now, conn, missing, &mut self.rng, wanted);
+                answers.extend(cached.into_iter().map(|cached| pong(cached.hops, cached.payload)));
+            }
+            self.ask_silent_neighbours(now, conn, header, out);
+        }
+        for answer in answers {
+            self.send(now, conn, answer, out);
+        }
+    }
+
+    fn ask_silent_neighbours(&mut self, now: Instant, asker: ConnId, header: Header, out: &mut Outbox) {
+        let silent = self.links.iter().filter(|link| link.conn != asker && link.shares.is_none());
+        let silent: Vec<_> = silent.map(|link| link.conn).take(PONGS_PER_PING).collect();
+        if silent.is_empty() {
+            return;
+        }
+        self.router.ping_went_on(header.guid, asker);
+        let header = Header { ttl: 1, hops: header.hops.saturating_add(1), ..header };
+        for conn in silent {
+            self.send(now, conn, Frame { header, payload: Ping::default().encode() }, out);
+        }
+    }
+
+    fn on_pong(&mut self, now: Instant, conn: ConnId, route: Route, frame: Frame, out: &mut Outbox) {
+        if !self.allows(now, conn, |buckets| &mut buckets.hits) {
+            return self.drop_message(conn, DropReason::RateLimited);
+        }
+        let Ok(pong) = Pong::decode(&frame.payload) else {
+            return self.drop_message(conn, DropReason::Malformed);
+        };
+        let addr = canonical(pong.host());
+        let Some(link) = self.links.get_mut(conn) else { return };
+        let teller = link.identity.remote.ip();
+        if frame.header.hops == 0 {
+            link.shares = Some((pong.files, pong.kib));
+        }
+        if is_dialable(addr) && may_name(teller, addr.ip()) && !self.is_ourselves(addr) {
+            self.learn_host(now, teller, addr, HostSource::Stranger);
+            let hops = frame.header.hops.saturating_add(1);
+            self.pongs.remember(now, conn, addr, hops, frame.payload.clone());
+        }
+        if let Route::Back(way, header) = route
+            && !self.send(now, way, Frame { header, payload: frame.payload }, out)
+        {
+            self.drop_message(conn, DropReason::NoRoute);
+        }
+    }
+
+    fn on_bye(&mut self, now: Instant, conn: ConnId, frame: &Frame, out: &mut Outbox) {
+        let (code, text) = match Bye::decode(&frame.payload) {
+            Ok(bye) => (bye.code, bye.text.to_str().chars().take(120).collect()),
+            Err(_) => (0, String::new()),
+        };
+        let Some(link) = self.links.remove(conn) else { return };
+        let reason = CloseReason::Bye(code, text);
+        out.push(Output::Close { conn, reason: reason.clone() });
+        self.on_link_lost(now, &link, reason, out);
+    }
+
+    fn own_pong(&self) -> Pong {
+        Pong::new(self.told_addr(), self.us.files, self.us.kib)
+    }
+
+    fn drop_message(&mut self, conn: ConnId, reason: DropReason) {
+        self.counters.drops.count(reason);
+        let duplicate = matches!(reason, DropReason::Duplicate | DropReason::Own);
+        self.counters.duplicates += u64::from(duplicate);
+        if let Some(link) = self.links.get_mut(conn) {
+            link.drops.count(reason);
+            link.duplicates_in += u64::from(duplicate);
+        }
+    }
+
+    fn allows(&mut self, now: Instant, conn: ConnId, bucket: impl Fn(&mut Buckets) -> &mut TokenBucket) -> bool {
+        self.links.get_mut(conn).is_some_and(|link| bucket(&mut link.buckets).take(1, now))
+    }
+
+    fn add_merit(&mut self, conn: ConnId, merit: u64) {
+        if let Some(Link { merit: sum, .. }) = self.links.get_mut(conn) {
+            *sum += merit;
+        }
+    }
+
+    fn own_hit(&self, entries: Vec<Entry>) -> QueryHit {
+        let push = self.own_addr().is_none();
+        let qhd = Qhd::new(self.config.vendor, push, self.us.uploads_busy);
+        QueryHit::new(self.told_addr(), 0, entries, qhd, self.config.servent)
+    }
+}

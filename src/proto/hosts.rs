@@ -198,6 +198,7 @@ impl Hosts {
     }
 
     /// How many there are.
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.hosts.len()
     }

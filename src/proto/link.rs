@@ -227,10 +227,6 @@ impl Links {
         self.0.iter()
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Link> {
-        self.0.iter_mut()
-    }
-
     pub(super) fn get(&self, conn: ConnId) -> Option<&Link> {
         self.0.get(self.find(conn).ok()?)
     }

@@ -9,7 +9,7 @@ use crate::wire::ping::Ping;
 use crate::wire::pong::Pong;
 use crate::wire::push::Push;
 use crate::wire::query::Query;
-use crate::wire::{Frame, Guid, Header, Kind, Text};
+use crate::wire::{Frame, Guid, Header, Kind};
 
 use super::address::{canonical, is_dialable, may_name};
 use super::link::{Buckets, Link};
@@ -100,13 +100,12 @@ impl Servent {
             return self.counters.drops.count(DropReason::NoRoute);
         };
         let mut entries = answer.entries.into_iter().take(self.config.limits.answer_entries).peekable();
+        let per_hit = self.config.limits.hit_entries.min(QueryHit::MAX_ENTRIES);
         self.counters.queries_answered += u64::from(entries.peek().is_some());
         while let Some(first) = entries.next() {
             let mut bytes = first.wire_len();
             let mut some = vec![first];
-            while some.len() < self.config.limits.hit_entries
-                && entries.peek().is_some_and(|next| bytes + next.wire_len() <= HIT_BYTES)
-            {
+            while some.len() < per_hit && entries.peek().is_some_and(|next| bytes + next.wire_len() <= HIT_BYTES) {
                 bytes += entries.peek().map_or(0, Entry::wire_len);
                 some.extend(entries.next());
             }
@@ -151,7 +150,7 @@ impl Servent {
         out: &mut Outbox,
     ) {
         let guid = Guid::random(&mut self.rng);
-        let payload = Bye { code, text: Text::from(words) }.encode();
+        let payload = Bye::new(code, words).encode();
         self.send(now, conn, Frame::new(guid, Kind::Bye, 1, payload), out);
         let Some(link) = self.links.remove(conn) else { return };
         out.push(Output::Close { conn, reason: reason.clone() });
@@ -317,7 +316,7 @@ impl Servent {
 
     fn on_bye(&mut self, now: Instant, conn: ConnId, frame: &Frame, out: &mut Outbox) {
         let (code, text) = match Bye::decode(&frame.payload) {
-            Ok(bye) => (bye.code, bye.text.to_str().chars().take(120).collect()),
+            Ok(bye) => (bye.code, bye.reason().chars().take(120).collect()),
             Err(_) => (0, String::new()),
         };
         let Some(link) = self.links.remove(conn) else { return };

@@ -212,7 +212,8 @@ impl Servent {
     }
 
     fn shut_down(&mut self, now: Instant, out: &mut Outbox) {
-        while let Some(conn) = self.links.iter().next().map(|link| link.conn) {
+        let conns: Vec<_> = self.links.iter().map(|link| link.conn).collect();
+        for conn in conns {
             self.drop_link(now, conn, 200, "Shutting down", CloseReason::Shutdown, out);
         }
         for (conn, _) in std::mem::take(&mut self.pending) {

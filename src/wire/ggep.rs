@@ -99,9 +99,9 @@ impl Ggep {
         self.extensions.iter().find(|extension| extension.id == id.as_bytes())
     }
 
-    /// Reads the block at the start of `bytes` and says how many bytes it took. Only a block that
-    /// [`encode`](Self::encode) would write the same is accepted: an overlong length field or a reserved bit
-    /// is an error, and the caller keeps such bytes as they are.
+    /// Reads the block at the start of `bytes` and says how many bytes it took. A length that takes more
+    /// bytes than it need is read, but [`encode`](Self::encode) would write it shorter: who promises to give
+    /// back what came keeps the bytes.
     pub fn decode(bytes: &[u8]) -> Result<(Self, usize), DecodeError> {
         if bytes.first() != Some(&MAGIC) {
             return Err(bad("magic", 0, Cause::Invalid("is not 0xC3")));
@@ -171,13 +171,17 @@ impl Extension {
     }
 }
 
-/// Reads the extension space of a Ping, Pong or Push: one block, and what follows it. Bytes that are no block
-/// are all left over; none is lost.
+/// Reads the extension space of a Ping, Pong or Push: one block, and what follows it. Bytes that are no block,
+/// or one that we would write otherwise, are all left over: none is lost.
 pub(super) fn split(bytes: &[u8]) -> (Ggep, Vec<u8>) {
-    match Ggep::decode(bytes) {
-        Ok((ggep, taken)) => (ggep, bytes[taken..].to_vec()),
-        Err(_) => (Ggep::default(), bytes.to_vec()),
+    if let Ok((ggep, taken)) = Ggep::decode(bytes) {
+        let mut again = Vec::with_capacity(taken);
+        ggep.encode(&mut again);
+        if again == bytes[..taken] {
+            return (ggep, bytes[taken..].to_vec());
+        }
     }
+    (Ggep::default(), bytes.to_vec())
 }
 
 const fn bad(field: &'static str, offset: usize, cause: Cause) -> DecodeError {
@@ -205,7 +209,6 @@ fn decode_length(bytes: &[u8]) -> Result<(usize, usize), Cause> {
         let Some(&byte) = bytes.get(taken - 1) else { return Err(short(taken, taken - 1)) };
         length = length << 6 | usize::from(byte & 0x3f);
         match byte & 0xc0 {
-            0x80 if taken == 1 && length == 0 => return Err(Cause::Invalid("is longer than it need be")),
             0x80 => {}
             0x40 => return Ok((length, taken)),
             _ => return Err(Cause::Invalid("has neither or both of the bits 'more' and 'last'")),
@@ -273,7 +276,7 @@ fn inflate(data: &[u8]) -> Result<Vec<u8>, DecodeError> {
             let (before, taken) = (out.len(), decompress.total_in() as usize);
             // One byte above the limit, so that a value of exactly that size is seen to end.
             out.reserve_exact((limit + 1).min(before * 2 + 512) - before);
-            match decompress.decompress_vec(&data[taken..], &mut out, FlushDecompress::Finish) {
+            match decompress.decompress_vec(&data[taken..], &mut out, FlushDecompress::None) {
                 _ if out.len() > limit => {
                     return Err(bad("deflated value", 0, Cause::TooLong { length: out.len(), limit }));
                 }
@@ -288,4 +291,176 @@ fn inflate(data: &[u8]) -> Result<Vec<u8>, DecodeError> {
         }
     }
     Err(bad("deflated value", 0, cause))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encode(ggep: &Ggep) -> Vec<u8> {
+        let mut out = Vec::new();
+        ggep.encode(&mut out);
+        out
+    }
+
+    fn deflated(id: &str, raw: Vec<u8>) -> Ggep {
+        Ggep { extensions: vec![Extension { id: id.into(), raw, cobs: false, deflated: true }] }
+    }
+
+    #[test]
+    fn lengths_are_written_as_the_boundary_cases_say() {
+        for (length, bytes) in [
+            (0, &b"\x40"[..]),
+            (63, b"\x7f"),
+            (64, b"\x81\x40"),
+            (4095, b"\xbf\x7f"),
+            (4096, b"\x81\x80\x40"),
+            (262_143, b"\xbf\xbf\x7f"),
+        ] {
+            let mut out = Vec::new();
+            encode_length(length, &mut out);
+            assert_eq!(out, bytes);
+            assert_eq!(decode_length(bytes), Ok((length, bytes.len())));
+            assert_eq!(decode_length(&bytes[..bytes.len() - 1]), Err(short(bytes.len(), bytes.len() - 1)));
+        }
+        for wrong in [&b"\0"[..], b"\xc0", b"\x80\x80\x80\x40"] {
+            assert!(decode_length(wrong).is_err());
+        }
+        assert_eq!(decode_length(b"\x80\x80\x41"), Ok((1, 3)));
+    }
+
+    #[test]
+    fn cobs_hides_every_zero_and_gives_it_back() {
+        for value in [
+            vec![],
+            vec![0],
+            vec![0, 0],
+            vec![1],
+            vec![1, 0],
+            vec![0, 1],
+            vec![7; 253],
+            vec![7; 254],
+            vec![7; 255],
+            vec![7; 508],
+            [vec![7; 254], vec![0]].concat(),
+            [vec![7; 253], vec![0, 0], vec![8; 300], vec![0]].concat(),
+        ] {
+            let raw = cobs_encode(&value);
+            assert!(!raw.contains(&0));
+            assert!(raw.len() <= value.len() + value.len() / 254 + 1);
+            assert_eq!(cobs_decode(&raw), Ok(value));
+        }
+        assert_eq!(cobs_encode(b"\0"), b"\x01\x01");
+        assert_eq!(cobs_encode(b"ab\0c"), b"\x03ab\x02c");
+        assert_eq!(cobs_decode(b"\0").expect_err("a zero").field, "COBS count");
+        assert_eq!(cobs_decode(b"\x05ab").expect_err("cut").cause, short(4, 2));
+    }
+
+    #[test]
+    fn a_value_with_a_zero_is_cobs_encoded_and_others_are_not() {
+        let mut ggep = Ggep::default();
+        ggep.push("A", b"x");
+        ggep.push("FIFTEEN-BYTE-ID", b"\0");
+        ggep.push("C", b"");
+        let bytes = encode(&ggep);
+        assert_eq!(bytes, b"\xc3\x01A\x41x\x4fFIFTEEN-BYTE-ID\x42\x01\x01\x81C\x40");
+        assert_eq!(Ggep::decode(&bytes), Ok((ggep.clone(), bytes.len())));
+        assert_eq!(Ggep::decode(&[&bytes[..], b"more"].concat()), Ok((ggep.clone(), bytes.len())));
+        assert_eq!(ggep.get("FIFTEEN-BYTE-ID"), Some(Ok(vec![0])));
+        assert_eq!((ggep.get("D"), ggep.has("A"), ggep.has("a")), (None, true, false));
+    }
+
+    #[test]
+    fn the_first_of_two_extensions_with_one_name_counts() {
+        let mut ggep = Ggep::default();
+        ggep.push("A", b"1");
+        ggep.push("A", b"2");
+        assert_eq!(ggep.get("A"), Some(Ok(b"1".to_vec())));
+    }
+
+    #[test]
+    fn no_extension_is_no_block() {
+        assert_eq!(encode(&Ggep::default()), b"");
+    }
+
+    #[test]
+    fn deflate_is_used_where_it_pays_and_is_undone() {
+        let mut ggep = Ggep::default();
+        let text = "all work and no play ".repeat(20);
+        ggep.push_deflated("T", text.as_bytes());
+        ggep.push_deflated("U", b"short");
+        let (back, _) = Ggep::decode(&encode(&ggep)).expect("a block");
+        assert_eq!(back, ggep);
+        assert!(back.extensions[0].deflated && back.extensions[0].raw.len() < 60);
+        assert!(!back.extensions[1].deflated);
+        assert_eq!(back.get("T"), Some(Ok(text.into_bytes())));
+        assert_eq!(back.get("U"), Some(Ok(b"short".to_vec())));
+    }
+
+    #[test]
+    fn a_bare_deflate_stream_is_read_too() {
+        let mut out = Vec::with_capacity(64);
+        let mut bare = Compress::new(Compression::fast(), false);
+        bare.compress_vec(b"hello hello hello", &mut out, FlushCompress::Finish).expect("deflates");
+        assert_eq!(deflated("T", out).get("T"), Some(Ok(b"hello hello hello".to_vec())));
+    }
+
+    #[test]
+    fn inflation_is_bounded_in_output_and_in_ratio() {
+        let bomb = |length: usize| deflated("T", deflate(&vec![0; length]).expect("deflates"));
+        assert_eq!(bomb(RATIO_FROM).get("T").map(|value| value.map(|value| value.len())), Some(Ok(RATIO_FROM)));
+        let cause = |ggep: &Ggep| ggep.get("T").expect("there").expect_err("a bomb").cause;
+        assert!(matches!(cause(&bomb(RATIO_FROM * 2)), Cause::TooLong { limit: RATIO_FROM, .. }));
+        assert!(matches!(cause(&bomb(100 << 20)), Cause::TooLong { limit: MAX_INFLATED, .. }));
+        // Noise of exactly the limit passes; one byte more does not.
+        let noise = |length: u32| {
+            let noise: Vec<u8> = (0..length).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+            deflated("T", deflate(&noise).expect("deflates"))
+        };
+        let limit = MAX_INFLATED as u32;
+        assert!(noise(limit).get("T").expect("there").is_ok());
+        assert!(matches!(cause(&noise(limit + 1)), Cause::TooLong { .. }));
+    }
+
+    #[test]
+    fn what_is_no_deflate_stream_is_an_error() {
+        let cut = deflate(b"hello hello hello").expect("deflates");
+        for raw in [vec![], b"no".to_vec(), vec![0xff; 40], cut[..cut.len() - 5].to_vec()] {
+            let error = deflated("T", raw).get("T").expect("there").expect_err("not deflated");
+            assert_eq!(error.field, "deflated value");
+        }
+    }
+
+    #[test]
+    fn every_wrong_field_is_named_with_its_offset() {
+        for (bytes, field, offset) in [
+            (&b""[..], "magic", 0),
+            (b"\xc4", "magic", 0),
+            (b"\xc3", "flags", 1),
+            (b"\xc3\x91A\x40", "flags", 1),
+            (b"\xc3\x80\x40", "id", 2),
+            (b"\xc3\x82A", "id", 2),
+            (b"\xc3\x82A\0\x40", "id", 2),
+            (b"\xc3\x81A", "length", 3),
+            (b"\xc3\x81A\0", "length", 3),
+            (b"\xc3\x81A\x42x", "data", 4),
+            (b"\xc3\x01A\x41x", "flags", 5),
+        ] {
+            let error = Ggep::decode(bytes).expect_err(field);
+            assert_eq!((error.what, error.field, error.offset), ("GGEP", field, offset), "{bytes:x?}");
+        }
+        let many = |n: usize| [&b"\xc3"[..], &b"\x01A\x40".repeat(n - 1), b"\x81A\x40"].concat();
+        assert!(Ggep::decode(&many(MAX_EXTENSIONS)).is_ok());
+        let error = Ggep::decode(&many(MAX_EXTENSIONS + 1)).expect_err("too many");
+        assert_eq!(error.cause, Cause::TooMany { count: 256, limit: 255 });
+    }
+
+    #[test]
+    fn a_block_that_we_would_write_otherwise_is_kept_as_it_came() {
+        let overlong = b"\xc3\x81A\x80\x41x";
+        assert_eq!(Ggep::decode(overlong).expect("readable").0.get("A"), Some(Ok(b"x".to_vec())));
+        assert_eq!(split(overlong), (Ggep::default(), overlong.to_vec()));
+        let (ggep, rest) = split(b"\xc3\x81A\x41xmore");
+        assert_eq!((ggep.has("A"), &rest[..]), (true, &b"more"[..]));
+    }
 }

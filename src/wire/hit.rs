@@ -322,8 +322,8 @@ mod tests {
             Entry::new(0, 0, "", &[]),
             Entry::new(1, 12, "blue train.ogg", &[sha1()]),
             Entry::new(2, u64::from(u32::MAX), "large.iso", &[bitprint.clone(), blake3.clone()]),
-            Entry::new(u32::MAX, u64::from(u32::MAX) + 1, "larger.iso", &[bitprint.clone()]),
-            Entry::new(4, u64::MAX, &"n".repeat(2000), &[blake3.clone()]),
+            Entry::new(u32::MAX, u64::from(u32::MAX) + 1, "larger.iso", std::slice::from_ref(&bitprint)),
+            Entry::new(4, u64::MAX, &"n".repeat(2000), std::slice::from_ref(&blake3)),
         ]);
         let payload = hit.encode();
         assert_eq!(QueryHit::decode(&payload), Ok(hit.clone()));

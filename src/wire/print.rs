@@ -5,16 +5,11 @@
 
 use std::fmt::Write;
 
-use super::bye::Bye;
 use super::ggep::Ggep;
 use super::hit::{Entry, QueryHit};
-use super::ping::Ping;
-use super::pong::Pong;
-use super::push::Push;
 use super::qrp::RouteTableUpdate;
 use super::query::{Flags, Query};
-use super::vendor::Vendor;
-use super::{DecodeError, Frame, Kind, Urn};
+use super::{Frame, Kind, Message, Urn};
 
 /// At most this many bytes are shown of what we do not understand.
 const HEX_LIMIT: usize = 256;
@@ -28,9 +23,12 @@ pub fn frame(frame: &Frame) -> String {
     };
     let mut out =
         format!("{kind} {} ttl {} hops {} payload {}\n", header.guid, header.ttl, header.hops, frame.payload.len());
-    if let Err(error) = payload(frame, &mut out) {
-        line(&mut out, format_args!("{error}"));
-        line(&mut out, format_args!("payload {}", hex(&frame.payload)));
+    match Message::decode(header.kind, &frame.payload) {
+        Ok(decoded) => message(&mut out, &decoded),
+        Err(error) => {
+            line(&mut out, format_args!("{error}"));
+            line(&mut out, format_args!("payload {}", hex(&frame.payload)));
+        }
     }
     out
 }
@@ -68,42 +66,33 @@ fn is_treacherous(c: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-fn payload(frame: &Frame, out: &mut String) -> Result<(), DecodeError> {
-    let bytes = &frame.payload;
-    match frame.header.kind {
-        Kind::Ping => {
-            let ping = Ping::decode(bytes)?;
+fn message(out: &mut String, message: &Message) {
+    match message {
+        Message::Ping(ping) => {
             extensions(out, "  ", &ping.ggep);
             rest(out, &ping.rest);
         }
-        Kind::Pong => {
-            let pong = Pong::decode(bytes)?;
+        Message::Pong(pong) => {
             line(out, format_args!("host {} files {} KiB {}", pong.host(), pong.files, pong.kib));
             extensions(out, "  ", &pong.ggep);
             rest(out, &pong.rest);
         }
-        Kind::Bye => {
-            let bye = Bye::decode(bytes)?;
-            line(out, format_args!("code {} \"{}\"", bye.code, escape_bytes(&bye.text.0)));
-        }
-        Kind::RouteTableUpdate => route_table_update(out, &RouteTableUpdate::decode(bytes)?),
-        Kind::Vendor | Kind::VendorStandard => {
-            let message = Vendor::decode(bytes)?;
+        Message::Bye(bye) => line(out, format_args!("code {} \"{}\"", bye.code, escape_bytes(&bye.text.0))),
+        Message::RouteTableUpdate(update) => route_table_update(out, update),
+        Message::Vendor(message) => {
             let name = if message.vendor == [0; 4] { "standard".to_owned() } else { escape_bytes(&message.vendor) };
             line(out, format_args!("{name} {} version {}", message.selector, message.version));
             line(out, format_args!("data {}", hex(&message.data)));
         }
-        Kind::Push => {
-            let push = Push::decode(bytes)?;
+        Message::Push(push) => {
             line(out, format_args!("servent {} file {} to {}", push.servent, push.index, push.host()));
             extensions(out, "  ", &push.ggep);
             rest(out, &push.rest);
         }
-        Kind::Query => query(out, &Query::decode(bytes)?),
-        Kind::QueryHit => query_hit(out, &QueryHit::decode(bytes)?),
-        Kind::Other(_) => rest(out, bytes),
+        Message::Query(asked) => query(out, asked),
+        Message::QueryHit(hit) => query_hit(out, hit),
+        Message::Other(payload) => rest(out, payload),
     }
-    Ok(())
 }
 
 fn route_table_update(out: &mut String, update: &RouteTableUpdate) {

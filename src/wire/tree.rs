@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn any_number_of_leaves_in_any_pieces_gives_the_defined_root() {
-        let bytes: Vec<u8> = (0..20 * LEAF as u32 + 1).map(|i| (i * 31 >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..20 * LEAF as u32 + 1).map(|i| ((i * 31) >> 3) as u8).collect();
         for leaves in 0..=20 {
             for length in [leaves * LEAF, leaves * LEAF + 1] {
                 let expected = reference(&bytes[..length]);

@@ -1,5 +1,12 @@
 //! Sockets: the one port that everything comes in by, Gnutella links, peer HTTP, and the task that drives the
 //! servent. Nothing here decides what a message means or touches a file by its path.
 
+mod driver;
+mod link;
+mod listen;
 pub mod rt;
 pub mod serve;
+
+pub use driver::{Clock, Gate, Handle, Running, start};
+pub use link::{PAYLOAD_LIMIT, ROOM};
+pub use listen::{Dialect, HEAD_TIME, bind, listen};

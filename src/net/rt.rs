@@ -70,6 +70,11 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     async_std::task::block_on(future)
 }
 
+/// Lets other tasks go first.
+pub async fn yield_now() {
+    async_std::task::yield_now().await;
+}
+
 /// Waits for `duration`.
 pub async fn sleep(duration: Duration) {
     async_io::Timer::after(duration).await;

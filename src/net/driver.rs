@@ -1,0 +1,311 @@
+//! The task that owns the servent and gives it sockets, a clock and chance.
+//!
+//! It is the real counterpart of `sim`'s world: everything that happens becomes an [`Input`], everything that
+//! the servent wants is one arm of the `match` in [`Driver::act`]. It decides nothing about the network, and
+//! it sleeps until somebody speaks or [`Servent::next_timeout`] comes.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures::channel::{mpsc, oneshot};
+use futures::{FutureExt, SinkExt, StreamExt};
+
+use super::link::LinkEnd;
+use super::rt::{self, TcpStream};
+use crate::base::{HashSeed, Instant, Map, Rng};
+use crate::proto::{Command, Config, ConnId, Event, Input, Outbox, Output, Servent};
+use crate::wire::handshake::Head;
+
+/// Messages from links that may wait for the driver; a link whose message waits reads no further.
+const INBOX: usize = 256;
+/// Event batches that may wait for the application; then the driver, and with it every link, waits for it.
+const EVENT_BATCHES: usize = 64;
+/// Messages handled before events are passed on and other tasks get their turn.
+const TURN: usize = 64;
+/// How long Bye and what was sent before it may take to be written at the end.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What links and the listener tell the driver.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Something for the servent.
+    Input(Input),
+    /// Somebody dialled us and sent the first leg.
+    Accepted { stream: TcpStream, from: SocketAddr, head: Head, rest: Vec<u8> },
+    /// A handshake is through: messages may flow.
+    Opened(ConnId),
+    /// A link that was asked to tell wrote something.
+    Wrote(ConnId),
+}
+
+type Inspection = Box<dyn FnOnce(&Servent, Instant) + Send>;
+
+enum Order {
+    Command(Command),
+    Inspect(Inspection),
+    Stop,
+}
+
+/// A monotonic clock that counts from its own start.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock(std::time::Instant);
+
+impl Clock {
+    /// Starts now.
+    pub fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    /// The time since the start, as the core counts it.
+    pub fn now(&self) -> Instant {
+        Instant::from_micros(u64::try_from(self.0.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// The moment `at` for a timer; `None` for one so far away that it never comes.
+    fn real(&self, at: Instant) -> Option<std::time::Instant> {
+        self.0.checked_add(Duration::from_micros(at.as_micros()))
+    }
+}
+
+/// Speaks to the servent; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Handle(mpsc::UnboundedSender<Order>);
+
+impl std::fmt::Debug for Order {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Command(command) => command.fmt(f),
+            Self::Inspect(_) => f.write_str("Inspect"),
+            Self::Stop => f.write_str("Stop"),
+        }
+    }
+}
+
+impl Handle {
+    /// Gives a command. After the end of the driver it is lost.
+    pub fn command(&self, command: Command) {
+        let _ = self.0.unbounded_send(Order::Command(command));
+    }
+
+    /// Looks at the servent: `None` after the end of the driver.
+    pub async fn inspect<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Servent, Instant) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (seen, answer) = oneshot::channel();
+        let look = Box::new(move |servent: &Servent, now| {
+            let _ = seen.send(look(servent, now));
+        });
+        self.0.unbounded_send(Order::Inspect(look)).ok()?;
+        answer.await.ok()
+    }
+
+    /// Says Bye on every link; the driver ends within about a second.
+    pub fn stop(&self) {
+        let _ = self.0.unbounded_send(Order::Stop);
+    }
+}
+
+/// Where the listener brings peers that want a link.
+#[derive(Clone, Debug)]
+pub struct Gate(mpsc::Sender<Message>);
+
+impl Gate {
+    pub(super) async fn enter(&mut self, stream: TcpStream, from: SocketAddr, head: Head, rest: Vec<u8>) {
+        let _ = self.0.send(Message::Accepted { stream, from, head, rest }).await;
+    }
+}
+
+/// A servent that runs.
+#[derive(Debug)]
+pub struct Running {
+    /// To speak to it.
+    pub handle: Handle,
+    /// For the listener.
+    pub gate: Gate,
+    /// What it tells, in order, in batches. Must be read: the servent waits for its reader.
+    pub events: mpsc::Receiver<Vec<Event>>,
+    /// It runs until [`Handle::stop`] or until this is dropped.
+    pub task: rt::Task<()>,
+}
+
+/// Starts a servent.
+pub fn start(config: Config, mut rng: Rng, clock: Clock) -> Running {
+    let (to_driver, inbox) = mpsc::channel(INBOX);
+    let (handle, orders) = mpsc::unbounded();
+    let (events_out, events) = mpsc::channel(EVENT_BATCHES);
+    let links = Map::with_hasher(HashSeed::new(&mut rng));
+    let driver = Driver {
+        servent: Servent::new(config, rng, clock.now()),
+        clock,
+        links,
+        accepted: 0,
+        outbox: Outbox::new(),
+        events: Vec::new(),
+        to_driver: to_driver.clone(),
+        touched: Vec::new(),
+    };
+    let task = rt::spawn(driver.run(inbox, orders, events_out));
+    Running { handle: Handle(handle), gate: Gate(to_driver), events, task }
+}
+
+struct Driver {
+    servent: Servent,
+    clock: Clock,
+    links: Map<ConnId, LinkEnd>,
+    accepted: u64,
+    outbox: Outbox,
+    events: Vec<Event>,
+    to_driver: mpsc::Sender<Message>,
+    /// Links that something was sent on since their room was last looked at.
+    touched: Vec<ConnId>,
+}
+
+enum Wake {
+    Message(Option<Message>),
+    Order(Option<Order>),
+    Deadline,
+}
+
+impl Driver {
+    async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<Message>,
+        mut orders: mpsc::UnboundedReceiver<Order>,
+        mut events: mpsc::Sender<Vec<Event>>,
+    ) {
+        let mut timer = rt::Timer::never();
+        let mut set_to = None;
+        let mut end = None;
+        loop {
+            let deadline = [self.servent.next_timeout(), end].into_iter().flatten().min();
+            if deadline != set_to {
+                timer.set(deadline.and_then(|at| self.clock.real(at)));
+                set_to = deadline;
+            }
+            let mut wake = futures::select_biased! {
+                order = orders.next() => Wake::Order(order),
+                message = inbox.next() => Wake::Message(message),
+                () = (&mut timer).fuse() => Wake::Deadline,
+            };
+            for _ in 0..TURN {
+                match wake {
+                    Wake::Message(Some(message)) => self.on_message(message),
+                    Wake::Order(Some(Order::Command(command))) => self.handle(Input::Command(command)),
+                    Wake::Order(Some(Order::Inspect(look))) => look(&self.servent, self.clock.now()),
+                    Wake::Order(Some(Order::Stop) | None) => {
+                        end.get_or_insert(self.clock.now() + LAST_WORDS);
+                        self.handle(Input::Command(Command::Shutdown));
+                    }
+                    // We hold a sender of our own: the inbox never ends.
+                    Wake::Message(None) => {}
+                    Wake::Deadline => set_to = None,
+                }
+                self.tell_room();
+                wake = if end.is_some() {
+                    break;
+                } else if let Some(order @ Some(_)) = orders.next().now_or_never() {
+                    Wake::Order(order)
+                } else if let Some(message) = inbox.next().now_or_never() {
+                    Wake::Message(message)
+                } else {
+                    break;
+                };
+            }
+            if self.servent.next_timeout().is_some_and(|at| at <= self.clock.now()) {
+                self.servent.handle_timeout(self.clock.now(), &mut self.outbox);
+                self.act_on_all();
+                self.tell_room();
+            }
+            if !self.events.is_empty() && events.send(std::mem::take(&mut self.events)).await.is_err() {
+                end.get_or_insert(self.clock.now() + LAST_WORDS);
+            }
+            if end.is_some_and(|end| self.links.is_empty() || end <= self.clock.now()) {
+                return;
+            }
+            rt::yield_now().await;
+        }
+    }
+
+    fn on_message(&mut self, message: Message) {
+        match message {
+            Message::Input(input) => {
+                let ended = match &input {
+                    Input::DialFailed { conn, .. } | Input::Disconnected { conn, .. } => Some(*conn),
+                    _ => None,
+                };
+                if let Some(conn) = ended {
+                    self.links.remove(&conn);
+                }
+                self.handle(input);
+            }
+            Message::Accepted { stream, from, head, rest } => {
+                self.accepted += 1;
+                let conn = ConnId::accepted(self.accepted);
+                let link = LinkEnd::accept(conn, stream, from, rest, self.to_driver.clone());
+                self.links.insert(conn, link);
+                self.handle(Input::Handshake { conn, from, head });
+            }
+            Message::Opened(conn) => {
+                if let Some(room) = self.links.get_mut(&conn).map(LinkEnd::opened) {
+                    self.handle(Input::Connected { conn, room });
+                }
+            }
+            Message::Wrote(conn) => self.touched.push(conn),
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.servent.handle(self.clock.now(), input, &mut self.outbox);
+        self.act_on_all();
+    }
+
+    fn act_on_all(&mut self) {
+        let mut outbox = std::mem::take(&mut self.outbox);
+        for output in outbox.drain(..) {
+            self.act(output);
+        }
+        self.outbox = outbox;
+    }
+
+    /// Tells the servent of the room on links that were sent on, until there is no news.
+    fn tell_room(&mut self) {
+        while let Some(conn) = self.touched.pop() {
+            if let Some(bytes) = self.links.get_mut(&conn).and_then(LinkEnd::news) {
+                self.handle(Input::Room { conn, bytes });
+            }
+        }
+    }
+
+    fn act(&mut self, output: Output) {
+        match output {
+            Output::Dial { conn, addr, purpose } => {
+                log::debug!(target: "filbert::net", "dialling {addr} ({purpose:?})");
+                self.links.insert(conn, LinkEnd::dial(conn, addr, self.to_driver.clone()));
+            }
+            Output::Handshake { conn, verdict, head } => {
+                if let Some(link) = self.links.get(&conn) {
+                    link.leg(verdict, head);
+                }
+            }
+            Output::Send { to, frame } => {
+                for conn in to {
+                    if let Some(link) = self.links.get_mut(&conn) {
+                        link.send(frame.clone());
+                        self.touched.push(conn);
+                    }
+                }
+            }
+            // UDP and LAN discovery have no socket in this version; the servent does without both.
+            Output::SendTo { addr, .. } => log::trace!(target: "filbert::net", "no datagram to {addr}: UDP is closed"),
+            Output::Announce => log::trace!(target: "filbert::net", "no announcement: UDP is closed"),
+            Output::Close { conn, reason } => {
+                log::debug!(target: "filbert::net", "closing {conn:?}: {reason:?}");
+                if let Some(link) = self.links.get_mut(&conn) {
+                    link.close(reason);
+                }
+            }
+            Output::Event(event) => self.events.push(event),
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! One Gnutella link: handshake legs first, then messages, in both directions at once.
+//!
+//! A link decides nothing. It reads heads and frames within their bounds and passes them to the driver, writes
+//! what the driver gives it, and says once how it ended. What waits for a slow peer waits in the servent's
+//! queue: here lies at most [`ROOM`] bytes, so that a peer that does not read stops nobody but itself.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use futures::channel::{mpsc, oneshot};
+use futures::future::{BoxFuture, Either, select};
+use futures::{AsyncReadExt, AsyncWriteExt, FutureExt, SinkExt, StreamExt};
+
+use super::driver::Message;
+use super::rt::{self, TcpStream};
+use crate::proto::{CloseReason, ConnId, DialFailure, Direction, Input, Verdict};
+use crate::wire::handshake::{HEAD_LIMIT, Head};
+use crate::wire::head::RawHead;
+use crate::wire::stream::FrameReader;
+use crate::wire::{Frame, HEADER_LEN};
+
+/// The longest payload that a peer may announce. DESIGN section 6.
+pub const PAYLOAD_LIMIT: usize = 64 * 1024;
+/// The longest message.
+const LONGEST: usize = HEADER_LEN + PAYLOAD_LIMIT;
+/// Bytes of messages that a link takes before it has written the first of them.
+pub const ROOM: usize = 2 * LONGEST;
+/// A write carries about this much: enough for few system calls, little enough to stay near the queue's order.
+const WRITE_BATCH: usize = 32 * 1024;
+/// Bytes asked of a socket at once.
+const READ_BUFFER: usize = 16 * 1024;
+/// A dial that takes longer has failed.
+const DIAL_LIMIT: Duration = Duration::from_secs(10);
+/// What is still to be written when a link is closed gets this long.
+const CLOSE_GRACE: Duration = Duration::from_millis(800);
+/// A peer that takes nothing for so long is gone.
+const WRITE_LIMIT: Duration = Duration::from_secs(60);
+
+/// What the driver tells a link.
+#[derive(Debug)]
+pub(super) enum ToLink {
+    /// Write a leg of the handshake.
+    Leg(Verdict, Head),
+    /// Write a message.
+    Frame(Frame),
+    /// End, after what was said before is written.
+    Close(CloseReason),
+}
+
+/// How many bytes lie between driver and socket, counted by both without a lock.
+///
+/// The driver adds, the link takes away. The link wakes the driver only if that asked for it: an idle link
+/// that writes its keep-alive costs the driver no wake-up.
+#[derive(Debug, Default)]
+struct Gauge {
+    waiting: AtomicUsize,
+    asked: AtomicBool,
+}
+
+/// The driver's end of a link.
+#[derive(Debug)]
+pub(super) struct LinkEnd {
+    to_link: mpsc::UnboundedSender<ToLink>,
+    closing: Option<oneshot::Sender<CloseReason>>,
+    gauge: Arc<Gauge>,
+    /// What the servent believes that the link takes.
+    told: usize,
+    /// Kept because dropping it ends the link.
+    _task: rt::Task<()>,
+}
+
+/// The link's end of the talk with the driver.
+struct Line {
+    conn: ConnId,
+    peer: SocketAddr,
+    from_driver: mpsc::UnboundedReceiver<ToLink>,
+    driver: mpsc::Sender<Message>,
+    gauge: Arc<Gauge>,
+}
+
+impl LinkEnd {
+    /// Dials `addr`.
+    pub(super) fn dial(conn: ConnId, addr: SocketAddr, driver: mpsc::Sender<Message>) -> Self {
+        Self::start(conn, addr, driver, |line| async move { line.dial().await }.boxed())
+    }
+
+    /// Takes up an accepted connection whose first leg was read; `rest` are bytes that came after it.
+    pub(super) fn accept(
+        conn: ConnId,
+        stream: TcpStream,
+        peer: SocketAddr,
+        rest: Vec<u8>,
+        driver: mpsc::Sender<Message>,
+    ) -> Self {
+        Self::start(conn, peer, driver, |line| async move { line.talk(stream, rest).await }.boxed())
+    }
+
+    fn start(
+        conn: ConnId,
+        peer: SocketAddr,
+        driver: mpsc::Sender<Message>,
+        run: impl FnOnce(Line) -> BoxFuture<'static, Ended>,
+    ) -> Self {
+        let (to_link, from_driver) = mpsc::unbounded();
+        let (closing, closed) = oneshot::channel();
+        let gauge = Arc::new(Gauge::default());
+        let mut back = driver.clone();
+        let talk = run(Line { conn, peer, from_driver, driver, gauge: Arc::clone(&gauge) });
+        let task = rt::spawn(async move {
+            let ended = match select(talk, Box::pin(grace(closed))).await {
+                Either::Left((ended, _)) => ended,
+                Either::Right((reason, _)) => Ended::Closed(reason),
+            };
+            let input = match ended {
+                Ended::NotDialled(reason) => Input::DialFailed { conn, reason },
+                Ended::Closed(reason) => Input::Disconnected { conn, reason },
+            };
+            // A driver that is gone needs no news.
+            let _ = back.send(Message::Input(input)).await;
+        });
+        Self { to_link, closing: Some(closing), gauge, told: 0, _task: task }
+    }
+
+    /// Passes on a leg of the handshake.
+    pub(super) fn leg(&self, verdict: Verdict, head: Head) {
+        let _ = self.to_link.unbounded_send(ToLink::Leg(verdict, head));
+    }
+
+    /// Passes on a message.
+    pub(super) fn send(&mut self, frame: Frame) {
+        let len = frame.wire_len();
+        self.told = self.told.saturating_sub(len);
+        self.gauge.waiting.fetch_add(len, SeqCst);
+        let _ = self.to_link.unbounded_send(ToLink::Frame(frame));
+    }
+
+    /// The room that the servent is to be told of now. While it believes that the longest message fits there
+    /// is nothing to tell; below that it is told at once, or later by [`Message::Wrote`].
+    pub(super) fn news(&mut self) -> Option<usize> {
+        if self.told >= LONGEST {
+            return None;
+        }
+        self.gauge.asked.store(true, SeqCst);
+        // The link may have written everything before it saw that it was asked.
+        let room = ROOM.saturating_sub(self.gauge.waiting.load(SeqCst));
+        if room < LONGEST {
+            return None;
+        }
+        self.gauge.asked.store(false, SeqCst);
+        self.told = room;
+        Some(room)
+    }
+
+    /// The link is up: it takes this much.
+    pub(super) fn opened(&mut self) -> usize {
+        self.told = ROOM;
+        ROOM
+    }
+
+    /// Ends the link once what was sent before is written, and soon in any case.
+    pub(super) fn close(&mut self, reason: CloseReason) {
+        let _ = self.to_link.unbounded_send(ToLink::Close(reason.clone()));
+        if let Some(closing) = self.closing.take() {
+            let _ = closing.send(reason);
+        }
+    }
+}
+
+async fn grace(closed: oneshot::Receiver<CloseReason>) -> CloseReason {
+    match closed.await {
+        Ok(reason) => {
+            rt::sleep(CLOSE_GRACE).await;
+            reason
+        }
+        Err(_) => futures::future::pending().await,
+    }
+}
+
+/// How it ended.
+enum Ended {
+    NotDialled(DialFailure),
+    Closed(CloseReason),
+}
+
+impl Line {
+    async fn tell(&mut self, input: Input) {
+        let _ = self.driver.send(Message::Input(input)).await;
+    }
+
+    async fn dial(mut self) -> Ended {
+        let dial = rt::timeout(DIAL_LIMIT, TcpStream::connect(self.peer));
+        let dialled = match select(Box::pin(dial), self.from_driver.next()).await {
+            Either::Left((dialled, _)) => dialled,
+            Either::Right((Some(ToLink::Close(reason)), _)) => return Ended::Closed(reason),
+            Either::Right(_) => return Ended::Closed(CloseReason::Shutdown),
+        };
+        let stream = match dialled {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Ended::NotDialled(failure(&error)),
+            Err(rt::TimedOut) => return Ended::NotDialled(DialFailure::TimedOut),
+        };
+        self.tell(Input::Dialled { conn: self.conn }).await;
+        self.talk(stream, Vec::new()).await
+    }
+
+    async fn talk(mut self, stream: TcpStream, rest: Vec<u8>) -> Ended {
+        // Messages are small and answers are waited for.
+        let _ = stream.set_nodelay(true);
+        let reason = match self.handshake(&stream, rest).await {
+            Ok(rest) => self.messages(&stream, rest).await,
+            Err(reason) => reason,
+        };
+        linger(&stream).await;
+        Ended::Closed(reason)
+    }
+
+    /// Three legs; returns what came behind the last head.
+    async fn handshake(&mut self, stream: &TcpStream, mut rest: Vec<u8>) -> Result<Vec<u8>, CloseReason> {
+        if self.conn.direction() == Direction::Out {
+            self.write_leg(stream).await?;
+            let head = self.read_leg(stream, &mut rest).await?;
+            self.tell(Input::Handshake { conn: self.conn, from: self.peer, head }).await;
+            self.write_leg(stream).await?;
+        } else {
+            self.write_leg(stream).await?;
+            let head = self.read_leg(stream, &mut rest).await?;
+            let refused = match &head {
+                Head::Status { code: 200, .. } => None,
+                Head::Status { code, reason, .. } => Some(CloseReason::Refused(*code, reason.clone())),
+                Head::Connect { .. } => Some(CloseReason::Garbage("a first leg in the third's place".into())),
+            };
+            self.tell(Input::Handshake { conn: self.conn, from: self.peer, head }).await;
+            if let Some(reason) = refused {
+                return Err(reason);
+            }
+        }
+        let _ = self.driver.send(Message::Opened(self.conn)).await;
+        Ok(rest)
+    }
+
+    async fn write_leg(&mut self, mut stream: &TcpStream) -> Result<(), CloseReason> {
+        match self.from_driver.next().await {
+            Some(ToLink::Leg(verdict, head)) => {
+                stream.write_all(&head.encode()).await.map_err(|_| CloseReason::Broken)?;
+                match (verdict, head) {
+                    (Verdict::Offer | Verdict::Accept, _) => Ok(()),
+                    (Verdict::Refuse, Head::Status { code, reason, .. }) => Err(CloseReason::WeRefused(code, reason)),
+                    (Verdict::Refuse, Head::Connect { .. }) => Err(CloseReason::WeRefused(0, String::new())),
+                }
+            }
+            Some(ToLink::Close(reason)) => Err(reason),
+            // A message before the handshake is through, or a driver that is gone: neither can be.
+            Some(ToLink::Frame(_)) | None => Err(CloseReason::Shutdown),
+        }
+    }
+
+    async fn read_leg(&mut self, stream: &TcpStream, rest: &mut Vec<u8>) -> Result<Head, CloseReason> {
+        match select(Box::pin(read_head(stream, rest)), self.from_driver.next()).await {
+            Either::Left((head, _)) => head,
+            Either::Right((Some(ToLink::Close(reason)), _)) => Err(reason),
+            Either::Right(_) => Err(CloseReason::Shutdown),
+        }
+    }
+
+    async fn messages(self, stream: &TcpStream, rest: Vec<u8>) -> CloseReason {
+        let Line { conn, from_driver, driver, gauge, .. } = self;
+        let reading = Box::pin(read(stream, rest, conn, driver.clone()));
+        let writing = Box::pin(write(stream, conn, from_driver, driver, gauge));
+        match select(reading, writing).await {
+            Either::Left((reason, _)) | Either::Right((reason, _)) => reason,
+        }
+    }
+}
+
+/// Reads a head; what came behind it is left in `rest`.
+async fn read_head(mut stream: &TcpStream, rest: &mut Vec<u8>) -> Result<Head, CloseReason> {
+    let garbage = |error: crate::wire::DecodeError| CloseReason::Garbage(error.to_string());
+    let mut buffer = [0; 1024];
+    loop {
+        if let Some((raw, taken)) = RawHead::decode(rest, HEAD_LIMIT).map_err(garbage)? {
+            rest.drain(..taken);
+            return Head::parse(raw).map_err(garbage);
+        }
+        match stream.read(&mut buffer).await {
+            Ok(0) => return Err(CloseReason::Closed),
+            Ok(n) => rest.extend_from_slice(&buffer[..n]),
+            Err(_) => return Err(CloseReason::Broken),
+        }
+    }
+}
+
+async fn read(mut stream: &TcpStream, rest: Vec<u8>, conn: ConnId, mut driver: mpsc::Sender<Message>) -> CloseReason {
+    let mut frames = FrameReader::new(PAYLOAD_LIMIT);
+    frames.push(&rest);
+    drop(rest);
+    let mut buffer = vec![0; READ_BUFFER];
+    loop {
+        let mut batch = Vec::new();
+        let garbage = loop {
+            match frames.next_frame() {
+                Ok(Some(frame)) => batch.push(frame),
+                Ok(None) => break None,
+                Err(error) => break Some(CloseReason::Garbage(error.to_string())),
+            }
+        };
+        if !batch.is_empty() && driver.send(Message::Input(Input::Frames { conn, batch })).await.is_err() {
+            return CloseReason::Shutdown;
+        }
+        if let Some(garbage) = garbage {
+            return garbage;
+        }
+        match stream.read(&mut buffer).await {
+            Ok(0) => return CloseReason::Closed,
+            Ok(n) => frames.push(&buffer[..n]),
+            Err(_) => return CloseReason::Broken,
+        }
+    }
+}
+
+async fn write(
+    mut stream: &TcpStream,
+    conn: ConnId,
+    mut from_driver: mpsc::UnboundedReceiver<ToLink>,
+    mut driver: mpsc::Sender<Message>,
+    gauge: Arc<Gauge>,
+) -> CloseReason {
+    let mut bytes = BytesMut::new();
+    while let Some(first) = from_driver.next().await {
+        let (mut next, mut close) = (Some(first), None);
+        while let Some(order) = next {
+            match order {
+                ToLink::Frame(frame) => frame.encode(&mut bytes),
+                ToLink::Leg(..) => {}
+                ToLink::Close(reason) => {
+                    close = Some(reason);
+                    break;
+                }
+            }
+            next = (bytes.len() < WRITE_BATCH).then(|| from_driver.next().now_or_never().flatten()).flatten();
+        }
+        match rt::timeout(WRITE_LIMIT, stream.write_all(&bytes)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return close.unwrap_or(CloseReason::Broken),
+            Err(rt::TimedOut) => return CloseReason::Silent,
+        }
+        if let Some(reason) = close {
+            return reason;
+        }
+        gauge.waiting.fetch_sub(bytes.len(), SeqCst);
+        bytes.clear();
+        if bytes.capacity() > WRITE_BATCH {
+            // An idle link keeps no buffer for the busiest moment that it had.
+            bytes = BytesMut::new();
+        }
+        if gauge.asked.swap(false, SeqCst) {
+            let _ = driver.send(Message::Wrote(conn)).await;
+        }
+    }
+    CloseReason::Shutdown
+}
+
+/// Closes so that the last words arrive: unread bytes in our buffer would make the system answer with a reset,
+/// which can take the words away from the other side before it has read them.
+async fn linger(mut stream: &TcpStream) {
+    let _ = stream.shutdown(std::net::Shutdown::Write);
+    let mut left = 4 * LONGEST;
+    let mut buffer = [0; 1024];
+    let drain = async {
+        while let Ok(n) = stream.read(&mut buffer).await {
+            left = left.saturating_sub(n);
+            if n == 0 || left == 0 {
+                break;
+            }
+        }
+    };
+    let _ = rt::timeout(CLOSE_GRACE, drain).await;
+}
+
+fn failure(error: &std::io::Error) -> DialFailure {
+    match error.kind() {
+        std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::ConnectionReset => DialFailure::Refused,
+        std::io::ErrorKind::TimedOut => DialFailure::TimedOut,
+        _ => DialFailure::Unreachable,
+    }
+}

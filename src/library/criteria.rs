@@ -1,14 +1,75 @@
-//! The query language: what a person types, what the network is asked, and what a name must have.
+//! What a search asks for, and whether a name has it.
+//!
+//! A query is words of which all are wanted. A word matches a whole word of a name, never a part of one: that
+//! is what QRP tables promise about us to our neighbours (some servents also answer for prefixes of words; we
+//! do not, because a flood that asks for `art` should not return every `article`). Scripts without spaces match
+//! where the name contains them. The language that people type is read in `parse`.
 
 use std::fmt;
 
+use super::kind::Kind;
+use super::words::{self, Token};
 use crate::wire::Urn;
 
-/// What a search asks for.
+/// The longest query text that can match anything, in bytes: names have 255 at most, and folding at most
+/// multiplies that. Longer ones, which only come from strangers, match nothing.
+const MAX_TEXT: usize = 4096;
+/// The most words of a query that a name can have. A query of more words matches nothing.
+const MAX_WORDS: usize = 128;
+
+/// What a search asks for. The empty one (`default()`) asks for nothing and matches nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Criteria {
     /// Content asked for by name: then nothing else counts.
     pub urns: Vec<Urn>,
+    /// All of these are wanted; each is a choice between alternatives.
+    pub(super) wanted: Vec<Vec<Phrase>>,
+    /// None of these may be there.
+    pub(super) unwanted: Vec<Phrase>,
+    /// The name ends in one of these (folded, without the first dot); empty: in anything.
+    pub(super) extensions: Vec<String>,
+    /// ... and in none of these.
+    pub(super) not_extensions: Vec<String>,
+    /// One of these kinds; empty: any.
+    pub(super) kinds: Vec<Kind>,
+    /// ... and none of these.
+    pub(super) not_kinds: Vec<Kind>,
+    /// The fewest bytes.
+    pub(super) min_size: u64,
+    /// The most bytes.
+    pub(super) max_size: Option<u64>,
+}
+
+/// Words that stand beside each other; most have one word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Phrase {
+    /// As compared: folded text, never without a word in it.
+    folded: String,
+    /// As typed, in NFC: what the network is asked.
+    typed: Vec<String>,
+}
+
+impl Phrase {
+    /// The words of `text`, if it has any.
+    pub(super) fn new(text: &str) -> Option<Self> {
+        let folded = words::fold(text);
+        words::tokens(&folded).next()?;
+        Some(Self { folded, typed: words::typed_words(text) })
+    }
+
+    /// Each word of `text` on its own.
+    pub(super) fn each(text: &str) -> Vec<Self> {
+        words::typed_words(text).iter().filter_map(|word| Self::new(word)).collect()
+    }
+
+    /// Its tokens: at least one.
+    pub(super) fn tokens(&self) -> Vec<Token<'_>> {
+        words::tokens(&self.folded).collect()
+    }
+
+    fn is_in(&self, name: &[Token<'_>]) -> bool {
+        words::contains(name, &self.tokens())
+    }
 }
 
 /// Why a query cannot be asked: what is wrong, and what would be right.
@@ -23,22 +84,101 @@ impl fmt::Display for CriteriaError {
 
 impl std::error::Error for CriteriaError {}
 
-#[allow(unused_variables, clippy::todo)]
 impl Criteria {
-    /// Reads what a person typed.
+    /// Reads what a person typed: words (all wanted), `-word` (unwanted), `"a phrase"`, `a|b` (either) or `--any`
+    /// (any of the words), `ext:flac`, `type:audio|video`, `size:>10M`, `size:1M..2G`, or `urn:sha1:...` alone.
     pub fn parse(text: &str) -> Result<Self, CriteriaError> {
-        todo!()
+        super::parse::parse(text)
     }
-    /// Reads what a peer asks: plain words, all of them wanted.
+
+    /// Reads what a peer asks: plain words, all of them wanted, or content by name (then the words do not count).
+    /// Text without words, more than 128 words or more than 4 KiB ask for nothing.
     pub fn from_wire(text: &str, urns: &[Urn]) -> Self {
-        todo!()
+        let mut criteria = Self { urns: urns.to_vec(), ..Self::default() };
+        if text.len() > MAX_TEXT || !urns.is_empty() {
+            return criteria;
+        }
+        for phrase in Phrase::each(text) {
+            if !criteria.wanted.iter().any(|known| known[0].folded == phrase.folded) {
+                criteria.wanted.push(vec![phrase]);
+            }
+        }
+        if criteria.wanted.len() > MAX_WORDS {
+            criteria.wanted.clear();
+        }
+        criteria
     }
-    /// The plain words that the network is asked with (the longest alternative set that loses no hit).
+
+    /// The plain words that the network is asked with: those that every match has. Where there is none, because
+    /// all words are alternatives, it is the longest alternative, and what has only the others is not found:
+    /// ask with all of [`Criteria::wire_texts`] to find that too. Empty when content is asked for by name.
     pub fn wire_text(&self) -> String {
-        todo!()
+        let texts = self.wire_texts();
+        let longest = texts.iter().rev().max_by_key(|text| text.chars().filter(|c| *c != ' ').count());
+        longest.cloned().unwrap_or_default()
     }
-    /// Does a file of that name and size match?
+
+    /// The queries that together find every match: one, or where all words are alternatives one for each.
+    pub fn wire_texts(&self) -> Vec<String> {
+        let mut common: Vec<&str> = Vec::new();
+        for choice in &self.wanted {
+            let Some((first, others)) = choice.split_first() else { continue };
+            for word in &first.typed {
+                let folded = words::fold(word);
+                let in_all = others.iter().all(|other| other.typed.iter().any(|w| words::fold(w) == folded));
+                if in_all && !common.iter().any(|known| words::fold(known) == folded) {
+                    common.push(word);
+                }
+            }
+        }
+        if !common.is_empty() {
+            return vec![common.join(" ")];
+        }
+        // Of several choices the one with the fewest alternatives costs the fewest queries.
+        let fewest = self.wanted.iter().min_by_key(|choice| choice.len());
+        fewest.map(|choice| choice.iter().map(|phrase| phrase.typed.join(" ")).collect()).unwrap_or_default()
+    }
+
+    /// Does a file of that name and size match? When content is asked for by name, neither can tell, and the
+    /// answer is yes: compare the URN.
     pub fn matches(&self, name: &str, size: u64) -> bool {
-        todo!()
+        if !self.urns.is_empty() {
+            return true;
+        }
+        if self.wanted.is_empty() || !self.fits(size) {
+            return false;
+        }
+        let folded = words::fold(name);
+        let tokens: Vec<Token<'_>> = words::tokens(&folded).collect();
+        self.wanted.iter().all(|choice| choice.iter().any(|phrase| phrase.is_in(&tokens)))
+            && !self.unwanted.iter().any(|phrase| phrase.is_in(&tokens))
+            && (self.extensions.is_empty() || self.extensions.iter().any(|end| has_extension(&folded, end)))
+            && !self.not_extensions.iter().any(|end| has_extension(&folded, end))
+            && (self.kinds.is_empty() || Kind::of(&folded).is_some_and(|kind| self.kinds.contains(&kind)))
+            && !Kind::of(&folded).is_some_and(|kind| self.not_kinds.contains(&kind))
     }
+
+    /// Is a file of that size what is wanted?
+    pub(super) fn fits(&self, size: u64) -> bool {
+        size >= self.min_size && self.max_size.is_none_or(|max| size <= max)
+    }
+
+    /// Is a name that has all wanted terms a match for sure? (If not, [`Criteria::matches`] tells.)
+    pub(super) fn terms_suffice(&self) -> bool {
+        let plain = |phrase: &Phrase| match *phrase.tokens() {
+            [Token::Word(_)] => true,
+            [Token::Run(run)] => run.chars().count() <= 2,
+            _ => false,
+        };
+        self.unwanted.is_empty()
+            && self.extensions.is_empty()
+            && self.not_extensions.is_empty()
+            && self.kinds.is_empty()
+            && self.not_kinds.is_empty()
+            && self.wanted.iter().flatten().all(plain)
+    }
+}
+
+fn has_extension(folded: &str, end: &str) -> bool {
+    folded.strip_suffix(end).is_some_and(|stem| stem.ends_with('.'))
 }

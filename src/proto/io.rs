@@ -442,6 +442,8 @@ pub struct PeerInfo {
     pub conn: ConnId,
     /// Its listening address if it told us, else the transport address.
     pub addr: SocketAddr,
+    /// Its transport address.
+    pub remote: SocketAddr,
     /// `User-Agent` of its handshake.
     pub agent: String,
     /// What it is.

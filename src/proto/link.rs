@@ -151,6 +151,7 @@ impl Link {
         PeerInfo {
             conn: self.conn,
             addr: self.identity.addr,
+            remote: self.identity.remote,
             agent: self.identity.agent.to_string(),
             role: Role::Ultrapeer,
             direction: self.conn.direction(),

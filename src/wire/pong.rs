@@ -80,14 +80,14 @@ mod tests {
 
     #[test]
     fn a_real_pong_is_taken_apart_and_put_together() {
-        // port 6346, 100.64.1.1, 201 files, 1 MiB; GGEP VC "GTKG" 2.3, UP, DU 3 s, TLS.
+        // gtk-gnutella's: port 6346, 100.64.1.1, 201 files, 1 GiB; GGEP VC (client and version), UP, DU (uptime), TLS.
         let payload = Bytes::from_static(
-            b"\xca\x18\x64\x40\x01\x01\xc9\0\0\0\0\0\x10\0\xc3\x02VC\x45GTKG\x23\x82UP\x43\x02\xff\x31",
+            b"\xca\x18\x64\x40\x01\x01\xc9\0\0\0\0\0\x10\0\xc3\x02VC\x45GTKG\x83\x02UP\x43\x02\xff\x31\x02DU\x41\x02\x83TLS\x40",
         );
         let pong = Pong::decode(&payload).expect("a pong");
         assert_eq!(pong.host().to_string(), "100.64.1.1:6346");
         assert_eq!((pong.files, pong.kib), (201, 1 << 20));
-        assert_eq!(pong.ggep.get("VC"), Some(Ok(b"GTKG\x23".to_vec())));
+        assert_eq!(pong.ggep.get("VC"), Some(Ok(b"GTKG\x83".to_vec())));
         assert_eq!(pong.encode(), payload);
     }
 

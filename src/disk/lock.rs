@@ -30,7 +30,7 @@ impl HomeLock {
             Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
-                let _ = file.by_ref().take(200).read_to_string(&mut holder);
+                let _ = Read::take(&mut file, 200).read_to_string(&mut holder);
                 Err(LockError::Held(holder.trim().to_owned()))
             }
             Err(TryLockError::Error(error)) => Err(LockError::Io(error)),

@@ -101,10 +101,7 @@ mod tests {
     fn columns_keep_the_order_of_the_fields_and_line_up() {
         let rows = Rows(vec![Row { zebra: "x", ant: Some(1234) }, Row { zebra: "stripes", ant: None }]);
         assert_eq!(rows.to_string(), "  zebra   ant\n      x  1234\nstripes     -\n");
-        assert_eq!(
-            json_lines(&rows.0),
-            "{\"zebra\":\"x\",\"ant\":1234}\n{\"zebra\":\"stripes\",\"ant\":null}\n"
-        );
+        assert_eq!(json_lines(&rows.0), "{\"zebra\":\"x\",\"ant\":1234}\n{\"zebra\":\"stripes\",\"ant\":null}\n");
         assert_eq!(Rows(Vec::new()).to_string(), "(nothing)\n");
     }
 

@@ -152,9 +152,8 @@ fn watch(world: &mut World, secs: u64, report: &mut RunReport) {
 fn sample(world: &World) -> Sample {
     let (graph, alive) = (world.graph(), world.alive());
     let degrees = || alive.iter().map(|&id| graph.degree(id));
-    let total = |count: fn(&crate::proto::Counters) -> u64| -> u64 {
-        alive.iter().map(|&id| count(&world.counters(id))).sum()
-    };
+    let total =
+        |count: fn(&crate::proto::Counters) -> u64| -> u64 { alive.iter().map(|&id| count(&world.counters(id))).sum() };
     Sample {
         at_s: world.now().as_micros() / 1_000_000,
         alive: alive.len(),

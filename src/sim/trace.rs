@@ -106,6 +106,9 @@ impl fmt::Display for Trace {
         columns(f, &self.rows)?;
         let duplicates = self.rows.iter().filter(|row| row.copy == "duplicate").count();
         let (reach, nodes, copies) = (self.reach, self.nodes, self.rows.len());
-        writeln!(f, "{reach} of {nodes} servents saw it; {copies} copies, {duplicates} of them suppressed as duplicates")
+        writeln!(
+            f,
+            "{reach} of {nodes} servents saw it; {copies} copies, {duplicates} of them suppressed as duplicates"
+        )
     }
 }

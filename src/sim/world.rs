@@ -162,12 +162,28 @@ enum What {
     /// The driver's own word to a servent.
     Tell(ServentId, Input),
     /// A dial comes to its target.
-    Knock { by: ServentId, conn: ConnId, addr: SocketAddr },
+    Knock {
+        by: ServentId,
+        conn: ConnId,
+        addr: SocketAddr,
+    },
     /// Something comes out of a link at that end.
-    Arrive { link: usize, side: usize, parcel: Parcel },
+    Arrive {
+        link: usize,
+        side: usize,
+        parcel: Parcel,
+    },
     /// Bytes have left the buffer of that end.
-    Left { link: usize, side: usize, bytes: usize },
-    Datagram { from: ServentId, to: SocketAddr, frame: Frame },
+    Left {
+        link: usize,
+        side: usize,
+        bytes: usize,
+    },
+    Datagram {
+        from: ServentId,
+        to: SocketAddr,
+        frame: Frame,
+    },
 }
 
 enum Parcel {

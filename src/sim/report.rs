@@ -64,6 +64,7 @@ impl<'de> serde::de::Visitor<'de> for &mut Pairs {
             let value = match value {
                 Value::String(text) => text,
                 Value::Null => "-".to_owned(),
+                Value::Number(number) if number.is_f64() => format!("{:.3}", number.as_f64().unwrap_or(0.0)),
                 other => other.to_string(),
             };
             self.0.push((name, value));

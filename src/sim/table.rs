@@ -26,7 +26,7 @@ pub struct TableOptions {
     /// Neighbours of each; a degree for which there is no regular graph of that many servents is left out
     /// with a note.
     pub degrees: Vec<usize>,
-    /// TTL of the query, and `max_ttl` of all servents: what they clip TTL + hops to.
+    /// TTL of the query, and `max_ttl` of all servents but the one who asks: what they clip TTL + hops to.
     pub ttls: Vec<(u8, u8)>,
     /// Latencies of the links.
     pub latency: Latency,
@@ -56,7 +56,7 @@ pub struct TableRow {
     pub degree: usize,
     /// TTL that was asked for.
     pub ttl: u8,
-    /// What every servent clips TTL + hops to.
+    /// What every servent but the origin clips TTL + hops to.
     pub max_ttl: u8,
     /// Servents within that many links of the origin, itself included: what could be reached at most.
     pub within: usize,
@@ -114,7 +114,7 @@ pub fn table(options: &TableOptions) -> Result<Table, NotSettled> {
             let world = match &mut world {
                 Some((of, world)) if *of == max_ttl => world,
                 world => {
-                    let built = build(options, &graph, max_ttl, &holders)?;
+                    let built = build(options, &graph, max_ttl, origin, &holders)?;
                     &mut world.insert((max_ttl, built)).1
                 }
             };
@@ -124,12 +124,23 @@ pub fn table(options: &TableOptions) -> Result<Table, NotSettled> {
     Ok(table)
 }
 
-fn build(options: &TableOptions, graph: &Graph, max_ttl: u8, holders: &[usize]) -> Result<World, NotSettled> {
+fn build(
+    options: &TableOptions,
+    graph: &Graph,
+    max_ttl: u8,
+    origin: usize,
+    holders: &[usize],
+) -> Result<World, NotSettled> {
     let mut settings = WorldOptions::new(options.seed);
     settings.config.max_ttl = max_ttl;
     settings.latency = options.latency;
     settings.hop = options.hop;
-    let mut world = World::of_graph(settings, graph)?;
+    // The origin asks with any TTL, as a careless client might: the others must clip it.
+    let mut world = World::of_graph_with(settings, graph, |id, config| {
+        if id == origin {
+            config.max_ttl = u8::MAX;
+        }
+    })?;
     for &holder in holders {
         world.share(holder, options.workload.file.clone());
     }

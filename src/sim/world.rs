@@ -249,13 +249,23 @@ impl World {
 
     /// A world whose links are the edges of `graph` and no others: each servent opens the links to its higher
     /// neighbours, as `--only-listed --connect` does, and the world runs until all are up.
-    pub fn of_graph(mut options: WorldOptions, graph: &Graph) -> Result<Self, NotSettled> {
-        options.config.only_listed = true;
-        let widest = (0..graph.len()).map(|v| graph.degree(v)).max().unwrap_or(0);
-        options.config.neighbours = options.config.neighbours.max(widest);
+    pub fn of_graph(options: WorldOptions, graph: &Graph) -> Result<Self, NotSettled> {
+        Self::of_graph_with(options, graph, |_, _| {})
+    }
+
+    /// The same, with servents that differ: `tune` sees the configuration of each before it is built.
+    pub fn of_graph_with(
+        options: WorldOptions,
+        graph: &Graph,
+        mut tune: impl FnMut(ServentId, &mut Config),
+    ) -> Result<Self, NotSettled> {
         let mut world = Self::new(options);
-        for _ in 0..graph.len() {
-            world.add();
+        for id in 0..graph.len() {
+            let mut config = world.options.config.clone();
+            config.only_listed = true;
+            config.neighbours = config.neighbours.max(graph.degree(id));
+            tune(id, &mut config);
+            world.add_with(config);
         }
         for (a, b) in graph.edges() {
             world.connect(a, b);
@@ -605,7 +615,7 @@ impl World {
         match self.travel(parcel) {
             Parcel::Leg(head) => {
                 self.links[link].ends[side].known = true;
-                let third = conn.direction() == Direction::In && matches!(head, Head::Status { code: 200, .. });
+                let third = conn.direction() == Direction::In && matches!(head, Head::Status { code: 200..300, .. });
                 self.tell(id, Input::Handshake { conn, from: remote, head });
                 if third && self.nodes[id].conns.contains_key(&conn) {
                     self.open(id, conn);

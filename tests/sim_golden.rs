@@ -1,0 +1,55 @@
+//! The golden table: what a flood reaches and costs among a thousand servents, by degree and TTL.
+//!
+//! The numbers come from the routing rules in `proto` and from nothing else: with any of these rules taken out
+//! or bent, the table is another one (`docs/SIMULATOR.md` lists what was tried). A change that moves a number
+//! is a change of what filbert does to a network: look at the diff, and say in the commit why it is right.
+//!
+//! To write the table anew: `FILBERT_BLESS=1 cargo test --test sim_golden`.
+
+use filbert::sim::{Hop, Table, TableOptions, table};
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots/flood-1000.txt");
+
+fn flood(hop: Hop) -> Table {
+    table(&TableOptions { hop, ..TableOptions::default() }).expect("all links come up")
+}
+
+#[test]
+fn a_thousand_servents_flood_as_they_did() {
+    let table = flood(Hop::Shared);
+    assert!(table.notes.is_empty(), "{table}");
+    let text = table.to_string();
+    if std::env::var_os("FILBERT_BLESS").is_some() {
+        std::fs::write(GOLDEN, &text).expect("the snapshot can be written");
+    }
+    let golden = std::fs::read_to_string(GOLDEN).expect("the snapshot is there");
+    assert!(text == golden, "the table changed; it was\n{golden}\nand is\n{text}");
+}
+
+#[test]
+fn encoding_and_decoding_every_message_on_every_hop_changes_nothing() {
+    assert_eq!(flood(Hop::Encoded), flood(Hop::Shared));
+}
+
+#[test]
+fn every_copy_is_a_first_one_or_a_duplicate() {
+    let table = flood(Hop::Shared);
+    assert_eq!(table.rows.len(), 4 * 12);
+    for row in &table.rows {
+        assert_eq!(row.messages, row.reach as u64 - 1 + row.duplicates, "{row:?}");
+        assert!(row.reach <= row.within, "no query goes farther than its TTL: {row:?}");
+        assert!(row.hits <= 10, "no holder answers twice: {row:?}");
+    }
+}
+
+#[test]
+fn a_ttl_of_255_is_clipped_to_7() {
+    let table = flood(Hop::Shared);
+    for degree in [3, 4, 6, 8] {
+        let row = |ttl| {
+            let row = table.rows.iter().find(|row| (row.degree, row.ttl, row.max_ttl) == (degree, ttl, 7));
+            row.map(|row| (row.reach, row.messages, row.duplicates, row.hits)).expect("the row is there")
+        };
+        assert_eq!(row(255), row(7), "degree {degree}");
+    }
+}

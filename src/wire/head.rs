@@ -149,15 +149,17 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-/// A line as text: UTF-8, or else Latin-1, in which every byte is a character.
+/// A line as text: UTF-8, or else Latin-1, in which every byte is a character. "A recipient of such a bare CR
+/// MUST ... replace each bare CR with SP" (RFC 9112 section 2.2).
 fn text(at: usize, line: &[u8]) -> Result<String, DecodeError> {
     if let Some(nul) = line.iter().position(|&byte| byte == 0) {
         return Err(DecodeError::new(WHAT, "line", at + nul, Cause::Invalid("holds a NUL")));
     }
-    match std::str::from_utf8(line) {
-        Ok(text) => Ok(text.to_owned()),
-        Err(_) => Ok(line.iter().map(|&byte| char::from(byte)).collect()),
-    }
+    let text = match std::str::from_utf8(line) {
+        Ok(text) => text.to_owned(),
+        Err(_) => line.iter().map(|&byte| char::from(byte)).collect(),
+    };
+    Ok(text.replace('\r', " "))
 }
 
 fn put(out: &mut Vec<u8>, text: &str) {
@@ -244,6 +246,7 @@ mod tests {
     #[test]
     fn bytes_that_are_not_utf8_are_taken_as_latin_1() {
         assert_eq!(head(b"GET /get/1/caf\xe9 HTTP/1.0\n\n").first, "GET /get/1/caf\u{e9} HTTP/1.0");
+        assert_eq!(head(b"a\rb\r\r\nC: d\re\r\n\r\n").encode(), b"a b\r\nC: d e\r\n\r\n");
     }
 
     #[test]

@@ -1,0 +1,167 @@
+//! The fuzzers' corpus, through the functions that the fuzzers call (`fuzz/README.md`): whatever they once
+//! found stays found, without a fuzzer.
+
+mod fuzz_entries;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use filbert::wire::handshake::HEAD_LIMIT;
+use filbert::wire::head::RawHead;
+use filbert::wire::stream::{FrameReader, PAYLOAD_LIMIT};
+use filbert::wire::{Frame, Message, ggep::Ggep};
+
+const TARGETS: [(&str, fn(&[u8])); 5] = [
+    ("message", fuzz_entries::message),
+    ("ggep", fuzz_entries::ggep),
+    ("head", fuzz_entries::head),
+    ("urn", fuzz_entries::urn),
+    ("stream", fuzz_entries::stream),
+];
+
+fn root(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// The files of a folder by name.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let paths = entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file());
+    paths
+        .map(|path| (path.file_name().expect("a name").to_string_lossy().into(), fs::read(path).expect("a file")))
+        .collect()
+}
+
+#[test]
+fn the_corpus_of_every_fuzzer_holds() {
+    for (name, run) in TARGETS {
+        let seeds = files(&root("fuzz/corpus").join(name));
+        assert!(seeds.len() >= 8, "{name} has seeds");
+        for seed in seeds.values() {
+            run(seed);
+            // What a fuzzer does first: cut it, and turn one bit.
+            for at in (0..seed.len()).step_by(1 + seed.len() / 200) {
+                run(&seed[..at]);
+                let mut turned = seed.clone();
+                turned[at] ^= 1 << (at % 8);
+                run(&turned);
+            }
+        }
+    }
+}
+
+/// Makes the seeds anew from `tests/vectors`: `cargo test --test wire_corpus -- --ignored`. What the fuzzers
+/// added stays.
+#[test]
+#[ignore = "writes fuzz/corpus"]
+fn the_seeds_are_written_from_the_vectors() {
+    let mut seeds: BTreeMap<(&str, String), Vec<u8>> = BTreeMap::new();
+    for (name, bytes) in files(&root("tests/vectors")) {
+        let Some(name) = name.strip_suffix(".bin") else { continue };
+        let short = name.split('-').next().unwrap_or(name).to_owned() + "-" + name.rsplit('.').next().unwrap_or("");
+        let (heads, rest) = heads(&bytes, name.ends_with(".in"));
+        for (i, head) in heads.iter().enumerate() {
+            seeds.insert(("head", format!("{short}-{i}")), head.clone());
+        }
+        let frames = frames(&rest);
+        if frames.is_empty() {
+            continue;
+        }
+        // Few frames of the long recordings are enough.
+        let stream: Vec<u8> = std::iter::once(23).chain(rest.iter().copied().take(2000)).collect();
+        seeds.insert(("stream", short.clone()), stream);
+        for (i, frame) in frames.iter().take(20).enumerate() {
+            let kind = u8::from(frame.header.kind);
+            let seed = std::iter::once(kind).chain(frame.payload.iter().copied()).collect();
+            seeds.insert(("message", format!("{short}-{i:02}-{kind:02x}")), seed);
+            for (j, ggep) in blocks(frame).into_iter().enumerate().take(2) {
+                let mut block = Vec::new();
+                ggep.encode(&mut block);
+                seeds.insert(("ggep", format!("{short}-{i:02}-{j}")), block);
+            }
+        }
+    }
+    let sha1 = "GKECXDEZDWGCRBZWKYBJD5GGT4KAUE5V";
+    let tth = "RNH65JSBJSNS4XE3KF4UU24X5TREJDZGVM34QAA";
+    for (i, text) in [
+        format!("urn:sha1:{sha1}"),
+        format!("URN:SHA1:{}", sha1.to_lowercase()),
+        "urn:sha1:32882b8c991d8c288736560291f4c69f140a13b5".into(),
+        format!("urn:bitprint:{sha1}.{tth}"),
+        format!("urn:tree:tiger/:{tth}"),
+        format!("urn:ttroot:{tth}"),
+        format!("urn:blake3:{}", "0f".repeat(32)),
+        format!("/uri-res/N2R?urn:sha1:{sha1}"),
+        format!("/uri-res/N2X?urn:sha1:{sha1};{tth}"),
+        "/get/155/acorn%20glacier - nimbus 124.mkv".into(),
+        "http://10.0.0.1:6346/".into(),
+        "bytes=0-1048575".into(),
+        "bytes=-1".into(),
+        "bytes 0-524287/4354130".into(),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        seeds.insert(("urn", format!("{i:02}")), text.into_bytes());
+    }
+    // The same block or message once.
+    let mut known = std::collections::BTreeSet::new();
+    for ((target, name), seed) in seeds {
+        if known.insert((target, seed.clone())) {
+            let folder = root("fuzz/corpus").join(target);
+            fs::create_dir_all(&folder).expect("a folder");
+            fs::write(folder.join(name), seed).expect("a file");
+        }
+    }
+}
+
+/// The heads at the start of a recording, and what follows them, inflated where it must be.
+fn heads(mut bytes: &[u8], is_stored_inflated: bool) -> (Vec<Vec<u8>>, Vec<u8>) {
+    let mut heads = Vec::new();
+    let mut is_deflated = false;
+    let is_head = |bytes: &[u8]| [&b"GNUTELLA"[..], b"GET ", b"HTTP/"].iter().any(|start| bytes.starts_with(start));
+    while is_head(bytes)
+        && let Ok(Some((head, taken))) = RawHead::decode(bytes, HEAD_LIMIT)
+    {
+        heads.push(bytes[..taken].to_vec());
+        is_deflated |= head.first.starts_with("GNUTELLA") && head.headers.has_token("Content-Encoding", "deflate");
+        bytes = &bytes[taken..];
+    }
+    if is_deflated && !is_stored_inflated {
+        let mut inflated = Vec::new();
+        // The recordings end before their streams do; what came before the end is all there.
+        let _ = flate2::read::ZlibDecoder::new(bytes).read_to_end(&mut inflated);
+        return (heads, inflated);
+    }
+    (heads, bytes.to_vec())
+}
+
+fn frames(bytes: &[u8]) -> Vec<Frame> {
+    let mut reader = FrameReader::new(PAYLOAD_LIMIT);
+    reader.push(bytes);
+    let mut frames = Vec::new();
+    while let Ok(Some(frame)) = reader.next_frame() {
+        frames.push(frame);
+    }
+    frames
+}
+
+fn blocks(frame: &Frame) -> Vec<Ggep> {
+    let payload: &Bytes = &frame.payload;
+    match Message::decode(frame.header.kind, payload) {
+        Ok(Message::Ping(ping)) => vec![ping.ggep],
+        Ok(Message::Pong(pong)) => vec![pong.ggep],
+        Ok(Message::Push(push)) => vec![push.ggep],
+        Ok(Message::Query(query)) => vec![query.ggep],
+        Ok(Message::QueryHit(hit)) => {
+            hit.qhd.into_iter().map(|qhd| qhd.ggep).chain(hit.entries.into_iter().map(|entry| entry.ggep)).collect()
+        }
+        _ => Vec::new(),
+    }
+    .into_iter()
+    .filter(|ggep| !ggep.is_empty())
+    .collect()
+}

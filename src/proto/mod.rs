@@ -35,3 +35,6 @@ pub use io::{
     Outbox, Output, PeerInfo, Purpose, Role, SearchId, Strategy, Traffic, Verdict,
 };
 pub use servent::Servent;
+
+#[cfg(test)]
+mod tests;

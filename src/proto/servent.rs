@@ -280,6 +280,8 @@ impl Servent {
         if self.mood == Mood::Restless {
             self.mood = Mood::Content;
             self.tend(now, out);
+            // Deadlines of what is gone shall not wake us.
+            self.wake = self.earliest(now);
         }
         if self.learnt > 0 {
             out.push(Output::Event(Event::HostsLearned(std::mem::take(&mut self.learnt))));
@@ -305,8 +307,9 @@ impl Servent {
                 dead.push(link.conn);
                 continue;
             }
-            // We are awake already: who would be due a little later is pinged now, so that we sleep longer.
-            let quiet = now.since(link.spoke_at()) >= config.keep_alive * 4 / 5;
+            // We are awake already: who would be due a little later is pinged now. Any two links are due within
+            // half a period of each other, so that soon all of them share one wake-up.
+            let quiet = now.since(link.spoke_at()) >= config.keep_alive / 2;
             let unasked = silent >= config.dead_after / 2 && link.pinged_at < link.heard + config.dead_after / 2;
             if quiet || unasked {
                 ping.push(link.conn);

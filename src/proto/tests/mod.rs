@@ -1,0 +1,11 @@
+//! The servent as a whole: alone against a scripted driver ([`lone`]), and in small worlds ([`world`]).
+
+mod handshaking;
+mod lone;
+mod memory;
+mod mesh;
+mod random;
+mod routing;
+mod slow;
+mod timing;
+mod world;

@@ -1,0 +1,106 @@
+//! Slow neighbours: what waits, what leaves, what is dropped; the fast ones never wait for them.
+
+use bytes::Bytes;
+
+use super::lone::*;
+use crate::proto::*;
+use crate::wire::{Frame, HEADER_LEN, Kind};
+
+fn sent(out: &[Output]) -> Vec<(Vec<ConnId>, u8)> {
+    let guid = |output: &Output| match output {
+        Output::Send { to, frame } => Some((to.clone(), frame.header.guid.0[0])),
+        _ => None,
+    };
+    out.iter().filter_map(guid).collect()
+}
+
+#[test]
+fn those_with_room_get_a_query_at_once_and_the_slow_one_when_it_has_room_again() {
+    let mut lone = Lone::new();
+    let len = query_frame(1, 1, 0).wire_len();
+    let source = lone.accept(1, usize::MAX);
+    // The room that is left after our first ping is that of one query.
+    let slow = lone.accept(2, HEADER_LEN + len);
+    let fast = lone.accept(3, usize::MAX);
+    assert_eq!(sent(&lone.frame(source, query_frame(1, 4, 0))), [(vec![slow, fast], 1)]);
+    assert_eq!(sent(&lone.frame(source, query_frame(2, 4, 0))), [(vec![fast], 2)]);
+    assert_eq!(sent(&lone.frame(source, query_frame(3, 4, 0))), [(vec![fast], 3)]);
+    assert_eq!(lone.peer(slow).queued, 2 * len);
+    assert_eq!(lone.peer(slow).queries_out, 1);
+    let out = lone.handle(Input::Room { conn: slow, bytes: len });
+    assert_eq!(out, [send(&[slow], query_frame(2, 3, 1))]);
+    assert_eq!(lone.handle(Input::Room { conn: slow, bytes: len - 1 }), []);
+    assert_eq!(lone.handle(Input::Room { conn: slow, bytes: 10 * len }), [send(&[slow], query_frame(3, 3, 1))]);
+    assert_eq!((lone.peer(slow).queued, lone.peer(slow).queries_out), (0, 3));
+    assert_eq!(lone.servent.counters().query_copies, 6);
+    assert_eq!(sent(&lone.frame(source, query_frame(4, 4, 0))), [(vec![slow, fast], 4)]);
+}
+
+#[test]
+fn nothing_overtakes_what_waits() {
+    let mut lone = Lone::new();
+    let source = lone.accept(1, usize::MAX);
+    let slow = lone.accept(2, HEADER_LEN + 10);
+    assert_eq!(sent(&lone.frame(source, query_frame(1, 4, 0))), []);
+    // There is room for a ping, but older frames wait.
+    let out = lone.frame(slow, frame(Kind::Ping, 9, 1, 0, Bytes::new()));
+    assert_eq!(sent(&out), []);
+    let out = lone.handle(Input::Room { conn: slow, bytes: 10_000 });
+    assert_eq!(sent(&out), [(vec![slow], 9), (vec![slow], 1)], "answers before queries");
+}
+
+#[test]
+fn a_full_queue_drops_the_oldest_query_and_counts_it_at_the_slow_peer() {
+    let mut config = Config::new(ME);
+    config.only_listed = true;
+    let len = query_frame(1, 1, 0).wire_len();
+    config.limits.queue_bytes = 3 * len;
+    let mut lone = Lone::with(config);
+    let source = lone.accept(1, usize::MAX);
+    let slow = lone.accept(2, 0);
+    // Our first ping waits there too.
+    for n in 1..=6 {
+        lone.frame(source, query_frame(n, 4, 0));
+        assert!(lone.peer(slow).queued <= 3 * len);
+    }
+    assert_eq!(lone.peer(slow).drops, [(DropReason::QueueFull, 4)].into());
+    assert_eq!(lone.servent.counters().drops.get(DropReason::QueueFull), 4);
+    let out = lone.handle(Input::Room { conn: slow, bytes: 10_000 });
+    assert_eq!(sent(&out[1..]), [(vec![slow], 5), (vec![slow], 6)]);
+}
+
+#[test]
+fn a_message_longer_than_the_link_ever_takes_leaves_when_all_is_free() {
+    let mut lone = Lone::new();
+    let source = lone.accept(1, usize::MAX);
+    let slow = lone.accept(2, 100);
+    lone.handle(Input::Room { conn: slow, bytes: 100 });
+    let long = |guid| {
+        let mut payload = vec![b'x'; 500];
+        (payload[0], payload[1]) = (0x80, 0);
+        payload.push(0);
+        Frame { payload: payload.into(), ..query_frame(guid, 4, 0) }
+    };
+    assert_eq!(sent(&lone.frame(source, long(1))), [(vec![slow], 1)]);
+    assert_eq!(sent(&lone.frame(source, long(2))), []);
+    assert_eq!(sent(&lone.handle(Input::Room { conn: slow, bytes: 99 })), []);
+    assert_eq!(sent(&lone.handle(Input::Room { conn: slow, bytes: 100 })), [(vec![slow], 2)]);
+}
+
+#[test]
+fn a_link_that_takes_nothing_for_a_minute_is_dead_though_it_talks() {
+    let mut lone = Lone::new();
+    let source = lone.accept(1, usize::MAX);
+    let slow = lone.accept(2, 0);
+    let mut closed = None;
+    for second in 1..=61 {
+        let out = lone.sleep_until(crate::base::Instant::from_secs(second));
+        if out.iter().any(|o| matches!(o, Output::Close { conn, reason: CloseReason::Silent } if *conn == slow)) {
+            closed = Some(second);
+        }
+        lone.frame(slow, frame(Kind::Pong, 1, 1, 0, Bytes::new()));
+        lone.frame(source, frame(Kind::Pong, 1, 1, 0, Bytes::new()));
+    }
+    assert_eq!(closed, Some(60));
+    assert_eq!(lone.servent.peers().len(), 1);
+}

@@ -14,7 +14,10 @@ use filbert::wire::head::RawHead;
 use filbert::wire::stream::{FrameReader, PAYLOAD_LIMIT};
 use filbert::wire::{Frame, Message, ggep::Ggep};
 
-const TARGETS: [(&str, fn(&[u8])); 5] = [
+/// Takes any bytes, and panics where something that must hold does not.
+type Entry = fn(&[u8]);
+
+const TARGETS: [(&str, Entry); 5] = [
     ("message", fuzz_entries::message),
     ("ggep", fuzz_entries::ggep),
     ("head", fuzz_entries::head),

@@ -77,7 +77,7 @@ fn kinds(frames: &[Frame]) -> BTreeMap<Kind, usize> {
     kinds
 }
 
-fn only<'a>(frames: &'a [Frame], kind: Kind) -> Vec<&'a Frame> {
+fn only(frames: &[Frame], kind: Kind) -> Vec<&Frame> {
     frames.iter().filter(|frame| frame.header.kind == kind).collect()
 }
 

@@ -1,6 +1,14 @@
 //! Fetching and giving files, decided without a socket or a file: names from strangers, block maps, the machine
 //! behind a download, and the answer to a request.
 
+pub mod blocks;
+pub mod download;
+pub mod journal;
+pub mod magnet;
+pub mod name;
 mod source;
+pub mod upload;
 
+pub use blocks::{Block, BlockMap};
+pub use download::{Download, DownloadConfig, Failure, Input, Lost, Output, SourceId, State};
 pub use source::{Ask, Check, Expected, Reach, Source};

@@ -145,10 +145,20 @@ impl Expected {
         }
     }
 
-    /// Whether content with these digests is the one asked for. `digests` may be computed in part: what is
-    /// `None` there was not looked at.
+    /// Those that a finished file is held against: its SHA-1 always, and the strongest of the others. With a
+    /// BLAKE3 the slow Tiger tree would add nothing.
+    pub fn checked(&self) -> Self {
+        Self { tth: if self.blake3.is_some() { None } else { self.tth }, ..*self }
+    }
+
+    /// Whether content with the digests `found` is the one asked for: all of [`Expected::checked`] are there
+    /// and equal.
     pub fn matches(&self, found: &Self) -> bool {
-        self.and(*found).is_some()
+        fn holds<T: PartialEq>(wanted: Option<T>, found: Option<T>) -> bool {
+            wanted.is_none() || wanted == found
+        }
+        let wanted = self.checked();
+        holds(wanted.sha1, found.sha1) && holds(wanted.tth, found.tth) && holds(wanted.blake3, found.blake3)
     }
 }
 
@@ -186,5 +196,15 @@ mod tests {
         assert!(!bitprint.same_content(&other), "the trees agree, but the SHA-1s do not");
         assert!(!Expected::default().same_content(&Expected::default()), "two nameless files are not the same");
         assert_eq!(Expected::default().urn(), None);
+    }
+
+    #[test]
+    fn a_digest_that_was_not_computed_does_not_match() {
+        let bitprint = expected(BITPRINT);
+        assert!(bitprint.matches(&bitprint));
+        assert!(!bitprint.matches(&expected(SHA1)), "the tree was to be checked too");
+        let all = Expected { blake3: Some(Blake3([3; 32])), ..bitprint };
+        assert!(all.matches(&Expected { tth: None, ..all }), "BLAKE3 makes the tree superfluous");
+        assert!(!all.matches(&Expected { sha1: None, ..all }), "the SHA-1 is always checked");
     }
 }

@@ -1,0 +1,740 @@
+//! A download: a machine over sources and blocks. It decides whom to ask for which bytes, what an answer means,
+//! when to try again, and when the file is done; it touches no socket and no file.
+//!
+//! The driver calls [`Download::handle`] with what happened and [`Download::handle_timeout`] when
+//! [`Download::next_timeout`] has come, and does what the outputs say, in order. No input can make it panic or
+//! loop: between two requests to one source lies either progress or a growing pause.
+//!
+//! "Some clients take a short 206 for the end of the file": we do not. The first answer of gtk-gnutella is cut
+//! at 512 KiB; what is still missing is asked for on the same connection.
+
+mod answer;
+mod sources;
+
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
+
+use super::{Block, BlockMap, Check, Expected, Source};
+use crate::base::{Instant, Rng};
+use crate::wire::Blake3;
+use crate::wire::http::Response;
+
+pub use sources::SourceId;
+use sources::{Contact, Known, Sources};
+
+/// How patient a download is, and how much it does at a time.
+#[derive(Clone, Debug)]
+pub struct DownloadConfig {
+    /// Sources that are asked at a time.
+    pub active_sources: usize,
+    /// Bytes of one request when several sources are asked at a time; one source alone is asked for all.
+    pub request: u64,
+    /// Sources remembered. When there are more, the one that failed most often is forgotten.
+    pub max_sources: usize,
+    /// The pause after a source's first failure; it doubles with each.
+    pub retry_first: Duration,
+    /// ... up to this.
+    pub retry_max: Duration,
+    /// The pause after a connection that was lost, but had brought something.
+    pub retry_lost: Duration,
+    /// The pause after a 503 that names no time. The longest that one may name is [`Self::retry_max`] times 6.
+    pub retry_busy: Duration,
+    /// The pause after the first query for sources; it doubles with each.
+    pub requery_first: Duration,
+    /// ... up to this.
+    pub requery_max: Duration,
+}
+
+impl Default for DownloadConfig {
+    fn default() -> Self {
+        Self {
+            active_sources: 1,
+            request: 16 << 20,
+            max_sources: 64,
+            retry_first: Duration::from_secs(2),
+            retry_max: Duration::from_secs(600),
+            retry_lost: Duration::from_millis(500),
+            retry_busy: Duration::from_secs(30),
+            requery_first: Duration::from_secs(5),
+            requery_max: Duration::from_secs(300),
+        }
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// It may go on: the answer to [`Output::WantTurn`].
+    Turn,
+    /// The partial file is open, and these blocks were in it already: the answer to [`Output::Open`].
+    Opened {
+        /// Their hashes were held against the bytes.
+        stored: Vec<(usize, Blake3)>,
+    },
+    /// Somebody has the file.
+    AddSource(Source),
+    /// A source answered the request.
+    Head {
+        /// Which.
+        source: SourceId,
+        /// Its head.
+        head: Response,
+    },
+    /// Bytes of a body are on disk.
+    Wrote {
+        /// Whose.
+        source: SourceId,
+        /// Which bytes of the file.
+        range: Range<u64>,
+        /// Blocks that became whole by them.
+        stored: Vec<(usize, Blake3)>,
+    },
+    /// All that was to be kept of a body is on disk.
+    BodyEnd {
+        /// Whose.
+        source: SourceId,
+    },
+    /// A connection failed or ended before that.
+    Lost {
+        /// Whose.
+        source: SourceId,
+        /// How.
+        how: Lost,
+    },
+    /// The whole file was read and has these digests (those that were asked for): the answer to
+    /// [`Output::Verify`].
+    Verified(Expected),
+    /// It is in its place: the answer to [`Output::Finish`].
+    Finished,
+    /// The disk refused something: what, why, and the next step.
+    DiskFailed(String),
+    /// There are new neighbours, who might know a source.
+    NetworkChanged,
+    /// The user wants it to rest.
+    Pause,
+    /// The user wants it to go on.
+    Resume,
+    /// The user does not want it any more.
+    Cancel,
+    /// The user does not want to wait for the next try; or wants a failed download to start again.
+    Retry,
+}
+
+/// How a connection to a source failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// Nobody listens there.
+    Refused,
+    /// No connection in time.
+    NoAnswer,
+    /// No way there, in words.
+    Unreachable(String),
+    /// It closed the connection.
+    Closed,
+    /// It sent nothing for that long.
+    Silent(Duration),
+    /// It sent what is no HTTP: what, in words.
+    Garbage(String),
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused => f.write_str("refused the connection"),
+            Self::NoAnswer => f.write_str("did not answer"),
+            Self::Unreachable(why) => write!(f, "cannot be reached ({why})"),
+            Self::Closed => f.write_str("closed the connection"),
+            Self::Silent(time) => write!(f, "sent nothing for {} s", time.as_secs()),
+            Self::Garbage(what) => write!(f, "sent what is no HTTP ({what})"),
+        }
+    }
+}
+
+/// What to do, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// It wants to connect: answer with [`Input::Turn`] when not too many others do.
+    WantTurn,
+    /// It does not want that any more, or for now.
+    YieldTurn,
+    /// The size is known: open the partial file, answer with [`Input::Opened`] before doing what follows.
+    Open {
+        /// Bytes.
+        size: u64,
+    },
+    /// Send a request, on the source's open connection if there is one; answer with [`Input::Head`].
+    Fetch {
+        /// The source's number here.
+        source: SourceId,
+        /// Where and how.
+        from: Source,
+        /// The bytes to ask for; to the end of the file when that is not known.
+        first: u64,
+        /// The end of them.
+        end: Option<u64>,
+    },
+    /// The body may come. Its first byte is byte `first` of the file; those in `keep` are to be written, and
+    /// nothing is read beyond them.
+    Receive {
+        /// Whose.
+        source: SourceId,
+        /// Where in the file the body begins.
+        first: u64,
+        /// What is wanted of it.
+        keep: Range<u64>,
+    },
+    /// Close the connection to a source and send no more inputs of it.
+    Drop {
+        /// Which.
+        source: SourceId,
+    },
+    /// Ask the network who has the content.
+    Requery,
+    /// Read the whole file and compute the digests that are expected; answer with [`Input::Verified`].
+    Verify,
+    /// Move the file into place; answer with [`Input::Finished`].
+    Finish,
+    /// Remove the partial file.
+    Discard,
+}
+
+/// What a download does, in the words of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It waits for its turn, or for its partial file to be read.
+    Queued,
+    /// A source is being asked.
+    Connecting,
+    /// Bytes come.
+    Downloading,
+    /// All bytes are there and are being checked.
+    Verifying,
+    /// It is in its place.
+    Done,
+    /// The user paused it.
+    Paused,
+    /// No source can be asked now.
+    Waiting,
+    /// It will not go on by itself.
+    Failed,
+    /// The user cancelled it.
+    Cancelled,
+}
+
+impl State {
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Connecting => "connecting",
+            Self::Downloading => "downloading",
+            Self::Verifying => "verifying",
+            Self::Done => "done",
+            Self::Paused => "paused",
+            Self::Waiting => "waiting",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether it has come to its end.
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Done | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// Why a download failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Its bytes are not what they were asked for.
+    Verification,
+    /// No source has it, and there is nobody else to ask.
+    NotFound,
+    /// Every source refused it.
+    Refused,
+    /// The disk refused it.
+    Disk,
+}
+
+/// What of a download is decided by the user or by its end. What lies between is derived from its sources.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Phase {
+    Fetching,
+    Verifying,
+    Finishing,
+    Done,
+    Paused,
+    Failed(Failure, String),
+    Cancelled,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    None,
+    Wanted,
+    Held,
+}
+
+/// The partial file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Partial {
+    Closed,
+    Opening,
+    Open,
+}
+
+/// The machine behind one download.
+#[derive(Debug)]
+pub struct Download {
+    config: DownloadConfig,
+    rng: Rng,
+    expected: Expected,
+    size: Option<u64>,
+    map: BlockMap,
+    partial: Partial,
+    phase: Phase,
+    turn: Turn,
+    sources: Sources,
+    /// The source whose answer told the size: it waits for the partial file to be opened.
+    pending: Option<(SourceId, Response)>,
+    /// Blocks of an earlier run are in the file: we do not know who sent them.
+    inherited: bool,
+    /// Several sources together sent wrong bytes: until it is known who it was, one at a time sends them all.
+    alone: bool,
+    requery_at: Instant,
+    requeried_at: Option<Instant>,
+    requeries: u32,
+    verified: Option<Check>,
+}
+
+impl Download {
+    /// A new download, or one that goes on. Call [`Download::handle_timeout`] once to start it.
+    pub fn new(config: DownloadConfig, expected: Expected, size: Option<u64>, rng: Rng) -> Self {
+        Self {
+            sources: Sources::new(config.max_sources),
+            config,
+            rng,
+            expected,
+            size,
+            map: BlockMap::new(size.unwrap_or(0)),
+            partial: Partial::Closed,
+            phase: Phase::Fetching,
+            turn: Turn::None,
+            pending: None,
+            inherited: false,
+            alone: false,
+            requery_at: Instant::ZERO,
+            requeried_at: None,
+            requeries: 0,
+            verified: None,
+        }
+    }
+
+    /// Something happened.
+    pub fn handle(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
+        match input {
+            Input::Turn if self.turn == Turn::Wanted => self.turn = Turn::Held,
+            Input::Turn => out.push(Output::YieldTurn),
+            Input::Opened { stored } => self.on_opened(now, stored, out),
+            Input::AddSource(source) => self.sources.add(now, source),
+            Input::Head { source, head } => self.on_head(now, source, head, out),
+            Input::Wrote { source, range, stored } => self.on_wrote(source, range, stored),
+            Input::BodyEnd { source } => self.on_body_end(now, source, out),
+            Input::Lost { source, how } => {
+                self.sources.closed(source);
+                self.on_lost(now, source, &how, out);
+            }
+            Input::Verified(found) => self.on_verified(found, out),
+            Input::Finished if self.phase == Phase::Finishing => self.end(Phase::Done, out),
+            Input::Finished => {}
+            Input::DiskFailed(words) => self.on_disk_failed(words, out),
+            Input::NetworkChanged => self.on_network_changed(now),
+            Input::Pause if matches!(self.phase, Phase::Fetching | Phase::Verifying) => self.end(Phase::Paused, out),
+            Input::Resume if self.phase == Phase::Paused => self.phase = Phase::Fetching,
+            Input::Pause | Input::Resume => {}
+            Input::Cancel => self.on_cancel(out),
+            Input::Retry => self.on_retry(now),
+        }
+        self.advance(now, out);
+    }
+
+    /// The moment that [`Download::next_timeout`] named has come; also once at the start.
+    pub fn handle_timeout(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.advance(now, out);
+    }
+
+    /// When to call [`Download::handle_timeout`] next, if nothing happens before.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        if self.phase != Phase::Fetching || self.partial == Partial::Opening || self.turn == Turn::Wanted {
+            return None;
+        }
+        if self.sources.active() > 0 {
+            return None;
+        }
+        [self.next_ask(), self.can_requery().then_some(self.requery_at)].into_iter().flatten().min()
+    }
+
+    /// What it does.
+    pub fn state(&self) -> State {
+        match &self.phase {
+            Phase::Verifying | Phase::Finishing => State::Verifying,
+            Phase::Done => State::Done,
+            Phase::Paused => State::Paused,
+            Phase::Failed(..) => State::Failed,
+            Phase::Cancelled => State::Cancelled,
+            Phase::Fetching if self.sources.any(|contact| matches!(contact, Contact::Receiving(_))) => {
+                State::Downloading
+            }
+            Phase::Fetching if self.sources.active() > 0 => State::Connecting,
+            Phase::Fetching if self.turn == Turn::Wanted || self.partial == Partial::Opening => State::Queued,
+            Phase::Fetching => State::Waiting,
+        }
+    }
+
+    /// Why it is in this state.
+    pub fn reason(&self, now: Instant) -> String {
+        match (&self.phase, self.state()) {
+            (Phase::Failed(_, words), _) => words.clone(),
+            (Phase::Finishing, _) => "moving it into place".to_owned(),
+            (Phase::Verifying, _) => match self.expected.urn() {
+                Some(urn) => format!("checking that it is {urn}"),
+                None => "checking its size".to_owned(),
+            },
+            (_, State::Done) => match self.verified {
+                None | Some(Check::None) => "only its size could be checked".to_owned(),
+                Some(check) => format!("checked by {}", check.word()),
+            },
+            (_, State::Paused) => "paused by you".to_owned(),
+            (_, State::Cancelled) => "cancelled by you".to_owned(),
+            (_, State::Queued) if self.partial == Partial::Opening => "checking what is on disk already".to_owned(),
+            (_, State::Queued) => "waiting for its turn".to_owned(),
+            (_, State::Connecting) => format!("asking {}", self.peers()),
+            (_, State::Downloading) => format!("from {}", self.peers()),
+            _ => self.why_waiting(now),
+        }
+    }
+
+    /// When it tries again by itself, while it waits.
+    pub fn next_try(&self) -> Option<Instant> {
+        if self.state() == State::Waiting { self.next_timeout() } else { None }
+    }
+
+    /// Why it failed.
+    pub fn failure(&self) -> Option<Failure> {
+        match self.phase {
+            Phase::Failed(failure, _) => Some(failure),
+            _ => None,
+        }
+    }
+
+    /// The check that it passed, once it did.
+    pub fn verified(&self) -> Option<Check> {
+        self.verified
+    }
+
+    /// What it must be.
+    pub fn expected(&self) -> &Expected {
+        &self.expected
+    }
+
+    /// Its size, once known.
+    pub fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    /// Bytes that count.
+    pub fn done(&self) -> u64 {
+        self.map.done()
+    }
+
+    /// What is there.
+    pub fn map(&self) -> &BlockMap {
+        &self.map
+    }
+
+    /// Its sources, but for those that lied.
+    pub fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.sources.usable()
+    }
+
+    /// Those that it is asking or receiving from.
+    pub fn active(&self) -> impl Iterator<Item = &Source> {
+        self.sources.iter().filter(|known| known.is_active()).map(|known| &known.source)
+    }
+
+    fn peers(&self) -> String {
+        self.active().map(Source::to_string).collect::<Vec<_>>().join(", ")
+    }
+
+    fn why_waiting(&self, now: Instant) -> String {
+        let again = |at: Instant| clock(at.since(now));
+        let asking = self.can_requery().then(|| format!("asking the network again in {}", again(self.requery_at)));
+        let words = match self.sources.spokesman() {
+            Some(known) if known.can_be_asked() => {
+                format!("source {} {}, next try {}", known.source, known.words(), again(known.due))
+            }
+            Some(known) => format!("source {} {}", known.source, known.words()),
+            None => "waiting for source: none known".to_owned(),
+        };
+        // With a source that will be tried sooner, the network is only the second hope.
+        match (asking, self.next_ask()) {
+            (Some(asking), due) if due.is_none_or(|due| self.requery_at <= due) => format!("{words}; {asking}"),
+            _ => words,
+        }
+    }
+
+    /// Decides what comes next. Everything that changes what could be done ends here.
+    fn advance(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if self.phase != Phase::Fetching || self.partial == Partial::Opening {
+            return;
+        }
+        if let (Some(size), Partial::Closed) = (self.size, self.partial) {
+            self.partial = Partial::Opening;
+            out.push(Output::Open { size });
+            return;
+        }
+        if self.partial == Partial::Open && self.map.is_complete() {
+            self.sources.drop_all(out);
+            self.phase = Phase::Verifying;
+            out.push(Output::Verify);
+            return;
+        }
+        if self.must_begin_anew(now) {
+            self.start_anew(out);
+            return self.advance(now, out);
+        }
+        while self.sources.active() < self.config.active_sources.max(1) {
+            let Some((first, end)) = self.next_request() else { break };
+            let Some(source) = self.pick(now) else { break };
+            if self.turn != Turn::Held {
+                self.want_turn(out);
+                return;
+            }
+            let Some(known) = self.sources.get_mut(source) else { break };
+            known.contact = Contact::Asked(first..end.unwrap_or(u64::MAX));
+            known.progress = 0;
+            known.open = true;
+            out.push(Output::Fetch { source, from: known.source.clone(), first, end });
+        }
+        if self.sources.active() == 0 {
+            self.rest(now, out);
+        }
+    }
+
+    fn want_turn(&mut self, out: &mut Vec<Output>) {
+        if self.turn == Turn::None {
+            self.turn = Turn::Wanted;
+            out.push(Output::WantTurn);
+        }
+    }
+
+    fn yield_turn(&mut self, out: &mut Vec<Output>) {
+        if self.turn != Turn::None {
+            self.turn = Turn::None;
+            out.push(Output::YieldTurn);
+        }
+    }
+
+    /// Nobody can be asked now: others may have our turn, and the network may know somebody.
+    fn rest(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.yield_turn(out);
+        let next = self.next_ask();
+        if next.is_none() && self.expected.urn().is_none() {
+            let (failure, words) = match self.sources.spokesman() {
+                Some(known) if known.contact == Contact::Banned => (Failure::Verification, known.blame()),
+                Some(known) if known.refused => (Failure::Refused, known.blame()),
+                Some(known) => (Failure::NotFound, known.blame()),
+                None => {
+                    (Failure::NotFound, "no source is known, and the file has no hash to ask the network for".into())
+                }
+            };
+            self.fail(failure, words, out);
+            return;
+        }
+        // A source that is tried again in a moment needs no query.
+        let soon = next.is_some_and(|due| due <= now + self.config.retry_lost * 2);
+        if self.can_requery() && now >= self.requery_at && !soon {
+            out.push(Output::Requery);
+            self.requeried_at = Some(now);
+            self.requery_at = now + self.pause(self.config.requery_first, self.config.requery_max, self.requeries);
+            self.requeries += 1;
+        }
+    }
+
+    fn can_requery(&self) -> bool {
+        self.expected.urn().is_some()
+    }
+
+    /// The bytes to ask for next: those that no other source is asked for.
+    fn next_request(&self) -> Option<(u64, Option<u64>)> {
+        if self.size.is_none() {
+            return (self.sources.active() == 0).then_some((0, None));
+        }
+        let taken: Vec<Range<u64>> = self.sources.ranges().collect();
+        let gap = self.map.gap(&taken)?;
+        let limit = if self.config.active_sources > 1 && !self.alone { self.config.request.max(1) } else { u64::MAX };
+        Some((gap.start, Some(gap.end.min(gap.start.saturating_add(limit)))))
+    }
+
+    /// The source to ask next, if one may be asked now.
+    fn pick(&self, now: Instant) -> Option<SourceId> {
+        match self.soloist() {
+            Some(one) => self.sources.due(one).filter(|due| *due <= now).map(|_| one),
+            None if self.alone && self.sources.active() > 0 => None,
+            None => self.sources.best(now),
+        }
+    }
+
+    /// When the next source may be asked.
+    fn next_ask(&self) -> Option<Instant> {
+        match self.soloist() {
+            Some(one) => self.sources.due(one),
+            None => self.sources.next_due(),
+        }
+    }
+
+    /// To know who sends wrong bytes, all of them must come from one source: the one that has begun, as long as
+    /// it is worth waiting for.
+    fn soloist(&self) -> Option<SourceId> {
+        let contributors = self.sources.contributors();
+        match contributors.as_slice() {
+            [one] if self.alone && self.sources.is_promising(*one) => Some(*one),
+            _ => None,
+        }
+    }
+
+    /// Whether another source should take over from one that has begun alone: then it begins anew.
+    fn must_begin_anew(&self, now: Instant) -> bool {
+        self.alone
+            && self.sources.active() == 0
+            && self.soloist().is_none()
+            && !self.sources.contributors().is_empty()
+            && self.sources.best(now).is_some()
+    }
+
+    /// `first` doubled with each of `times`, at most `max`, and up to a quarter more by chance, so that those
+    /// who lost one source together do not come back together.
+    fn pause(&mut self, first: Duration, max: Duration, times: u32) -> Duration {
+        let pause = first.saturating_mul(1 << times.min(20)).min(max);
+        pause + pause.mul_f64(self.rng.below(250) as f64 / 1000.0)
+    }
+
+    fn on_opened(&mut self, now: Instant, stored: Vec<(usize, Blake3)>, out: &mut Vec<Output>) {
+        if self.partial != Partial::Opening {
+            return;
+        }
+        self.partial = Partial::Open;
+        self.inherited |= !stored.is_empty();
+        stored.into_iter().for_each(|(index, hash)| self.map.store(index, hash));
+        if let Some((source, head)) = self.pending.take() {
+            self.on_head(now, source, head, out);
+        }
+    }
+
+    fn on_wrote(&mut self, source: SourceId, range: Range<u64>, stored: Vec<(usize, Blake3)>) {
+        if let Some(known) = self.sources.get_mut(source) {
+            known.progress += range.end.saturating_sub(range.start);
+            known.contributed = true;
+        }
+        self.map.fill(range);
+        for (index, hash) in stored {
+            if let Block::Missing | Block::Filling(_) = self.map.block(index) {
+                self.map.store(index, hash);
+            }
+        }
+    }
+
+    fn on_disk_failed(&mut self, words: String, out: &mut Vec<Output>) {
+        if !self.state().is_over() {
+            self.partial = Partial::Closed;
+            self.map.clear();
+            self.fail(Failure::Disk, words, out);
+        }
+    }
+
+    /// New neighbours may know what the old ones did not; but a network that comes and goes is no reason to
+    /// ask all the time.
+    fn on_network_changed(&mut self, now: Instant) {
+        let earliest = self.requeried_at.map_or(now, |at| at + self.config.requery_first);
+        self.requery_at = self.requery_at.min(earliest.max(now + Duration::from_millis(500)));
+    }
+
+    fn on_cancel(&mut self, out: &mut Vec<Output>) {
+        // While it is moved into place it is too late: it will be done in a moment.
+        if matches!(self.phase, Phase::Done | Phase::Cancelled | Phase::Finishing) {
+            return;
+        }
+        self.end(Phase::Cancelled, out);
+        self.partial = Partial::Closed;
+        self.map.clear();
+        out.push(Output::Discard);
+    }
+
+    fn on_retry(&mut self, now: Instant) {
+        if let Phase::Failed(..) | Phase::Cancelled | Phase::Paused = self.phase {
+            self.phase = Phase::Fetching;
+        }
+        self.sources.forgive(now);
+        self.requery_at = now;
+        self.requeries = 0;
+    }
+
+    fn on_verified(&mut self, found: Expected, out: &mut Vec<Output>) {
+        if self.phase != Phase::Verifying {
+            return;
+        }
+        if self.expected.matches(&found) {
+            self.verified = Some(self.expected.strongest());
+            self.phase = Phase::Finishing;
+            out.push(Output::Finish);
+            return;
+        }
+        let suspects = self.sources.suspects(self.inherited);
+        self.start_anew(out);
+        self.phase = Phase::Fetching;
+        let [liar] = suspects.as_slice() else {
+            self.alone = true;
+            return;
+        };
+        let what = self.expected.urn().map(|urn| urn.to_string()).unwrap_or_default();
+        self.sources.ban(*liar, format!("sent bytes that do not match {what}"));
+        if self.sources.next_due().is_none() {
+            let words = self.sources.get_mut(*liar).map(|known| known.blame()).unwrap_or_default();
+            self.fail(Failure::Verification, words, out);
+        }
+    }
+
+    /// Nothing of what was fetched counts any more.
+    fn start_anew(&mut self, out: &mut Vec<Output>) {
+        self.map.clear();
+        self.inherited = false;
+        self.partial = Partial::Closed;
+        self.sources.forget_contributions();
+        out.push(Output::Discard);
+    }
+
+    fn fail(&mut self, failure: Failure, words: String, out: &mut Vec<Output>) {
+        self.end(Phase::Failed(failure, words), out);
+    }
+
+    /// Ends all contacts.
+    fn end(&mut self, phase: Phase, out: &mut Vec<Output>) {
+        self.sources.drop_all(out);
+        self.pending = None;
+        self.phase = phase;
+        self.yield_turn(out);
+    }
+}
+
+/// `0:20`, `1:05:00`.
+fn clock(time: Duration) -> String {
+    let seconds = time.as_millis().div_ceil(1000);
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, minutes, seconds) => format!("{minutes}:{seconds:02}"),
+        (hours, minutes, seconds) => format!("{hours}:{minutes:02}:{seconds:02}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,239 @@
+//! What a source's answer means: which bytes it brings, or when it may be asked again.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use super::{Contact, Download, Lost, Output, Partial, Phase, SourceId};
+use crate::base::Instant;
+use crate::transfer::BlockMap;
+use crate::wire::http::Response;
+
+/// A connection that brought fewer bytes than this before it was lost counts as a failure: else a source that
+/// sends one byte and hangs up would be asked for ever.
+const PROGRESS: u64 = 64 * 1024;
+
+/// What an answer says.
+enum Verdict {
+    /// The body is the file from `first` on, until `end`; the file has `size` bytes.
+    Body { first: u64, end: u64, size: u64 },
+    /// All slots are taken, or it is in trouble: ask again later.
+    Later(Option<Duration>, String),
+    /// It does not have it.
+    Absent(String),
+    /// It does not give it.
+    Refusal(String),
+    /// It says what cannot be true of the file that we want.
+    Lie(String),
+    /// It makes no sense.
+    Nonsense(String),
+}
+
+impl Download {
+    pub(super) fn on_head(&mut self, now: Instant, id: SourceId, head: Response, out: &mut Vec<Output>) {
+        let size = self.size;
+        let Some(known) = self.sources.get_mut(id) else { return };
+        let Contact::Asked(asked) = known.contact.clone() else { return };
+        if self.phase != Phase::Fetching {
+            return;
+        }
+        match judge(&head, size) {
+            Verdict::Body { first, end, size } => {
+                if self.size.is_none() {
+                    self.size = Some(size);
+                    self.map = BlockMap::new(size);
+                }
+                if self.partial != Partial::Open {
+                    self.pending = Some((id, head));
+                    return; // `advance` asks for the partial file; its opening brings us back here
+                }
+                self.take_body(now, id, first..end, &asked, out);
+            }
+            Verdict::Later(after, words) => {
+                let pause = after.unwrap_or(self.config.retry_busy);
+                let pause = pause.clamp(Duration::from_secs(1), self.config.retry_max * 6);
+                // "Polling earlier than Retry-After is penalised": chance is added, never taken off.
+                let due = now + pause + pause.mul_f64(self.rng.below(100) as f64 / 1000.0);
+                if let Some(known) = self.sources.get_mut(id) {
+                    known.contact = Contact::Idle;
+                    (known.due, known.busy) = (due, true);
+                    known.say(words);
+                }
+                self.sources.drop_one(id, out);
+            }
+            Verdict::Absent(words) => self.dismiss(now, id, words, false, out),
+            Verdict::Refusal(words) => self.dismiss(now, id, words, true, out),
+            Verdict::Lie(words) => {
+                self.sources.ban(id, words);
+                self.sources.drop_one(id, out);
+            }
+            Verdict::Nonsense(words) => self.on_lost(now, id, &Lost::Garbage(words), out),
+        }
+    }
+
+    /// A body comes that holds `body` of the file: keep what is missing of it, as far as nobody else is asked
+    /// for that.
+    fn take_body(&mut self, now: Instant, id: SourceId, body: Range<u64>, asked: &Range<u64>, out: &mut Vec<Output>) {
+        let taken: Vec<Range<u64>> = self.sources.ranges().filter(|range| range != asked).collect();
+        let wanted = self.map.gap_from(asked.start, &taken).unwrap_or(body.end..body.end);
+        let keep = wanted.start.max(asked.start)..wanted.end.min(asked.end).min(body.end);
+        if keep.is_empty() && self.map.size() > 0 {
+            // What is wanted now is not what was asked for, or not what comes.
+            return match body.contains(&asked.start) {
+                true => self.ask_again(id, out),
+                false => self.on_lost(now, id, &Lost::Garbage("other bytes than those asked for".into()), out),
+            };
+        }
+        if keep.start < body.start {
+            return self.on_lost(now, id, &Lost::Garbage("other bytes than those asked for".into()), out);
+        }
+        if let Some(known) = self.sources.get_mut(id) {
+            known.contact = Contact::Receiving(keep.clone());
+            known.busy = false;
+        }
+        out.push(Output::Receive { source: id, first: body.start, keep });
+    }
+
+    /// The request was overtaken by what is on disk already: close, and ask for what is missing.
+    fn ask_again(&mut self, id: SourceId, out: &mut Vec<Output>) {
+        if let Some(known) = self.sources.get_mut(id) {
+            known.contact = Contact::Idle;
+        }
+        self.sources.drop_one(id, out);
+    }
+
+    pub(super) fn on_body_end(&mut self, now: Instant, id: SourceId, out: &mut Vec<Output>) {
+        let Some(known) = self.sources.get_mut(id) else { return };
+        if !known.is_active() {
+            return;
+        }
+        if known.progress == 0 && self.map.size() > 0 {
+            return self.on_lost(now, id, &Lost::Closed, out);
+        }
+        known.contact = Contact::Idle;
+        known.failures = 0;
+        known.due = now;
+        self.requeries = 0;
+    }
+
+    pub(super) fn on_lost(&mut self, now: Instant, id: SourceId, how: &Lost, out: &mut Vec<Output>) {
+        let Some(known) = self.sources.get_mut(id) else { return };
+        if !known.is_active() {
+            return;
+        }
+        known.contact = Contact::Idle;
+        known.busy = false;
+        known.say(how.to_string());
+        let pause = if known.progress >= PROGRESS {
+            known.failures = 0;
+            self.requeries = 0;
+            let (lost, max) = (self.config.retry_lost, self.config.retry_max);
+            self.pause(lost, max, 0)
+        } else {
+            known.failures = known.failures.saturating_add(1);
+            let (times, first, max) = (known.failures - 1, self.config.retry_first, self.config.retry_max);
+            self.pause(first, max, times)
+        };
+        if let Some(known) = self.sources.get_mut(id) {
+            known.due = now + pause;
+        }
+        self.sources.drop_one(id, out);
+    }
+
+    /// Not to be asked again unless the network names it anew; and then not at once, should it happen often.
+    fn dismiss(&mut self, now: Instant, id: SourceId, words: String, refused: bool, out: &mut Vec<Output>) {
+        let Some(known) = self.sources.get_mut(id) else { return };
+        known.contact = Contact::Gone;
+        known.failures = known.failures.saturating_add(1);
+        known.refused = refused;
+        known.say(words);
+        let (times, first, max) = (known.failures - 1, self.config.retry_first, self.config.retry_max);
+        let due = now + self.pause(first, max, times);
+        if let Some(known) = self.sources.get_mut(id) {
+            known.due = due;
+        }
+        self.sources.drop_one(id, out);
+    }
+}
+
+/// Reads an answer to a request for a file of `size` bytes, if that is known.
+fn judge(head: &Response, size: Option<u64>) -> Verdict {
+    match head.code {
+        206 => partial(head, size),
+        200 => whole(head, size),
+        503 => {
+            let words = match queue_position(head) {
+                Some(position) => format!("is busy (we are number {position} in its queue)"),
+                None => format!("is busy ({})", said(head)),
+            };
+            Verdict::Later(retry_after(head), words)
+        }
+        404 | 410 => Verdict::Absent(format!("does not have the file ({})", said(head))),
+        416 => Verdict::Absent(format!("does not have that part of the file ({})", said(head))),
+        300..=399 => Verdict::Refusal(format!("redirects elsewhere ({}), which no peer may do", said(head))),
+        400..=499 => Verdict::Refusal(format!("refuses to give the file ({})", said(head))),
+        500..=599 => Verdict::Later(retry_after(head), format!("is in trouble ({})", said(head))),
+        code => Verdict::Nonsense(format!("the answer {code}")),
+    }
+}
+
+fn partial(head: &Response, size: Option<u64>) -> Verdict {
+    let range = match head.content_range() {
+        Some(Ok(range)) => range,
+        Some(Err(error)) => return Verdict::Nonsense(error.to_string()),
+        None => return Verdict::Nonsense("206 without Content-Range".into()),
+    };
+    let size = match (size, range.total) {
+        (Some(size), Some(total)) if size != total => return Verdict::Lie(other_size(total, size)),
+        (Some(size), _) | (None, Some(size)) => size,
+        (None, None) => return Verdict::Nonsense("no size".into()),
+    };
+    if range.last >= size {
+        return Verdict::Lie(other_size(range.last.saturating_add(1), size));
+    }
+    let length = head.content_length().filter(|_| !head.is_chunked());
+    if let Some(length) = length
+        && length != range.length()
+    {
+        return Verdict::Nonsense(format!("Content-Range of {} bytes, Content-Length of {length}", range.length()));
+    }
+    Verdict::Body { first: range.first, end: range.last + 1, size }
+}
+
+/// A 200 to a request for a part: the whole comes, and what is there already is passed over.
+fn whole(head: &Response, size: Option<u64>) -> Verdict {
+    let length = head.content_length().filter(|_| !head.is_chunked());
+    match (size, length) {
+        (Some(size), Some(length)) if size != length => Verdict::Lie(other_size(length, size)),
+        (Some(size), _) | (None, Some(size)) => Verdict::Body { first: 0, end: size, size },
+        (None, None) => Verdict::Nonsense("no size".into()),
+    }
+}
+
+fn other_size(said: u64, expected: u64) -> String {
+    format!("has another file: {said} bytes, where {expected} were expected")
+}
+
+fn said(head: &Response) -> String {
+    let reason: String = head.reason.chars().filter(|c| !c.is_control()).take(80).collect();
+    format!("{} {}", head.code, reason.trim()).trim_end().to_owned()
+}
+
+/// Seconds of `Retry-After`, or of `pollMin` in an old `X-Queue`.
+fn retry_after(head: &Response) -> Option<Duration> {
+    let seconds = head.headers.get("Retry-After").and_then(|value| value.trim().parse().ok());
+    let seconds = seconds.or_else(|| queue_field(head, "pollMin"));
+    seconds.map(Duration::from_secs)
+}
+
+fn queue_position(head: &Response) -> Option<u64> {
+    queue_field(head, "position")
+}
+
+/// A number in `X-Queued: position=3; ...` or `X-Queue: position=2, ...`.
+fn queue_field(head: &Response, name: &str) -> Option<u64> {
+    let queued = head.headers.all("X-Queued").chain(head.headers.all("X-Queue"));
+    queued.flat_map(|value| value.split([',', ';'])).find_map(|field| {
+        let (key, value) = field.split_once('=')?;
+        key.trim().eq_ignore_ascii_case(name).then(|| value.trim().parse().ok()).flatten()
+    })
+}

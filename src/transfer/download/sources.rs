@@ -1,0 +1,240 @@
+//! The sources of one download: what each was asked, how it behaved, and when it may be asked again.
+
+use std::ops::Range;
+
+use super::Output;
+use crate::base::Instant;
+use crate::transfer::Source;
+
+/// A download's number for a source; never used again in that download.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId(pub u32);
+
+/// What we have to do with a source now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Contact {
+    /// Nothing; it may be asked when its time has come.
+    Idle,
+    /// It was asked for these bytes.
+    Asked(Range<u64>),
+    /// It sends these bytes.
+    Receiving(Range<u64>),
+    /// It does not have the file, or does not give it. The network may tell us that this has changed.
+    Gone,
+    /// It lied. It is never asked again for this file.
+    Banned,
+}
+
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) id: SourceId,
+    pub(super) source: Source,
+    pub(super) contact: Contact,
+    /// Not to be asked before.
+    pub(super) due: Instant,
+    /// Failures in a row.
+    pub(super) failures: u32,
+    /// Bytes that the request under way has brought.
+    pub(super) progress: u64,
+    /// Bytes in the partial file are from it.
+    pub(super) contributed: bool,
+    /// It answered, but gave nothing on purpose.
+    pub(super) refused: bool,
+    /// It named the time for the next try itself.
+    pub(super) busy: bool,
+    /// There may be an open connection to it.
+    pub(super) open: bool,
+    /// What it did last, in words that follow its name.
+    words: String,
+}
+
+impl Known {
+    pub(super) fn is_active(&self) -> bool {
+        matches!(self.contact, Contact::Asked(_) | Contact::Receiving(_))
+    }
+
+    pub(super) fn can_be_asked(&self) -> bool {
+        self.contact == Contact::Idle
+    }
+
+    pub(super) fn words(&self) -> &str {
+        if self.words.is_empty() { "is to be asked" } else { &self.words }
+    }
+
+    /// Who, and what it did.
+    pub(super) fn blame(&self) -> String {
+        format!("{} {}", self.source, self.words())
+    }
+
+    pub(super) fn say(&mut self, words: impl Into<String>) {
+        self.words = words.into();
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Sources {
+    known: Vec<Known>,
+    max: usize,
+    next: u32,
+}
+
+impl Sources {
+    pub(super) fn new(max: usize) -> Self {
+        Self { known: Vec::new(), max: max.max(1), next: 0 }
+    }
+
+    /// A new source may be asked at once. One that is known already is told of again because the network has
+    /// just found it: then a pause that we chose ourselves ends, but not one that it named, and no ban.
+    pub(super) fn add(&mut self, now: Instant, source: Source) {
+        if let Some(known) = self.known.iter_mut().find(|known| known.source.addr == source.addr) {
+            if !known.is_active() {
+                known.source = source;
+            }
+            match known.contact {
+                Contact::Gone => known.contact = Contact::Idle,
+                Contact::Idle if !known.busy => known.due = now,
+                _ => {}
+            }
+            return;
+        }
+        if self.known.len() >= self.max {
+            let idle = self.known.iter().enumerate().filter(|(_, known)| !known.is_active() && !known.contributed);
+            // A ban is kept as long as anything else can go: forgotten, a liar would be a stranger again.
+            let worst = idle.max_by_key(|(_, known)| (known.contact != Contact::Banned, known.failures));
+            let Some((worst, _)) = worst else { return };
+            self.known.remove(worst);
+        }
+        let id = SourceId(self.next);
+        self.next += 1;
+        self.known.push(Known {
+            id,
+            source,
+            contact: Contact::Idle,
+            due: now,
+            failures: 0,
+            progress: 0,
+            contributed: false,
+            refused: false,
+            busy: false,
+            open: false,
+            words: String::new(),
+        });
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Known> {
+        self.known.iter()
+    }
+
+    pub(super) fn usable(&self) -> impl Iterator<Item = &Source> {
+        self.known.iter().filter(|known| known.contact != Contact::Banned).map(|known| &known.source)
+    }
+
+    pub(super) fn get_mut(&mut self, id: SourceId) -> Option<&mut Known> {
+        self.known.iter_mut().find(|known| known.id == id)
+    }
+
+    pub(super) fn any(&self, test: impl Fn(&Contact) -> bool) -> bool {
+        self.known.iter().any(|known| test(&known.contact))
+    }
+
+    pub(super) fn active(&self) -> usize {
+        self.known.iter().filter(|known| known.is_active()).count()
+    }
+
+    /// The bytes that sources are asked for.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = Range<u64>> {
+        self.known.iter().filter_map(|known| match &known.contact {
+            Contact::Asked(range) | Contact::Receiving(range) => Some(range.clone()),
+            _ => None,
+        })
+    }
+
+    /// When the first source may be asked.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.known.iter().filter(|known| known.can_be_asked()).map(|known| known.due).min()
+    }
+
+    /// Among those that may be asked now: one that brings something already, else the one that failed least.
+    pub(super) fn best(&self, now: Instant) -> Option<SourceId> {
+        let ready = self.known.iter().filter(|known| known.can_be_asked() && known.due <= now);
+        ready.min_by_key(|known| (known.failures, !known.contributed, known.due, known.id)).map(|known| known.id)
+    }
+
+    /// Whether it is worth to wait for a source rather than to fetch all anew from another.
+    pub(super) fn is_promising(&self, id: SourceId) -> bool {
+        self.known.iter().any(|known| known.id == id && known.can_be_asked() && known.failures < 3)
+    }
+
+    /// Those who sent what is in the file.
+    pub(super) fn contributors(&self) -> Vec<SourceId> {
+        self.known.iter().filter(|known| known.contributed).map(|known| known.id).collect()
+    }
+
+    /// Those who may have sent wrong bytes: whoever sent some, and, if some are of an earlier run, everybody.
+    pub(super) fn suspects(&self, inherited: bool) -> Vec<SourceId> {
+        let all = self.known.iter().filter(|known| known.contact != Contact::Banned);
+        all.filter(|known| inherited || known.contributed).map(|known| known.id).collect()
+    }
+
+    pub(super) fn forget_contributions(&mut self) {
+        self.known.iter_mut().for_each(|known| known.contributed = false);
+    }
+
+    pub(super) fn ban(&mut self, id: SourceId, words: String) {
+        if let Some(known) = self.get_mut(id) {
+            known.contact = Contact::Banned;
+            known.say(words);
+        }
+    }
+
+    /// The user wants another try: pauses and refusals are forgotten, lies are not.
+    pub(super) fn forgive(&mut self, now: Instant) {
+        for known in &mut self.known {
+            if let Contact::Gone | Contact::Idle = known.contact {
+                known.contact = Contact::Idle;
+                known.due = now;
+                known.failures = 0;
+                known.busy = false;
+            }
+        }
+    }
+
+    /// The source that explains best why nothing happens: the one that is tried next, else the last in line.
+    pub(super) fn spokesman(&self) -> Option<&Known> {
+        let next = self.known.iter().filter(|known| known.can_be_asked()).min_by_key(|known| (known.due, known.id));
+        next.or_else(|| self.known.iter().rfind(|known| known.contact == Contact::Banned)).or_else(|| self.known.last())
+    }
+
+    /// When a source may be asked, if it may.
+    pub(super) fn due(&self, id: SourceId) -> Option<Instant> {
+        self.known.iter().find(|known| known.id == id && known.can_be_asked()).map(|known| known.due)
+    }
+
+    /// The connection to a source is gone.
+    pub(super) fn closed(&mut self, id: SourceId) {
+        if let Some(known) = self.get_mut(id) {
+            known.open = false;
+        }
+    }
+
+    /// Closes the connection to a source, if there may be one.
+    pub(super) fn drop_one(&mut self, id: SourceId, out: &mut Vec<Output>) {
+        if let Some(known) = self.get_mut(id)
+            && std::mem::take(&mut known.open)
+        {
+            out.push(Output::Drop { source: id });
+        }
+    }
+
+    /// Closes all connections.
+    pub(super) fn drop_all(&mut self, out: &mut Vec<Output>) {
+        for known in &mut self.known {
+            if known.is_active() {
+                known.contact = Contact::Idle;
+            }
+            if std::mem::take(&mut known.open) {
+                out.push(Output::Drop { source: known.id });
+            }
+        }
+    }
+}

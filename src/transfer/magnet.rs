@@ -1,0 +1,238 @@
+//! Links that a person types or pastes: magnets, and addresses of files at peers.
+//!
+//! As gtk-gnutella writes them: `xt xs as dn xl`, also with suffixes (`xt.1`), also `sz` for `xl`; unknown keys
+//! are passed over, and so are content names of other networks. What cannot be a link says why.
+
+use std::fmt;
+
+use super::{Ask, Expected};
+use crate::wire::Urn;
+use crate::wire::http::{Target, percent_decode};
+
+/// A magnet is at most this long.
+pub const MAX_MAGNET: usize = 16 * 1024;
+/// More sources than these in one magnet are passed over.
+pub const MAX_LINKS: usize = 32;
+
+/// A file at a peer: `http://HOST[:PORT]/...`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Name or address; without the brackets of IPv6.
+    pub host: String,
+    /// 80 if none is said.
+    pub port: u16,
+    /// The rest, as it came.
+    pub target: String,
+}
+
+/// `magnet:?...`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Magnet {
+    /// What the content must be.
+    pub expected: Expected,
+    /// What to call it.
+    pub name: Option<String>,
+    /// Its size.
+    pub size: Option<u64>,
+    /// Who has it.
+    pub links: Vec<Link>,
+}
+
+/// Why text is no link: what is wrong, and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkError(pub String);
+
+impl fmt::Display for LinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for LinkError {}
+
+impl Link {
+    /// Reads `http://HOST[:PORT]/...`.
+    pub fn parse(text: &str) -> Result<Self, LinkError> {
+        let bad = |why: &str| LinkError(format!("{text:?} {why}; a link is http://HOST:PORT/..."));
+        let rest = strip(text, "http://").ok_or_else(|| bad("does not begin with http://"))?;
+        let rest = rest.split('#').next().unwrap_or_default();
+        let (authority, target) = match rest.find(['/', '?']) {
+            Some(at) if rest.as_bytes()[at] == b'/' => rest.split_at(at),
+            _ => return Err(bad("names no file")),
+        };
+        if authority.contains('@') {
+            return Err(bad("has a user name in it"));
+        }
+        let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((host, port)) => (host, port.strip_prefix(':')),
+            None => match authority.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (authority, None),
+            },
+        };
+        let port = port.map_or(Ok(80), str::parse).map_err(|_| bad("has no port that is a number"))?;
+        if host.is_empty() || port == 0 || host.contains(|c: char| c.is_control() || c.is_whitespace()) {
+            return Err(bad("names no host"));
+        }
+        if target.contains(|c: char| c.is_control()) {
+            return Err(bad("has a control character in it"));
+        }
+        Ok(Self { host: host.to_owned(), port, target: target.to_owned() })
+    }
+
+    /// How its host is asked.
+    pub fn ask(&self) -> Ask {
+        Ask::Target(self.target.clone())
+    }
+
+    /// What the link itself says about the content.
+    pub fn expected(&self) -> Expected {
+        match Target::of(&self.target) {
+            Target::ByUrn(urn) => Expected::of_urn(&urn),
+            _ => Expected::default(),
+        }
+    }
+
+    /// What the link calls the file.
+    pub fn name(&self) -> Option<String> {
+        match Target::of(&self.target) {
+            Target::ByIndex(_, name) => Some(name),
+            Target::Unknown => {
+                let path = self.target.split('?').next().unwrap_or_default();
+                let last = path.rsplit('/').next().filter(|last| !last.is_empty())?;
+                Some(String::from_utf8_lossy(&percent_decode(last)).into_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Magnet {
+    /// Reads `magnet:?...`.
+    pub fn parse(text: &str) -> Result<Self, LinkError> {
+        let query =
+            strip(text, "magnet:?").ok_or_else(|| LinkError(format!("{text:?} does not begin with magnet:?")))?;
+        if text.len() > MAX_MAGNET {
+            return Err(LinkError(format!("a magnet of {} bytes is too long; {MAX_MAGNET} are read", text.len())));
+        }
+        let mut magnet = Self::default();
+        for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+            let value = String::from_utf8_lossy(&percent_decode(&value.replace('+', " "))).trim().to_owned();
+            match key.split('.').next().unwrap_or_default().to_ascii_lowercase().as_str() {
+                "xt" => magnet.take_content(&value)?,
+                "xs" | "as" if magnet.links.len() < MAX_LINKS => magnet.links.extend(Link::parse(&value).ok()),
+                "dn" if magnet.name.is_none() && !value.is_empty() => magnet.name = Some(value),
+                "xl" | "sz" => magnet.size = magnet.size.or(value.parse().ok()),
+                _ => {}
+            }
+        }
+        for link in &magnet.links {
+            if magnet.expected.and(link.expected()).is_none() {
+                return Err(LinkError(format!("the magnet's source {} names other content than its xt", link.target)));
+            }
+        }
+        if magnet.expected.urn().is_none() && magnet.links.is_empty() {
+            return Err(LinkError("the magnet names no content that Gnutella knows (xt=urn:sha1:...)".into()));
+        }
+        Ok(magnet)
+    }
+
+    /// Names of other networks (`urn:btih:` and so on) say nothing to us, but do not spoil the rest.
+    fn take_content(&mut self, value: &str) -> Result<(), LinkError> {
+        let Ok(urn) = value.parse::<Urn>() else { return Ok(()) };
+        match self.expected.and(Expected::of_urn(&urn)) {
+            Some(both) => {
+                self.expected = both;
+                Ok(())
+            }
+            None => Err(LinkError(format!("the magnet contradicts itself: {urn} is not its other xt"))),
+        }
+    }
+}
+
+/// `text` without `prefix`, in any case.
+fn strip<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
+    let head = text.get(..prefix.len())?;
+    head.eq_ignore_ascii_case(prefix).then(|| &text[prefix.len()..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHA1: &str = "GKECXDEZDWGCRBZWKYBJD5GGT4KAUE5V";
+    const TTH: &str = "LWPNACQDBZRYXW3VHJVCJ64QBZNGHOHHHZWCLNQ";
+
+    #[test]
+    fn links_name_a_host_and_a_target() {
+        let n2r = format!("/uri-res/N2R?urn:sha1:{SHA1}");
+        for (text, host, port, target, name) in [
+            (
+                "http://10.0.0.1:6346/get/7/blue%20train.flac",
+                "10.0.0.1",
+                6346,
+                "/get/7/blue%20train.flac",
+                Some("blue train.flac"),
+            ),
+            ("HTTP://attic/a/b.txt#top", "attic", 80, "/a/b.txt", Some("b.txt")),
+            ("http://[::1]:7000/x?y", "::1", 7000, "/x?y", Some("x")),
+            (&format!("http://h:1{n2r}"), "h", 1, &n2r, None),
+            ("http://h:1/", "h", 1, "/", None),
+        ] {
+            let link = Link::parse(text).expect(text);
+            let expected = Link { host: host.into(), port, target: target.into() };
+            assert_eq!((link.name(), link), (name.map(str::to_owned), expected), "{text}");
+        }
+        for text in [
+            "",
+            "http://",
+            "https://h/x",
+            "ftp://h/x",
+            "http://h",
+            "http://:80/x",
+            "http://h:x/y",
+            "http://h:0/y",
+            "http://h:99999/y",
+            "http://user@h/x",
+            "http://h?x/y",
+            "http://h\r\nHost: x/y",
+            "http://h/a\r\nb",
+        ] {
+            assert!(Link::parse(text).is_err(), "{text:?} was read");
+        }
+    }
+
+    #[test]
+    fn magnets_of_other_clients_are_read() {
+        let text = format!(
+            "magnet:?dn=Autumn+glacier%20%26%20pine.mp3&xl=598929&xt=urn:bitprint:{SHA1}.{TTH}\
+             &xs=http://100.64.1.1:6346/uri-res/N2R?urn:sha1:{SHA1}&xs.2=push://abc/uri-res/N2R?x&x.guid=7"
+        );
+        let magnet = Magnet::parse(&text).expect("a magnet");
+        assert_eq!(magnet.name.as_deref(), Some("Autumn glacier & pine.mp3"));
+        assert_eq!(magnet.size, Some(598_929));
+        assert_eq!(magnet.expected.urn().map(|urn| urn.to_string()), Some(format!("urn:sha1:{SHA1}")));
+        assert!(magnet.expected.tth.is_some());
+        let [link] = magnet.links.as_slice() else { panic!("one source that can be connected to: {magnet:?}") };
+        assert_eq!((link.host.as_str(), link.port), ("100.64.1.1", 6346));
+
+        let lower = Magnet::parse(&format!("MAGNET:?xt.1=urn:btih:00ff&xt.2=urn%3Asha1%3A{}", SHA1.to_lowercase()));
+        assert!(lower.expect("a magnet").expected.sha1.is_some());
+    }
+
+    #[test]
+    fn a_magnet_that_names_nothing_or_two_things_is_refused() {
+        let other = "A".repeat(32);
+        for text in [
+            "magnet:",
+            "magnet:?",
+            "magnet:?dn=x",
+            "magnet:?xt=urn:btih:00ff",
+            &format!("magnet:?xt=urn:sha1:{SHA1}&xt=urn:sha1:{other}"),
+            &format!("magnet:?xt=urn:sha1:{SHA1}&xs=http://h:1/uri-res/N2R?urn:sha1:{other}"),
+            &format!("magnet:?xt=urn:sha1:{SHA1}&dn={}", "x".repeat(MAX_MAGNET)),
+        ] {
+            assert!(Magnet::parse(text).is_err(), "{text:.80}");
+        }
+    }
+}

@@ -62,6 +62,8 @@ pub struct TableRow {
     pub within: usize,
     /// Servents that saw the query, the origin included.
     pub reach: usize,
+    /// The most links that a first copy crossed, as its hops tell.
+    pub depth: u8,
     /// Copies of the query that left for a link: `reach - 1 + duplicates`.
     pub messages: u64,
     /// Copies that came to a servent that had seen the query.
@@ -157,6 +159,7 @@ fn flood(world: &mut World, graph: &Graph, query: &str, origin: usize, ttl: u8, 
         max_ttl,
         within: graph.within(origin, ttl.min(max_ttl).into()),
         reach: flood.reach(),
+        depth: flood.depth(),
         messages: flood.messages,
         duplicates: flood.duplicates,
         duplicate_share: share(flood.duplicates, flood.messages),

@@ -445,7 +445,11 @@ impl World {
                 self.carry(id, conn, Parcel::Leg(head));
                 match (verdict, conn.direction()) {
                     (Verdict::Offer, _) | (Verdict::Accept, Direction::In) => {}
-                    (Verdict::Accept, Direction::Out) => self.open(id, conn),
+                    // The third leg is written: messages may flow.
+                    (Verdict::Accept, Direction::Out) => {
+                        let connected = Input::Connected { conn, room: self.room() };
+                        self.make(self.now, What::Tell(id, connected));
+                    }
                     (Verdict::Refuse, _) => self.close(id, conn, CloseReason::Closed),
                 }
             }
@@ -548,10 +552,9 @@ impl World {
         self.make(self.now + wait, What::Tell(by, Input::DialFailed { conn, reason: failure }));
     }
 
-    /// The third leg is written: messages may flow.
-    fn open(&mut self, id: ServentId, conn: ConnId) {
-        let room = self.options.capacity.map_or(usize::MAX, |capacity| capacity.buffer);
-        self.make(self.now, What::Tell(id, Input::Connected { conn, room }));
+    /// What an empty link takes.
+    fn room(&self) -> usize {
+        self.options.capacity.map_or(usize::MAX, |capacity| capacity.buffer)
     }
 
     /// Closes our end; what was sent before still arrives, and then the end does.
@@ -618,7 +621,8 @@ impl World {
                 let third = conn.direction() == Direction::In && matches!(head, Head::Status { code: 200..300, .. });
                 self.tell(id, Input::Handshake { conn, from: remote, head });
                 if third && self.nodes[id].conns.contains_key(&conn) {
-                    self.open(id, conn);
+                    // At once: what follows the third leg may arrive at this very moment.
+                    self.tell(id, Input::Connected { conn, room: self.room() });
                 }
             }
             Parcel::Frame(frame) => {

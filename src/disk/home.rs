@@ -1,5 +1,10 @@
 //! Where a servent keeps its things: DESIGN section 7.
+//!
+//! `--home DIR` puts everything below one folder. Without it the XDG directories are used: config, state, cache
+//! and downloads each where the desktop keeps such things. State is readable by its owner alone.
 
+use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The places of one servent.
@@ -24,5 +29,143 @@ impl Home {
             cache: dir.join("cache"),
             downloads: dir.join("downloads"),
         }
+    }
+
+    /// The XDG directories of this process's user. Fails when there is no home directory to begin with.
+    pub fn of_user() -> io::Result<Self> {
+        Self::from_env(|name| std::env::var_os(name)).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::NotFound, "there is no home directory (HOME is not set): say --home DIR")
+        })
+    }
+
+    /// The XDG directories that these environment variables name. Relative ones are ignored, as the XDG
+    /// specification asks.
+    pub fn from_env(env: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
+        let absolute = |name: &str| env(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let user = absolute("HOME").or_else(|| absolute("USERPROFILE"));
+        let below = |name: &str, usual: &str| absolute(name).or_else(|| Some(user.as_ref()?.join(usual)));
+        let downloads = absolute("XDG_DOWNLOAD_DIR").or_else(|| {
+            let dirs = std::fs::read_to_string(below("XDG_CONFIG_HOME", ".config")?.join("user-dirs.dirs"));
+            download_dir(&dirs.unwrap_or_default(), user.as_ref()?).or_else(|| Some(user.as_ref()?.join("Downloads")))
+        })?;
+        Some(Self {
+            config: below("XDG_CONFIG_HOME", ".config")?.join("filbert/config.toml"),
+            state: below("XDG_STATE_HOME", ".local/state")?.join("filbert"),
+            cache: below("XDG_CACHE_HOME", ".cache")?.join("filbert"),
+            downloads: downloads.join("filbert"),
+        })
+    }
+
+    /// What is never shared: state and cache.
+    pub fn own(&self) -> Vec<PathBuf> {
+        [&self.state, &self.cache].map(|path| path.canonicalize().unwrap_or_else(|_| path.clone())).into()
+    }
+
+    /// Makes state and cache, readable by their owner alone.
+    pub fn create(&self) -> io::Result<()> {
+        create_private(&self.state)?;
+        create_private(&self.cache)
+    }
+}
+
+/// A home that goes when it is dropped: for one command without a servent.
+#[derive(Debug)]
+pub struct PrivateHome {
+    dir: PathBuf,
+    /// The places in it.
+    pub home: Home,
+}
+
+impl PrivateHome {
+    /// Makes one in the directory for temporary files.
+    pub fn create() -> io::Result<Self> {
+        let mut name = [0; 8];
+        getrandom::fill(&mut name).map_err(|error| io::Error::other(error.to_string()))?;
+        let dir = std::env::temp_dir().join(format!("filbert-{:016x}", u64::from_ne_bytes(name)));
+        // Somebody else's folder of that name must not become our state: it has to be new.
+        builder().create(&dir)?;
+        let home = Home::at(&dir);
+        let private = Self { dir, home };
+        private.home.create()?;
+        Ok(private)
+    }
+}
+
+impl Drop for PrivateHome {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.dir) {
+            log::debug!("cannot remove {}: {error}", self.dir.display());
+        }
+    }
+}
+
+/// Makes a folder (and those above it) that only its owner may enter.
+pub(super) fn create_private(dir: &Path) -> io::Result<()> {
+    builder().recursive(true).create(dir)
+}
+
+fn builder() -> std::fs::DirBuilder {
+    #[allow(unused_mut)]
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+}
+
+/// `XDG_DOWNLOAD_DIR="$HOME/Downloads"` in `user-dirs.dirs`.
+fn download_dir(dirs: &str, user: &Path) -> Option<PathBuf> {
+    let value = dirs.lines().find_map(|line| line.trim().strip_prefix("XDG_DOWNLOAD_DIR="))?.trim().trim_matches('"');
+    match value.strip_prefix("$HOME/") {
+        Some(below) => Some(user.join(below)),
+        None => Some(PathBuf::from(value)).filter(|path| path.is_absolute()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_variables_the_usual_places_below_home_are_used() {
+        let home = Home::from_env(|name| (name == "HOME").then(|| "/nonexistent/ann".into())).expect("a home");
+        assert_eq!(home.config, Path::new("/nonexistent/ann/.config/filbert/config.toml"));
+        assert_eq!(home.state, Path::new("/nonexistent/ann/.local/state/filbert"));
+        assert_eq!(home.cache, Path::new("/nonexistent/ann/.cache/filbert"));
+        assert_eq!(home.downloads, Path::new("/nonexistent/ann/Downloads/filbert"));
+    }
+
+    #[test]
+    fn variables_win_unless_they_are_relative() {
+        let home = Home::from_env(|name| match name {
+            "HOME" => Some("/nonexistent/ann".into()),
+            "XDG_STATE_HOME" => Some("/s".into()),
+            "XDG_CACHE_HOME" => Some("relative".into()),
+            _ => None,
+        })
+        .expect("a home");
+        assert_eq!(home.state, Path::new("/s/filbert"));
+        assert_eq!(home.cache, Path::new("/nonexistent/ann/.cache/filbert"));
+        assert_eq!(Home::from_env(|_| None), None);
+    }
+
+    #[test]
+    fn the_desktops_own_download_directory_is_read() {
+        let user = Path::new("/home/ann");
+        let dirs = "# comment\nXDG_DOWNLOAD_DIR=\"$HOME/Téléchargements\"\n";
+        assert_eq!(download_dir(dirs, user), Some("/home/ann/Téléchargements".into()));
+        assert_eq!(download_dir("XDG_DOWNLOAD_DIR=\"/data/dl\"", user), Some("/data/dl".into()));
+        assert_eq!(download_dir("", user), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_private_home_is_for_its_owner_alone_and_goes_when_dropped() {
+        use std::os::unix::fs::PermissionsExt;
+        let private = PrivateHome::create().expect("a home");
+        let state = private.home.state.clone();
+        let mode = std::fs::metadata(&state).expect("state").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        drop(private);
+        assert!(!state.parent().expect("a parent").exists());
     }
 }

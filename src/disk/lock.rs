@@ -1,48 +1,79 @@
-//! One servent per home: a lock that the kernel releases when its holder ends, however it ends.
+//! One servent per home: a lock that the kernel lets go of when its holder ends, however it ends.
 
-use std::fs::{self, File, TryLockError};
+use std::fmt;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// The right to be the servent of a home; given back when it is dropped, and by the kernel after `kill -9`.
+/// The home is ours while this lives.
 #[derive(Debug)]
-pub struct HomeLock {
-    file: File,
+pub struct Lock {
+    _file: File,
 }
 
-/// Why there is no lock.
+/// Why the home is not ours.
 #[derive(Debug)]
 pub enum LockError {
-    /// A servent runs already; what it wrote about itself.
-    Held(String),
-    /// The lock file cannot be used.
-    Io(io::Error),
+    /// Another servent has it.
+    Held {
+        /// The state directory.
+        state: PathBuf,
+        /// Its process, if it said so.
+        pid: Option<u32>,
+    },
+    /// The lock file cannot be made.
+    Io(PathBuf, io::Error),
 }
 
-impl HomeLock {
-    /// Takes the lock of the home whose state directory is `state`; never waits.
-    pub fn take(state: &Path) -> Result<Self, LockError> {
-        fs::create_dir_all(state).map_err(LockError::Io)?;
-        let path = state.join("lock");
-        let mut file =
-            File::options().create(true).truncate(false).read(true).write(true).open(path).map_err(LockError::Io)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { file }),
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let _ = Read::take(&mut file, 200).read_to_string(&mut holder);
-                Err(LockError::Held(holder.trim().to_owned()))
+impl fmt::Display for LockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Held { state, pid: Some(pid) } => {
+                write!(
+                    f,
+                    "a servent runs in this home already (process {pid}, {}): `filbert down` ends it",
+                    state.display()
+                )
             }
-            Err(TryLockError::Error(error)) => Err(LockError::Io(error)),
+            Self::Held { state, pid: None } => {
+                write!(f, "a servent runs in this home already ({}): `filbert down` ends it", state.display())
+            }
+            Self::Io(path, error) => {
+                write!(f, "cannot lock {}: {error}. Is the home writable? Try another --home DIR", path.display())
+            }
         }
     }
+}
 
-    /// Leaves a line for those who find the lock taken: who holds it. It decides nothing.
-    pub fn describe(&mut self, holder: &str) -> io::Result<()> {
-        self.file.set_len(0)?;
-        self.file.rewind()?;
-        writeln!(self.file, "{holder}")
+impl std::error::Error for LockError {}
+
+impl Lock {
+    /// Takes the home whose state directory this is; makes the directory if need be.
+    pub fn take(state: &Path) -> Result<Self, LockError> {
+        let path = state.join("lock");
+        let failed = |error| LockError::Io(path.clone(), error);
+        super::home::create_private(state).map_err(failed)?;
+        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let mut file = open.map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(LockError::Held { state: state.to_owned(), pid: pid_in(&mut file) });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        // The pid is for messages only; the lock is what counts.
+        file.set_len(0).map_err(failed)?;
+        file.write_all(std::process::id().to_string().as_bytes()).map_err(failed)?;
+        Ok(Self { _file: file })
     }
+}
+
+fn pid_in(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.rewind().ok()?;
+    file.take(16).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -50,15 +81,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_home_has_one_servent_at_a_time() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let mut first = HomeLock::take(dir.path()).expect("free");
-        first.describe("pid 1").expect("written");
-        match HomeLock::take(dir.path()) {
-            Err(LockError::Held(holder)) => assert_eq!(holder, "pid 1"),
-            other => panic!("{other:?}"),
+    fn a_second_servent_is_told_who_has_the_home() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let state = dir.path().join("state");
+        let first = Lock::take(&state).expect("free");
+        match Lock::take(&state) {
+            Err(LockError::Held { pid, .. }) => assert_eq!(pid, Some(std::process::id())),
+            other => panic!("taken twice: {other:?}"),
         }
         drop(first);
-        HomeLock::take(dir.path()).expect("free again");
+        Lock::take(&state).expect("free again");
+    }
+
+    #[test]
+    fn a_lock_file_left_behind_is_no_lock() {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::write(dir.path().join("lock"), "4711").expect("a stale file");
+        Lock::take(dir.path()).expect("free");
+        let pid = std::fs::read_to_string(dir.path().join("lock")).expect("a file");
+        assert_eq!(pid, std::process::id().to_string());
     }
 }

@@ -1,9 +1,25 @@
 //! Files: the home directory, the share and its watch, hashing, partial files and state.
 
-mod home;
-mod lock;
-mod state;
+mod cache;
+mod hash;
+pub mod home;
+mod keeper;
+pub mod lock;
+mod open;
+mod policy;
+mod scan;
+mod share;
+mod stamp;
+pub mod state;
+mod watch;
 
-pub use home::Home;
-pub use lock::{HomeLock, LockError};
-pub use state::{Durable, StateFile};
+pub use home::{Home, PrivateHome};
+pub use lock::{Lock, LockError};
+pub use open::open_beneath;
+pub use policy::{Refusal, SkipReason, looks_private, may_share};
+pub use scan::{MAX_DEPTH, Preview, preview};
+pub use share::{Options as ShareOptions, Phase, ShareState, Shares};
+pub use stamp::stamp_of;
+pub use state::{Loaded, StateFile, set_aside, write_atomically};
+
+pub use crate::library::Change;

@@ -1,90 +1,276 @@
-//! Small files of state: written whole, replaced in one step, by one process at a time.
+//! State files: JSON in an envelope that names what it is and its version, replaced as a whole or not at all.
+//!
+//! A file is written beside the old one, synced, and renamed over it, so that a crash leaves one of the two. A
+//! file that cannot be read is set aside as `NAME.corrupt-N` and said so; it is never deleted and never stops
+//! the servent. Writers in several processes take turns by a lock in the same directory.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// A file of the state directory.
-///
-/// A reader finds the old content or the new one, never a part: [`StateFile::write`] writes beside it and
-/// renames. Several processes may write (a servent, and a command that runs a private one): a lock in the
-/// directory lets one after the other.
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// State files of more bytes are not read: ours never grow so large.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// One state file.
 #[derive(Clone, Debug)]
 pub struct StateFile {
-    dir: PathBuf,
-    name: &'static str,
+    path: PathBuf,
+    kind: &'static str,
+    version: u32,
 }
 
-/// Whether the content must survive a power cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durable {
-    /// It must: synced before the rename.
-    Yes,
-    /// It may be lost; then the older one is there.
-    No,
+/// What was in a state file.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Loaded<T> {
+    /// There is none yet.
+    None,
+    /// This.
+    Some(T),
+    /// Nothing that can be read; it was set aside. Tell the user.
+    SetAside(String),
+}
+
+impl<T> Loaded<T> {
+    /// The value, if there is one; a message about a file set aside goes to the log.
+    pub fn or_log(self) -> Option<T> {
+        match self {
+            Self::None => None,
+            Self::Some(value) => Some(value),
+            Self::SetAside(message) => {
+                log::warn!("{message}");
+                None
+            }
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct EnvelopeOut<'a, T> {
+    filbert: &'a str,
+    version: u32,
+    data: &'a T,
+}
+
+#[derive(Deserialize)]
+struct EnvelopeIn<T> {
+    filbert: String,
+    version: u32,
+    data: T,
 }
 
 impl StateFile {
-    /// The file `name` in the state directory `dir`.
-    pub fn new(dir: &Path, name: &'static str) -> Self {
-        Self { dir: dir.to_owned(), name }
+    /// The file `path`, which holds a `kind` of things in version `version`.
+    pub fn new(path: impl Into<PathBuf>, kind: &'static str, version: u32) -> Self {
+        Self { path: path.into(), kind, version }
     }
 
     /// Where it is.
-    pub fn path(&self) -> PathBuf {
-        self.dir.join(self.name)
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
-    /// Its content; `None` if there is none yet.
-    pub fn read(&self) -> io::Result<Option<Vec<u8>>> {
-        match fs::read(self.path()) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+    /// Reads it. A file that is not what it should be is set aside.
+    pub fn load<T: DeserializeOwned>(&self) -> Loaded<T> {
+        let why = match self.read() {
+            Ok(value) => return Loaded::Some(value),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Loaded::None,
+            Err(error) => error,
+        };
+        match set_aside(&self.path) {
+            Ok(aside) => Loaded::SetAside(format!(
+                "{} cannot be read ({why}); it is kept as {} and begun anew",
+                self.path.display(),
+                aside.display()
+            )),
+            Err(error) => Loaded::SetAside(format!(
+                "{} cannot be read ({why}) nor set aside ({error}); it is begun anew",
+                self.path.display()
+            )),
         }
     }
 
-    /// Replaces its content. May block: on the disk, and on another process that writes.
-    pub fn write(&self, bytes: &[u8], durable: Durable) -> io::Result<()> {
-        fs::create_dir_all(&self.dir)?;
-        let lock = File::options().create(true).truncate(false).write(true).open(self.dir.join("writing"))?;
+    /// Replaces it.
+    pub fn save<T: Serialize>(&self, value: &T) -> io::Result<()> {
+        let _turn = self.lock()?;
+        self.write(value)
+    }
+
+    /// Reads, changes and replaces it, while no other process does.
+    pub fn update<T: Serialize + DeserializeOwned + Default, R>(
+        &self,
+        change: impl FnOnce(&mut T) -> R,
+    ) -> io::Result<R> {
+        let _turn = self.lock()?;
+        let mut value = self.load().or_log().unwrap_or_default();
+        let result = change(&mut value);
+        self.write(&value)?;
+        Ok(result)
+    }
+
+    fn read<T: DeserializeOwned>(&self) -> io::Result<T> {
+        let size = fs::metadata(&self.path)?.len();
+        let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidData, text);
+        if size > MAX_BYTES {
+            return Err(invalid(format!("{size} bytes, more than such a file ever has")));
+        }
+        let bytes = fs::read(&self.path)?;
+        let envelope: EnvelopeIn<serde_json::Value> =
+            serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
+        if envelope.filbert != self.kind || envelope.version != self.version {
+            let (kind, version) = (envelope.filbert, envelope.version);
+            return Err(invalid(format!(
+                "it is `{kind}` version {version}, not `{}` version {}",
+                self.kind, self.version
+            )));
+        }
+        serde_json::from_value(envelope.data).map_err(|error| invalid(error.to_string()))
+    }
+
+    fn write<T: Serialize>(&self, value: &T) -> io::Result<()> {
+        let envelope = EnvelopeOut { filbert: self.kind, version: self.version, data: value };
+        let mut bytes = serde_json::to_vec_pretty(&envelope)?;
+        bytes.push(b'\n');
+        write_atomically(&self.path, &bytes)
+    }
+
+    fn lock(&self) -> io::Result<File> {
+        let dir = parent_of(&self.path);
+        super::home::create_private(dir)?;
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(dir.join("write.lock"))?;
         lock.lock()?;
-        let beside = self.dir.join(format!("{}.new", self.name));
-        let mut file = File::create(&beside)?;
-        file.write_all(bytes)?;
-        if durable == Durable::Yes {
-            file.sync_all()?;
-        }
-        drop(file);
-        fs::rename(beside, self.path())
+        Ok(lock)
     }
+}
+
+/// Replaces a file as a whole, readable by its owner alone: for state and secrets.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = parent_of(path);
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let fresh = dir.join(name);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options.open(&fresh).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    let renamed = written.and_then(|()| fs::rename(&fresh, path));
+    if renamed.is_err() {
+        // Best effort: the error that is returned matters more than a file left over.
+        let _ = fs::remove_file(&fresh);
+    }
+    renamed?;
+    sync_dir(dir)
+}
+
+/// Moves a file out of the way as `NAME.corrupt-N`, the first free N.
+pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let mut number = 1_u32;
+    loop {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".corrupt-{number}"));
+        let aside = path.with_file_name(name);
+        if !aside.exists() {
+            fs::rename(path, &aside)?;
+            return Ok(aside);
+        }
+        number += 1;
+    }
+}
+
+/// Makes a rename last.
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
+}
+
+fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_reader_finds_nothing_then_what_was_written_last() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let file = StateFile::new(&dir.path().join("state"), "things.json");
-        assert_eq!(file.read().expect("no error without a directory"), None);
-        file.write(b"one, and long", Durable::No).expect("written");
-        file.write(b"two", Durable::Yes).expect("written");
-        assert_eq!(file.read().expect("read").as_deref(), Some(&b"two"[..]));
+    fn file(dir: &tempfile::TempDir) -> StateFile {
+        StateFile::new(dir.path().join("hosts.json"), "hosts", 1)
     }
 
     #[test]
-    fn writers_at_the_same_time_leave_one_whole_content() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let contents: Vec<Vec<u8>> = (0..8u8).map(|n| vec![n; 10_000 + usize::from(n)]).collect();
+    fn what_is_saved_is_loaded() {
+        let dir = tempfile::tempdir().expect("a folder");
+        assert_eq!(file(&dir).load::<Vec<u32>>(), Loaded::None);
+        file(&dir).save(&vec![1, 2, 3]).expect("saved");
+        assert_eq!(file(&dir).load(), Loaded::Some(vec![1, 2, 3]));
+        let sum = file(&dir).update(|list: &mut Vec<u32>| {
+            list.push(4);
+            list.iter().sum::<u32>()
+        });
+        assert_eq!(sum.expect("updated"), 10);
+        assert_eq!(file(&dir).load(), Loaded::Some(vec![1, 2, 3, 4]));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_set_aside_and_never_lost() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let wrong = [
+            "",
+            "not json",
+            r#"{"filbert":"hosts","version":1,"data":"no list"}"#,
+            r#"{"filbert":"other","version":1,"data":[]}"#,
+            r#"{"filbert":"hosts","version":9,"data":[]}"#,
+        ];
+        for (count, text) in wrong.iter().enumerate() {
+            fs::write(file(&dir).path(), text).expect("written");
+            match file(&dir).load::<Vec<u32>>() {
+                Loaded::SetAside(message) => assert!(message.contains("hosts.json"), "{message}"),
+                other => panic!("{text}: {other:?}"),
+            }
+            let aside = dir.path().join(format!("hosts.json.corrupt-{}", count + 1));
+            assert_eq!(&fs::read_to_string(aside).expect("kept"), text);
+            assert!(!file(&dir).path().exists());
+        }
+        file(&dir).save(&vec![7]).expect("saved");
+        assert_eq!(file(&dir).load(), Loaded::Some(vec![7]));
+    }
+
+    #[test]
+    fn a_failed_save_leaves_the_old_state_and_nothing_else() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let blocked = dir.path().join("blocked");
+        fs::create_dir_all(blocked.join("full")).expect("a folder in the way");
+        assert!(write_atomically(&blocked, b"new").is_err());
+        let names: Vec<_> =
+            fs::read_dir(dir.path()).expect("read").map(|entry| entry.expect("entry").file_name()).collect();
+        assert_eq!(names, ["blocked"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn state_is_readable_by_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().expect("a folder");
+        file(&dir).save(&Vec::<u32>::new()).expect("saved");
+        let mode = fs::metadata(file(&dir).path()).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn writers_take_turns() {
+        let dir = tempfile::tempdir().expect("a folder");
         std::thread::scope(|scope| {
-            for content in &contents {
-                let file = StateFile::new(dir.path(), "same");
-                scope.spawn(move || (0..20).for_each(|_| file.write(content, Durable::No).expect("written")));
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..10 {
+                        file(&dir).update(|count: &mut u32| *count += 1).expect("updated");
+                    }
+                });
             }
         });
-        let found = StateFile::new(dir.path(), "same").read().expect("read").expect("there");
-        assert!(contents.contains(&found), "{} bytes", found.len());
+        assert_eq!(file(&dir).load(), Loaded::Some(40_u32));
     }
 }

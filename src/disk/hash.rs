@@ -1,0 +1,291 @@
+//! Hashing in the background: each file is read once, at the lowest priority, in as many threads as there are
+//! processors, and thrown away when it changed meanwhile.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::open::open_beneath;
+use super::stamp::stamp_of;
+use crate::library::{RootId, Stamp};
+use crate::wire::{Digester, Digests};
+
+/// Read in pieces of this.
+const BUFFER: usize = 256 << 10;
+/// Results are handed over when there are so many ...
+const BATCH: usize = 256;
+/// ... or when the first has waited so long.
+const BATCH_TIME: Duration = Duration::from_millis(100);
+
+/// A file to hash.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    pub root: RootId,
+    /// The shared folder.
+    pub folder: Arc<Path>,
+    /// The file in it.
+    pub path: PathBuf,
+    pub stamp: Stamp,
+    /// Cleared when the folder is not shared any more.
+    pub wanted: Arc<AtomicBool>,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Hashed(Digests),
+    /// It changed meanwhile: look at it again.
+    Changed,
+    /// It cannot be read.
+    Failed(io::Error),
+    /// Nobody wants it any more.
+    Unwanted,
+}
+
+/// Where it goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Before all others: it was just dropped into the folder.
+    Next,
+    /// After all others.
+    Last,
+}
+
+/// What is still to be hashed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Left {
+    pub files: u64,
+    pub bytes: u64,
+}
+
+/// The threads that hash.
+pub(super) struct Hashers {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    count: usize,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    stopping: AtomicBool,
+    paused: AtomicBool,
+    /// Bytes read, and the time that took, over all threads.
+    read: AtomicU64,
+    nanos: AtomicU64,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    left: BTreeMap<RootId, Left>,
+}
+
+/// Is handed results in batches, by the thread that hashed; called without locks held.
+pub(super) type Done = dyn Fn(Vec<(Job, Outcome)>) + Send + Sync;
+
+impl Hashers {
+    pub(super) fn start(threads: usize, done: Arc<Done>) -> Self {
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+            stopping: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
+            read: AtomicU64::new(0),
+            nanos: AtomicU64::new(0),
+        });
+        let threads = (0..threads.max(1)).filter_map(|number| {
+            let (shared, done) = (Arc::clone(&shared), Arc::clone(&done));
+            let spawned = thread::Builder::new().name(format!("hash-{number}")).spawn(move || shared.work(&*done));
+            spawned.inspect_err(|error| log::warn!("cannot start a thread for hashing: {error}")).ok()
+        });
+        let threads: Vec<JoinHandle<()>> = threads.collect();
+        let count = threads.len();
+        Self { shared, threads: Mutex::new(threads), count }
+    }
+
+    pub(super) fn push(&self, jobs: impl IntoIterator<Item = Job>, turn: Turn) {
+        let mut queue = self.shared.lock();
+        for job in jobs {
+            let left = queue.left.entry(job.root).or_default();
+            left.files += 1;
+            left.bytes += job.stamp.size;
+            match turn {
+                Turn::Next => queue.jobs.push_front(job),
+                Turn::Last => queue.jobs.push_back(job),
+            }
+        }
+        drop(queue);
+        self.shared.wake.notify_all();
+    }
+
+    /// What is left of one folder.
+    pub(super) fn left(&self, root: RootId) -> Left {
+        self.shared.lock().left.get(&root).copied().unwrap_or_default()
+    }
+
+    /// Seconds until all is hashed, as far as the rate so far tells.
+    pub(super) fn eta(&self) -> Option<Duration> {
+        let bytes: u64 = self.shared.lock().left.values().map(|left| left.bytes).sum();
+        let read = self.shared.read.load(Ordering::Relaxed);
+        let nanos = self.shared.nanos.load(Ordering::Relaxed);
+        if read == 0 || nanos == 0 || bytes == 0 {
+            return None;
+        }
+        let threads = self.count.max(1) as f64;
+        Some(Duration::from_secs_f64(bytes as f64 * (nanos as f64 / 1e9) / read as f64 / threads))
+    }
+
+    pub(super) fn pause(&self, paused: bool) {
+        self.shared.paused.store(paused, Ordering::Relaxed);
+        // The lock is taken so that no thread is between looking and sleeping.
+        drop(self.shared.lock());
+        self.shared.wake.notify_all();
+    }
+
+    /// Bytes read so far.
+    pub(super) fn bytes_read(&self) -> u64 {
+        self.shared.read.load(Ordering::Relaxed)
+    }
+
+    /// Ends all threads; a file being read is left off.
+    pub(super) fn stop(&self) {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        drop(self.shared.lock());
+        self.shared.wake.notify_all();
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            if thread.join().is_err() {
+                log::error!("a hashing thread panicked");
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self, done: &Done) {
+        lower_priority();
+        let mut buffer = vec![0; BUFFER];
+        let mut batch: Vec<(Job, Outcome)> = Vec::new();
+        let mut since = Instant::now();
+        loop {
+            let next = self.next(batch.is_empty());
+            let idle = next.is_none();
+            if let Some(job) = next {
+                if batch.is_empty() {
+                    since = Instant::now();
+                }
+                let outcome = self.hash(&job, &mut buffer);
+                batch.push((job, outcome));
+            }
+            if idle || batch.len() >= BATCH || since.elapsed() >= BATCH_TIME {
+                let finished: Vec<(RootId, u64)> = batch.iter().map(|(job, _)| (job.root, job.stamp.size)).collect();
+                {
+                    // Counted before it is told, so that who is told of the last file sees that none is left.
+                    let mut queue = self.lock();
+                    for (root, bytes) in finished {
+                        if let Some(left) = queue.left.get_mut(&root) {
+                            left.files = left.files.saturating_sub(1);
+                            left.bytes = left.bytes.saturating_sub(bytes);
+                        }
+                    }
+                    queue.left.retain(|_, left| left.files > 0);
+                }
+                if !batch.is_empty() {
+                    done(std::mem::take(&mut batch));
+                }
+            }
+            if self.stopping.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+    }
+
+    /// The next job. Waits for one only when there is nothing to hand over.
+    fn next(&self, may_wait: bool) -> Option<Job> {
+        let mut queue = self.lock();
+        loop {
+            if self.stopping.load(Ordering::Relaxed) {
+                return None;
+            }
+            if !self.paused.load(Ordering::Relaxed)
+                && let Some(job) = queue.jobs.pop_front()
+            {
+                return Some(job);
+            }
+            if !may_wait {
+                return None;
+            }
+            queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn hash(&self, job: &Job, buffer: &mut [u8]) -> Outcome {
+        if !job.wanted.load(Ordering::Relaxed) {
+            return Outcome::Unwanted;
+        }
+        let began = Instant::now();
+        let outcome = match open_beneath(&job.folder, &job.path) {
+            Ok((_, stamp)) if stamp != job.stamp => Outcome::Changed,
+            Ok((file, _)) => self.read(job, file, buffer).unwrap_or_else(Outcome::Failed),
+            Err(error) => Outcome::Failed(error),
+        };
+        self.nanos.fetch_add(began.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        outcome
+    }
+
+    fn read(&self, job: &Job, mut file: File, buffer: &mut [u8]) -> io::Result<Outcome> {
+        let mut digester = Digester::new();
+        let mut length = 0;
+        loop {
+            if self.stopping.load(Ordering::Relaxed) || !job.wanted.load(Ordering::Relaxed) {
+                return Ok(Outcome::Unwanted);
+            }
+            let count = match file.read(buffer) {
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            if count == 0 {
+                break;
+            }
+            length += count as u64;
+            self.read.fetch_add(count as u64, Ordering::Relaxed);
+            digester.update(&buffer[..count]);
+            if length > job.stamp.size {
+                return Ok(Outcome::Changed);
+            }
+            self.wait_while_paused();
+        }
+        let after = stamp_of(&file.metadata()?);
+        let same = after == job.stamp && length == job.stamp.size;
+        Ok(if same { Outcome::Hashed(digester.finish()) } else { Outcome::Changed })
+    }
+
+    fn wait_while_paused(&self) {
+        if !self.paused.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut queue = self.lock();
+        while self.paused.load(Ordering::Relaxed) && !self.stopping.load(Ordering::Relaxed) {
+            queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// This thread yields to all others: sharing must not be felt.
+fn lower_priority() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, 19) {
+        log::debug!("hashing runs at normal priority: {error}");
+    }
+}

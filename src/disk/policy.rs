@@ -1,0 +1,247 @@
+//! What is not shared without a second thought: whole homes and systems, and names that look private.
+//!
+//! Hidden files, other programs' unfinished downloads and temporary files are never shared. Symbolic links are
+//! never followed: one that leads out of the share would share what nobody named, and one that stays inside
+//! would only show the same file twice. A folder refused here can be shared when the user says that they mean
+//! it; filbert's own state never can.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::Home;
+
+/// Why something in a shared folder is not shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SkipReason {
+    /// Its name begins with a dot.
+    Hidden,
+    /// A symbolic link out of the shared folder, or to nothing.
+    LinkOut,
+    /// A symbolic link to something in the share, which is shared under its own name.
+    Link,
+    /// We may not read it.
+    Unreadable,
+    /// A device, a socket, a pipe.
+    Special,
+    /// An unfinished download.
+    Partial,
+    /// A temporary file of another program.
+    Temporary,
+    /// Our own state or cache.
+    Own,
+    /// More than [`super::scan::MAX_DEPTH`] folders deep.
+    TooDeep,
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hidden => "hidden",
+            Self::LinkOut => "link out of the share",
+            Self::Link => "link within the share",
+            Self::Unreadable => "unreadable",
+            Self::Special => "not a file",
+            Self::Partial => "unfinished",
+            Self::Temporary => "temporary",
+            Self::Own => "filbert's own",
+            Self::TooDeep => "too deep",
+        })
+    }
+}
+
+/// Why a folder is not shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It holds the servent's own state: never shared.
+    Own(PathBuf),
+    /// It holds much more than anyone wants to share; allowed when the user means it.
+    Broad(PathBuf, &'static str),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Own(path) => write!(f, "{} holds filbert's own state and is never shared", path.display()),
+            Self::Broad(path, what) => {
+                write!(f, "{} is {what}: share a folder in it, or say --i-mean-it", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// May `root` (canonical) be shared by the servent of `home`? `user_home` is the user's home directory.
+pub fn may_share(root: &Path, home: &Home, user_home: Option<&Path>, i_mean_it: bool) -> Result<(), Refusal> {
+    if home.own().iter().any(|own| root.starts_with(own)) || root == home.state.parent().unwrap_or(&home.state) {
+        return Err(Refusal::Own(root.to_owned()));
+    }
+    if i_mean_it {
+        return Ok(());
+    }
+    let broad = |what| Err(Refusal::Broad(root.to_owned(), what));
+    if root.parent().is_none() {
+        return broad("the whole system");
+    }
+    if let Some(user_home) = user_home {
+        if root == user_home {
+            return broad("the whole home directory");
+        }
+        if user_home.starts_with(root) {
+            return broad("where the home directories are");
+        }
+        if let Ok(inside) = root.strip_prefix(user_home) {
+            if inside.iter().next().is_some_and(is_hidden) {
+                return broad("where programs keep keys and settings");
+            }
+            if ["Documents", "Desktop"].iter().any(|name| inside == Path::new(name)) {
+                return broad("where personal files are");
+            }
+        }
+    }
+    if root.iter().any(|part| [".ssh", ".gnupg", ".aws", ".kube"].iter().any(|secret| part == OsStr::new(secret))) {
+        return broad("where keys are");
+    }
+    let system = ["/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/root", "/run", "/sbin", "/sys", "/usr"];
+    let ours = user_home.is_some_and(|user_home| root.starts_with(user_home)) || removable(root);
+    if !ours && system.iter().any(|dir| root.starts_with(dir) && !root.starts_with("/usr/share")) {
+        return broad("part of the system");
+    }
+    if ["/home", "/var", "/opt", "/tmp", "/mnt", "/media"].iter().any(|dir| root == Path::new(dir)) {
+        return broad("not only yours");
+    }
+    Ok(())
+}
+
+/// Where desktops mount the user's sticks and disks.
+fn removable(root: &Path) -> bool {
+    root.starts_with("/run/media") && root.iter().count() > 3
+}
+
+/// Does the name begin with a dot?
+pub(super) fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().first() == Some(&b'.')
+}
+
+/// Why a file or folder of that name is not shared, if so.
+pub(super) fn skip_name(name: &OsStr, is_folder: bool) -> Option<SkipReason> {
+    if is_hidden(name) {
+        return Some(SkipReason::Hidden);
+    }
+    let lower = name.to_string_lossy().to_lowercase();
+    if is_folder {
+        return (lower == "incomplete").then_some(SkipReason::Partial);
+    }
+    let partial = [".part", ".part.map", ".partial", ".crdownload", ".download", ".aria2", ".!qb", ".!ut"];
+    if partial.iter().any(|end| lower.ends_with(end)) {
+        return Some(SkipReason::Partial);
+    }
+    let temporary = [".tmp", ".temp", ".swp", ".lock", "~"].iter().any(|end| lower.ends_with(end))
+        || ["~$", ".~", "#"].iter().any(|begin| lower.starts_with(begin))
+        || ["thumbs.db", "desktop.ini"].contains(&&*lower);
+    temporary.then_some(SkipReason::Temporary)
+}
+
+/// Does the name look like something that its owner would not want others to have?
+pub fn looks_private(name: &OsStr) -> bool {
+    let lower = name.to_string_lossy().to_lowercase();
+    let (stem, extension) = lower.rsplit_once('.').unwrap_or((&lower, ""));
+    let keys = ["pem", "key", "kdb", "kdbx", "p12", "pfx", "ppk", "asc", "gpg", "jks", "keystore", "ovpn", "wallet"];
+    let names =
+        ["id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "wallet.dat", "known_hosts", "authorized_keys", "shadow"];
+    let parts = ["passw", "secret", "credential", "private", "confidential", "bank statement", "kontoauszug"];
+    let words =
+        ["tax", "taxes", "steuer", "payslip", "salary", "passport", "invoice", "seed phrase", "token", "tokens"];
+    keys.contains(&extension)
+        || names.contains(&&*lower)
+        || lower.starts_with(".env")
+        || lower.starts_with("id_rsa")
+        || parts.iter().any(|part| lower.contains(part))
+        || stem.split(|c: char| !c.is_alphabetic()).any(|word| words.contains(&word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_homes_and_systems_are_refused() {
+        let home = Home::at(Path::new("/home/ann/filbert"));
+        let user = Some(Path::new("/home/ann"));
+        for (root, refused) in [
+            ("/", true),
+            ("/home", true),
+            ("/home/ann", true),
+            ("/home/ann/.ssh", true),
+            ("/home/ann/.config/x", true),
+            ("/home/ann/Documents", true),
+            ("/home/ann/Documents/songs", false),
+            ("/home/ann/Music", false),
+            ("/srv/backup/.gnupg/x", true),
+            ("/etc", true),
+            ("/etc/ssl", true),
+            ("/root/x", true),
+            ("/proc/1", true),
+            ("/usr/share/doc", false),
+            ("/run/media/ann/stick", false),
+            ("/run/media", true),
+            ("/mnt", true),
+            ("/mnt/music", false),
+            ("/tmp/songs", false),
+        ] {
+            let root = Path::new(root);
+            assert_eq!(may_share(root, &home, user, false).is_err(), refused, "{}", root.display());
+            assert_eq!(may_share(root, &home, user, true), Ok(()), "{}", root.display());
+        }
+    }
+
+    #[test]
+    fn our_own_state_is_refused_even_when_meant() {
+        let home = Home::at(Path::new("/srv/f"));
+        for root in ["/srv/f", "/srv/f/state", "/srv/f/cache/x"] {
+            let root = Path::new(root);
+            assert_eq!(may_share(root, &home, None, true), Err(Refusal::Own(root.to_owned())));
+        }
+        assert_eq!(may_share(Path::new("/srv/f/downloads"), &home, None, false), Ok(()));
+        let root = Some(Path::new("/root"));
+        assert_eq!(may_share(Path::new("/root/Music"), &home, root, false), Ok(()));
+        assert!(may_share(Path::new("/root"), &home, root, false).is_err());
+    }
+
+    #[test]
+    fn names_that_look_private_are_noticed() {
+        for (name, private) in [
+            ("id_rsa", true),
+            ("id_rsa.pub", true),
+            ("server.PEM", true),
+            ("my passwords.txt", true),
+            (".env", true),
+            ("wallet.dat", true),
+            ("Taxes 2023.pdf", true),
+            ("vault.kdbx", true),
+            ("taxi driver.mkv", false),
+            ("Blue Train.flac", false),
+            ("monkey.png", false),
+        ] {
+            assert_eq!(looks_private(OsStr::new(name)), private, "{name}");
+        }
+    }
+
+    #[test]
+    fn hidden_unfinished_and_temporary_names_are_skipped() {
+        for (name, folder, reason) in [
+            (".git", true, Some(SkipReason::Hidden)),
+            ("incomplete", true, Some(SkipReason::Partial)),
+            ("incomplete", false, None),
+            ("song.mp3.part", false, Some(SkipReason::Partial)),
+            ("song.mp3.part.map", false, Some(SkipReason::Partial)),
+            ("x.crdownload", false, Some(SkipReason::Partial)),
+            ("notes.txt~", false, Some(SkipReason::Temporary)),
+            ("~$letter.docx", false, Some(SkipReason::Temporary)),
+            ("parting.mp3", false, None),
+        ] {
+            assert_eq!(skip_name(OsStr::new(name), folder), reason, "{name}");
+        }
+    }
+}

@@ -6,6 +6,7 @@
 pub mod downloads;
 mod error;
 mod node;
+pub mod offline;
 pub mod uploads;
 pub mod view;
 

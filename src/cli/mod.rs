@@ -1,1 +1,146 @@
-//! cli
+//! The command line: arguments in, words and exit codes out.
+//!
+//! It holds nothing of its own: every command talks to a servent through the control API, the running one of
+//! its home or a private one in this process, so that there is one facade for people, scripts and pages.
+//! stdout is data, stderr is talk. Names from strangers pass [`text::safe`] before a terminal sees them.
+//!
+//! DESIGN section 2 is the contract.
+
+mod args;
+mod argv;
+mod client;
+mod config;
+mod configure;
+mod demo;
+mod exit;
+mod files;
+mod get;
+mod interrupt;
+mod peers;
+mod say;
+mod search;
+mod servent;
+mod settings;
+mod share;
+mod status;
+mod text;
+mod transfers;
+mod up;
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+
+use structopt::StructOpt;
+use structopt::clap::ErrorKind;
+
+use args::{Args, Command};
+use config::Config;
+pub use exit::{Exit, Failure};
+
+use crate::net::rt;
+
+/// Runs the command line that was typed, program name first.
+pub fn run(typed: Vec<OsString>) -> Exit {
+    let args = match Args::from_iter_safe(argv::arrange(typed)) {
+        Ok(args) => args,
+        Err(error) => return not_understood(&error),
+    };
+    let (config, command) = match Config::new(args) {
+        Ok(parsed) => parsed,
+        Err(failure) => {
+            let _ = writeln!(std::io::stderr(), "{}", failure.text().unwrap_or_default());
+            return failure.exit;
+        }
+    };
+    log_to_stderr(&config);
+    match rt::block_on(act(&config, command)) {
+        Ok(()) => Exit::Done,
+        Err(failure) => {
+            config.say.failure(&failure);
+            failure.exit
+        }
+    }
+}
+
+async fn act(config: &Config, command: Option<Command>) -> Result<(), Failure> {
+    let Some(command) = command else { return first_words(config) };
+    // These end on their own terms at Ctrl-C; everything else is simply dropped.
+    match command {
+        Command::Up(args) => return up::up(config, &args).await,
+        Command::Search(args) => return search::search(config, &args).await,
+        Command::Get(args) => return get::get(config, &args).await,
+        Command::Demo(args) => return demo::demo(config, &args).await,
+        _ => {}
+    }
+    interrupt::bounded(config, async {
+        match command {
+            Command::Down => up::down(config).await,
+            Command::Share(args) => share::share(config, &args).await,
+            Command::Unshare { dir } => share::unshare(config, &dir).await,
+            Command::Shares => share::shares(config).await,
+            Command::Transfers => transfers::transfers(config).await,
+            Command::Pause(ids) => transfers::change(config, &ids, "pause").await,
+            Command::Resume(ids) => transfers::change(config, &ids, "resume").await,
+            Command::Cancel(ids) => transfers::change(config, &ids, "cancel").await,
+            Command::Retry(ids) => transfers::change(config, &ids, "retry").await,
+            Command::Peers(args) => peers::peers(config, &args).await,
+            Command::Connect { host } => peers::connect(config, &host).await,
+            Command::Disconnect { addr } => peers::disconnect(config, &addr).await,
+            Command::Hosts(args) => peers::hosts(config, &args).await,
+            Command::Status => status::status(config).await,
+            Command::Config(args) => configure::configure(config, &args).await,
+            Command::Version => status::version(config),
+            Command::Up(_) | Command::Search(_) | Command::Get(_) | Command::Demo(_) => Ok(()),
+        }
+    })
+    .await
+}
+
+/// `filbert` alone: a person gets four lines, a script gets the help and code 2.
+fn first_words(config: &Config) -> Result<(), Failure> {
+    if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+        let mut help = Vec::new();
+        let _ = Args::clap().write_help(&mut help);
+        let _ = writeln!(std::io::stderr(), "{}", String::from_utf8_lossy(&help));
+        return Err(Failure::silent(Exit::Usage));
+    }
+    let say = &config.say;
+    say.line("filbert shares a folder and finds files among peers: no server, no account.")?;
+    say.line(&format!("See it happen:     {}", say.bold("filbert demo")))?;
+    say.line(&format!("Run your peer:     {}", say.bold("filbert up --share DIR")))?;
+    say.line(&format!("Then, elsewhere:   {}   (all else: filbert --help)", say.bold("filbert search WORDS")))
+}
+
+/// Help and version are asked for; everything else is a mistake, shown with what was meant.
+fn not_understood(error: &structopt::clap::Error) -> Exit {
+    match error.kind {
+        ErrorKind::HelpDisplayed | ErrorKind::VersionDisplayed => {
+            let _ = writeln!(std::io::stdout(), "{}", error.message);
+            Exit::Done
+        }
+        _ => {
+            // The parser's first paragraph says what is wrong and what was perhaps meant; usage would follow.
+            let message = error.message.strip_prefix("error: ").unwrap_or(&error.message);
+            let words: Vec<&str> = message.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect();
+            let _ =
+                writeln!(std::io::stderr(), "filbert: {}. See filbert --help.", words.join(" ").trim_end_matches('.'));
+            Exit::Usage
+        }
+    }
+}
+
+/// `RUST_LOG`, or `-v` and `-vv`; warnings otherwise.
+fn log_to_stderr(config: &Config) {
+    let level = match (config.say.quiet, config.verbose) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "filbert=info,warn",
+        (false, 2) => "filbert=debug,info",
+        _ => "trace",
+    };
+    let mut builder = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level));
+    if !config.say.colour {
+        builder.write_style(env_logger::WriteStyle::Never);
+    }
+    let _ = builder.try_init();
+}

@@ -1,0 +1,177 @@
+//! What can be done to a home without a running servent: its shares and hosts are read and changed in the
+//! state that the next one takes up. A preview only reads the disk.
+//!
+//! Never used while a servent of that home runs: it would not notice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::view::{HostView, ShareView};
+use super::{Error, ErrorCode, ShareRequest};
+use crate::disk::{self, Home, StateFile};
+
+/// May this folder be shared? What `share` refuses is refused here too.
+pub fn may_share(home: &Home, dir: &Path, i_mean_it: bool) -> Result<(), Error> {
+    let user_home = std::env::var_os("HOME").map(PathBuf::from);
+    disk::may_share(dir, home, user_home.as_deref(), i_mean_it)
+        .map_err(|refusal| Error::new(ErrorCode::Refused, format!("cannot share it: {refusal}")))
+}
+
+/// What sharing this folder would share. Walks through all of it.
+pub fn preview(home: &Home, dir: &Path) -> Result<ShareView, Error> {
+    let preview = disk::preview(dir, &home.own())
+        .map_err(|error| Error::new(ErrorCode::Failed, format!("cannot look through {}: {error}", dir.display())))?;
+    Ok(ShareView {
+        path: dir.to_owned(),
+        files: preview.files,
+        bytes: preview.bytes,
+        hashed: 0,
+        state: "preview".into(),
+        this_run_only: false,
+        skipped: preview.skipped.iter().map(|(reason, n)| (reason.to_string(), *n)).collect(),
+        looks_private: preview.looks_private.iter().map(|path| path.display().to_string()).collect(),
+        eta_s: None,
+    })
+}
+
+/// The folders that the next servent will share, with what they hold now.
+pub fn shares(home: &Home) -> Result<Vec<ShareView>, Error> {
+    let dirs: Vec<PathBuf> = shares_file(home).load().or_log().unwrap_or_default();
+    let missing = |path: PathBuf| ShareView {
+        path,
+        files: 0,
+        bytes: 0,
+        hashed: 0,
+        state: "missing".into(),
+        this_run_only: false,
+        skipped: BTreeMap::new(),
+        looks_private: Vec::new(),
+        eta_s: None,
+    };
+    let view = |dir: PathBuf| match preview(home, &dir) {
+        Ok(found) => ShareView { state: "not running".into(), ..found },
+        Err(_) => missing(dir),
+    };
+    Ok(dirs.into_iter().map(view).collect())
+}
+
+/// Shares a folder (canonical) from the next start on.
+pub fn share(home: &Home, request: &ShareRequest) -> Result<(), Error> {
+    may_share(home, &request.path, request.i_mean_it)?;
+    let file = shares_file(home);
+    file.update(|dirs: &mut Vec<PathBuf>| {
+        if !dirs.contains(&request.path) {
+            dirs.push(request.path.clone());
+        }
+    })
+    .map_err(|error| unwritten(&file, &error))
+}
+
+/// Shares it no more.
+pub fn unshare(home: &Home, dir: &Path) -> Result<(), Error> {
+    let file = shares_file(home);
+    let was_shared = file
+        .update(|dirs: &mut Vec<PathBuf>| {
+            let before = dirs.len();
+            dirs.retain(|shared| shared != dir);
+            dirs.len() < before
+        })
+        .map_err(|error| unwritten(&file, &error))?;
+    if was_shared {
+        return Ok(());
+    }
+    Err(Error::new(ErrorCode::NotFound, format!("{} is not shared", dir.display()))
+        .hint("`filbert shares` lists what is"))
+}
+
+/// Hosts that the next servent will try.
+pub fn hosts(home: &Home) -> Result<Vec<HostView>, Error> {
+    let hosts: Vec<SocketAddr> = hosts_file(home).load().or_log().unwrap_or_default();
+    let view = |addr: SocketAddr| HostView {
+        addr: addr.to_string(),
+        source: "cache".into(),
+        age_s: None,
+        failures: 0,
+        connected: false,
+    };
+    Ok(hosts.into_iter().map(view).collect())
+}
+
+/// Adds hosts (`IP[:PORT]`; names need a running servent) before those that are known; returns how many are new.
+pub fn import_hosts(home: &Home, hosts: &[String]) -> Result<usize, Error> {
+    let parsed: Vec<SocketAddr> = hosts.iter().map(|host| address(host)).collect::<Result<_, _>>()?;
+    let file = hosts_file(home);
+    file.update(|known: &mut Vec<SocketAddr>| {
+        let old: BTreeSet<SocketAddr> = known.iter().copied().collect();
+        let mut seen = old.clone();
+        let new: Vec<SocketAddr> = parsed.into_iter().filter(|addr| seen.insert(*addr)).collect();
+        let added = new.len();
+        known.splice(0..0, new);
+        added
+    })
+    .map_err(|error| unwritten(&file, &error))
+}
+
+fn address(host: &str) -> Result<SocketAddr, Error> {
+    let with_port = host.parse().or_else(|_| host.parse().map(|ip| SocketAddr::new(ip, DEFAULT_PORT)));
+    with_port.map_err(|_| {
+        Error::new(ErrorCode::Usage, format!("cannot import {host:?}: it is no IP address with a port"))
+            .hint("Names are resolved by a running servent: filbert up")
+    })
+}
+
+/// The port of Gnutella, when none is named.
+const DEFAULT_PORT: u16 = 6346;
+
+fn shares_file(home: &Home) -> StateFile {
+    StateFile::new(home.state.join("shares.json"), "shares", 1)
+}
+
+fn hosts_file(home: &Home) -> StateFile {
+    StateFile::new(home.state.join("hosts.json"), "hosts", 1)
+}
+
+fn unwritten(file: &StateFile, error: &std::io::Error) -> Error {
+    Error::new(ErrorCode::Failed, format!("cannot write {}: {error}", file.path().display()))
+        .hint("Check that the disk is not full and who owns the state directory")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_shared_once_and_unshared_once() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let home = Home::at(&dir.path().join("home"));
+        let folder = dir.path().join("music").canonicalize().or_else(|_| {
+            std::fs::create_dir(dir.path().join("music"))?;
+            std::fs::write(dir.path().join("music/a.txt"), b"abc")?;
+            dir.path().join("music").canonicalize()
+        });
+        let request = ShareRequest { path: folder.expect("made"), i_mean_it: false };
+        share(&home, &request).expect("shared");
+        share(&home, &request).expect("again changes nothing");
+        let found = shares(&home).expect("read");
+        assert_eq!(found.iter().map(|share| (share.files, share.bytes)).collect::<Vec<_>>(), [(1, 3)]);
+        unshare(&home, &request.path).expect("unshared");
+        assert_eq!(unshare(&home, &request.path).expect_err("not shared").code, ErrorCode::NotFound);
+        assert_eq!(
+            share(&home, &ShareRequest { path: "/".into(), i_mean_it: false }).expect_err("/").code,
+            ErrorCode::Refused
+        );
+    }
+
+    #[test]
+    fn imported_hosts_come_first_and_count_once() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let home = Home::at(dir.path());
+        let import = |hosts: &[&str]| import_hosts(&home, &hosts.iter().map(|&h| h.to_owned()).collect::<Vec<_>>());
+        assert_eq!(import(&["10.0.0.1:1", "10.0.0.2", "10.0.0.1:1"]).expect("written"), 2);
+        assert_eq!(import(&["[::1]:3", "10.0.0.2:6346"]).expect("written"), 1);
+        let addrs: Vec<String> = hosts(&home).expect("read").into_iter().map(|host| host.addr).collect();
+        assert_eq!(addrs, ["[::1]:3", "10.0.0.1:1", "10.0.0.2:6346"]);
+        assert_eq!(import(&["attic.local"]).expect_err("a name").code, ErrorCode::Usage);
+    }
+}

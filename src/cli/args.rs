@@ -1,0 +1,391 @@
+//! What can be typed: every command and flag, in one file. Nothing is decided here.
+//!
+//! Global flags may stand anywhere, and queries have a grammar of their own; [`super::argv`] brings both into
+//! the order that the parser wants.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use structopt::StructOpt;
+use structopt::clap::AppSettings;
+
+const GLOBAL_HELP: &str = "Flags that go with every command: --home DIR, --json, -q, -v, --no-color, --timeout SECS.";
+
+/// Share a folder, search your neighbours, download straight from them.
+#[derive(Clone, Debug, StructOpt)]
+#[structopt(
+    name = "filbert",
+    about = "Share a folder, search your neighbours, download straight from them.",
+    settings = &[AppSettings::VersionlessSubcommands, AppSettings::UnifiedHelpMessage, AppSettings::DeriveDisplayOrder, AppSettings::DisableHelpSubcommand],
+    after_help = "Begin with:\n    filbert demo                   see it happen in a minute\n    filbert share ~/Music          offer a folder\n    filbert up                     run your peer\n    filbert search blue train      find something\n    filbert get 1                  fetch the first hit"
+)]
+pub struct Args {
+    /// What goes with every command.
+    #[structopt(flatten)]
+    pub global: Global,
+    /// The command; none prints what to do first.
+    #[structopt(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, StructOpt)]
+pub struct Global {
+    /// Keep config, state, cache and downloads below DIR
+    #[structopt(long, env = "FILBERT_HOME", hide_env_values = true, parse(from_os_str), value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    /// One JSON object a line on stdout
+    #[structopt(long)]
+    pub json: bool,
+    /// Only data and errors
+    #[structopt(short, long)]
+    pub quiet: bool,
+    /// Tell more on stderr; twice: much more
+    #[structopt(short, long, parse(from_occurrences))]
+    pub verbose: u8,
+    /// No colours (as does NO_COLOR)
+    #[structopt(long)]
+    pub no_color: bool,
+    /// Give up after so many seconds (exit 124)
+    #[structopt(long, value_name = "SECS")]
+    pub timeout: Option<f64>,
+}
+
+/// The commands.
+#[derive(Clone, Debug, StructOpt)]
+pub enum Command {
+    /// Run your peer until Ctrl-C or `filbert down`
+    #[structopt(after_help = UP_EXAMPLES)]
+    Up(Up),
+    /// Stop the running servent
+    #[structopt(after_help = GLOBAL_HELP)]
+    Down,
+    /// Offer a folder to others
+    #[structopt(after_help = SHARE_EXAMPLES)]
+    Share(Share),
+    /// Stop offering a folder
+    #[structopt(after_help = "Example:\n    filbert unshare ~/Music")]
+    Unshare {
+        /// The folder
+        #[structopt(parse(from_os_str), value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// What you offer
+    #[structopt(after_help = GLOBAL_HELP)]
+    Shares,
+    /// Ask the network; hits are shown as they arrive
+    #[structopt(after_help = SEARCH_EXAMPLES)]
+    Search(Search),
+    /// Download: a hit's number, a urn, a magnet link or an http:// address
+    #[structopt(after_help = GET_EXAMPLES)]
+    Get(Get),
+    /// Downloads and uploads: state, reason, next try
+    #[structopt(after_help = GLOBAL_HELP)]
+    Transfers,
+    /// Pause downloads
+    #[structopt(after_help = "Example:\n    filbert pause 3 4")]
+    Pause(Ids),
+    /// Go on with paused downloads
+    #[structopt(after_help = "Example:\n    filbert resume 3")]
+    Resume(Ids),
+    /// Cancel downloads and remove their partial files
+    #[structopt(after_help = "Example:\n    filbert cancel 3")]
+    Cancel(Ids),
+    /// Try waiting or failed downloads now
+    #[structopt(after_help = "Example:\n    filbert retry 3")]
+    Retry(Ids),
+    /// Who you are connected to; `peers set N` changes how many
+    #[structopt(after_help = "Examples:\n    filbert peers\n    filbert peers set 12")]
+    Peers(Peers),
+    /// Connect to a host, now and whenever the link is lost
+    #[structopt(after_help = "Examples:\n    filbert connect 192.168.1.20\n    filbert connect attic.local:6346")]
+    Connect {
+        /// HOST[:PORT]; the port is 6346 if you name none
+        #[structopt(value_name = "HOST")]
+        host: String,
+    },
+    /// Close the link to a peer
+    #[structopt(after_help = "Example:\n    filbert disconnect 192.168.1.20:6346")]
+    Disconnect {
+        /// Its address, as `filbert peers` shows it
+        #[structopt(value_name = "ADDR")]
+        addr: String,
+    },
+    /// Hosts that could be peers; `hosts import FILE` adds some
+    #[structopt(
+        after_help = "Examples:\n    filbert hosts\n    filbert hosts import hosts.txt\n    ... | filbert hosts import -"
+    )]
+    Hosts(Hosts),
+    /// One line about everything
+    #[structopt(after_help = GLOBAL_HELP)]
+    Status,
+    /// Settings: get, set, path, edit
+    #[structopt(after_help = CONFIG_EXAMPLES)]
+    Config(Settings),
+    /// Watch a small network search and download, on this machine, in a few seconds
+    #[structopt(after_help = "Examples:\n    filbert demo\n    filbert demo --seed 7 --fast")]
+    Demo(Demo),
+    /// What this program is
+    Version,
+}
+
+/// `up`.
+#[derive(Clone, Debug, Default, StructOpt)]
+#[structopt(settings = &[AppSettings::UnifiedHelpMessage, AppSettings::DeriveDisplayOrder])]
+pub struct Up {
+    /// Offer this folder for this run (repeat)
+    #[structopt(long, parse(from_os_str), value_name = "DIR", number_of_values = 1)]
+    pub share: Vec<PathBuf>,
+    /// Do not ask about --share
+    #[structopt(long)]
+    pub yes: bool,
+    /// Where peers reach you; port 0 is any free one
+    #[structopt(long, value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Connect to this host (repeat)
+    #[structopt(long, value_name = "HOST:PORT", number_of_values = 1)]
+    pub connect: Vec<String>,
+    /// Make neighbours only of hosts named by --connect and `connect`
+    #[structopt(long)]
+    pub only_listed: bool,
+    /// How many neighbours to look for
+    #[structopt(long, value_name = "N")]
+    pub neighbours: Option<usize>,
+    /// How many links your searches travel
+    #[structopt(long, value_name = "N")]
+    pub ttl: Option<u8>,
+    /// auto, ultrapeer or leaf
+    #[structopt(long, value_name = "ROLE", possible_values = &["auto", "ultrapeer", "leaf"])]
+    pub role: Option<String>,
+    /// Where the control API listens; port 0 is any free one
+    #[structopt(long, value_name = "ADDR:PORT")]
+    pub api: Option<SocketAddr>,
+    /// Do not look for peers on this network
+    #[structopt(long)]
+    pub no_lan: bool,
+    /// Ask no public host caches (they are asked only if the config says so)
+    #[structopt(long)]
+    pub no_bootstrap: bool,
+    /// Where finished files go, used as is
+    #[structopt(long, parse(from_os_str), value_name = "DIR")]
+    pub download_dir: Option<PathBuf>,
+    /// Go to the background once everything runs
+    #[structopt(long)]
+    pub detach: bool,
+    /// What --detach starts.
+    #[structopt(long, hidden = true)]
+    pub detached: bool,
+}
+
+/// `share`.
+#[derive(Clone, Debug, StructOpt)]
+#[structopt(settings = &[AppSettings::UnifiedHelpMessage, AppSettings::DeriveDisplayOrder])]
+pub struct Share {
+    /// The folder
+    #[structopt(parse(from_os_str), value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Do not ask, even about files that look private
+    #[structopt(long)]
+    pub yes: bool,
+    /// Show what would be shared and stop
+    #[structopt(long)]
+    pub dry_run: bool,
+    /// Share even a root, a home directory or a folder of keys
+    #[structopt(long)]
+    pub i_mean_it: bool,
+}
+
+/// `search`.
+#[derive(Clone, Debug, StructOpt)]
+#[structopt(settings = &[AppSettings::UnifiedHelpMessage, AppSettings::DeriveDisplayOrder])]
+pub struct Search {
+    /// What to look for; `-word` excludes
+    #[structopt(required = true, value_name = "WORDS")]
+    pub words: Vec<String>,
+    /// Any of the words is enough
+    #[structopt(long)]
+    pub any: bool,
+    /// At least this big (10M, 1.5G)
+    #[structopt(long, value_name = "SIZE")]
+    pub min_size: Option<String>,
+    /// At most this big
+    #[structopt(long, value_name = "SIZE")]
+    pub max_size: Option<String>,
+    /// How many links the search travels
+    #[structopt(long, value_name = "N")]
+    pub ttl: Option<u8>,
+    /// Search exactly that long
+    #[structopt(long, value_name = "SECS")]
+    pub wait: Option<f64>,
+    /// Stop at so many hits
+    #[structopt(long, value_name = "N")]
+    pub max: Option<u64>,
+    /// Begin with this host (repeat)
+    #[structopt(long, value_name = "HOST:PORT", number_of_values = 1)]
+    pub connect: Vec<String>,
+}
+
+/// `get`.
+#[derive(Clone, Debug, StructOpt)]
+#[structopt(settings = &[AppSettings::UnifiedHelpMessage, AppSettings::DeriveDisplayOrder])]
+pub struct Get {
+    /// A hit's number, urn:..., magnet:?... or http://...
+    #[structopt(required_unless = "best", value_name = "WHAT")]
+    pub what: Vec<String>,
+    /// Put it into this folder
+    #[structopt(short = "o", long = "out", parse(from_os_str), value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Under this name
+    #[structopt(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// skip, rename or overwrite; otherwise skip the same content and rename other
+    #[structopt(long, value_name = "RULE", possible_values = &["skip", "rename", "overwrite"])]
+    pub on_exists: Option<String>,
+    /// Search for these words and take the best hit
+    #[structopt(long, value_name = "WORDS", conflicts_with = "what")]
+    pub best: Option<String>,
+    /// Begin with this host (repeat)
+    #[structopt(long, value_name = "HOST:PORT", number_of_values = 1)]
+    pub connect: Vec<String>,
+}
+
+/// `pause`, `resume`, `cancel`, `retry`.
+#[derive(Clone, Debug, StructOpt)]
+pub struct Ids {
+    /// Numbers that `filbert transfers` shows
+    #[structopt(required = true, value_name = "ID")]
+    pub ids: Vec<u64>,
+}
+
+/// `peers`.
+#[derive(Clone, Debug, StructOpt)]
+pub struct Peers {
+    /// What to do with them; nothing: show them
+    #[structopt(subcommand)]
+    pub change: Option<PeersChange>,
+}
+
+/// `peers ...`.
+#[derive(Clone, Debug, StructOpt)]
+pub enum PeersChange {
+    /// Look for so many neighbours from now on
+    Set {
+        /// How many
+        #[structopt(value_name = "N")]
+        neighbours: usize,
+    },
+}
+
+/// `hosts`.
+#[derive(Clone, Debug, StructOpt)]
+pub struct Hosts {
+    /// What to do with them; nothing: show them
+    #[structopt(subcommand)]
+    pub change: Option<HostsChange>,
+}
+
+/// `hosts ...`.
+#[derive(Clone, Debug, StructOpt)]
+pub enum HostsChange {
+    /// Add hosts from a file, one HOST:PORT a line
+    Import {
+        /// The file; - is stdin
+        #[structopt(parse(from_os_str), value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+/// `config`.
+#[derive(Clone, Debug, StructOpt)]
+pub struct Settings {
+    /// What to do; nothing: show all
+    #[structopt(subcommand)]
+    pub act: Option<SettingsAct>,
+}
+
+/// `config ...`.
+#[derive(Clone, Debug, StructOpt)]
+pub enum SettingsAct {
+    /// Show one setting or all
+    Get {
+        /// Say which place won: flag, env, file or default
+        #[structopt(long)]
+        origin: bool,
+        /// Its name
+        #[structopt(value_name = "KEY")]
+        key: Option<String>,
+    },
+    /// Write a setting into config.toml; comments there are kept
+    Set {
+        /// Its name
+        #[structopt(value_name = "KEY")]
+        key: String,
+        /// Its value; lists with commas
+        #[structopt(value_name = "VALUE", allow_hyphen_values = true)]
+        value: String,
+    },
+    /// Where config.toml is
+    Path,
+    /// Open config.toml in $EDITOR
+    Edit,
+}
+
+/// `demo`.
+#[derive(Clone, Debug, StructOpt)]
+#[structopt(settings = &[AppSettings::UnifiedHelpMessage, AppSettings::DeriveDisplayOrder])]
+pub struct Demo {
+    /// How many servents
+    #[structopt(long, value_name = "N", default_value = "9")]
+    pub nodes: usize,
+    /// The same number, the same mesh
+    #[structopt(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Without the pauses for reading
+    #[structopt(long)]
+    pub fast: bool,
+    /// Change a byte of each source after it was hashed.
+    #[structopt(long, hidden = true)]
+    pub corrupt: bool,
+}
+
+const UP_EXAMPLES: &str = "Examples:
+    filbert up --share ~/Music
+    filbert up --connect 192.168.1.20:6346
+    filbert up --listen 127.0.0.1:0 --api 127.0.0.1:0 --json
+    filbert up --detach && filbert status";
+
+const SHARE_EXAMPLES: &str = "Examples:
+    filbert share ~/Music
+    filbert share --dry-run ~/Documents    only look
+    filbert share --yes /srv/public        in a script
+
+Without a terminal nothing is asked: the folder is shared, unless files in it look private; then --yes
+is needed.";
+
+const SEARCH_EXAMPLES: &str = "Examples:
+    filbert search blue train              both words
+    filbert search blue train -live        but not that one
+    filbert search '\"blue train\" ext:flac'  a phrase, and a kind of file
+    filbert search jazz --any blues        one of them
+    filbert search type:video --min-size 700M
+    filbert search urn:sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB
+    filbert search train --ttl 1           only direct neighbours
+
+Numbers in the first column are for `filbert get`. `--` ends the flags.";
+
+const GET_EXAMPLES: &str = "Examples:
+    filbert get 3                          the third hit of the latest search
+    filbert get 1 2 5 -o ~/Music
+    filbert get urn:sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB
+    filbert get --best \"blue train\"
+    mpv \"$(filbert get 3)\"                 stdout is the path alone
+
+Ctrl-C leaves the download running in the servent.";
+
+const CONFIG_EXAMPLES: &str = "Examples:
+    filbert config                         all settings
+    filbert config get --origin neighbours
+    filbert config set neighbours 12
+    filbert config edit
+
+A flag beats the environment (FILBERT_NEIGHBOURS), which beats config.toml, which beats the default.";

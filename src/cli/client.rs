@@ -1,0 +1,154 @@
+//! A small client of the control API: one connection a call, JSON or lines of JSON.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use futures::{Stream, TryStreamExt};
+use http_body_util::{BodyExt, BodyStream, Full, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Method, Request, Response};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::exit::{Exit, Failure};
+use crate::app::ErrorCode;
+use crate::net::rt;
+use crate::web::Token;
+use crate::web::io::HyperStream;
+
+/// Bytes of one answer; a million transfers fit.
+const ANSWER: usize = 512 << 20;
+/// Bytes of one line of a stream.
+const LINE: usize = 1 << 20;
+
+/// Lines of a stream, each read as a value.
+pub type Lines<T> = Pin<Box<dyn Stream<Item = Result<T, Failure>> + Send>>;
+
+/// Talks to one servent.
+#[derive(Clone, Debug)]
+pub struct Client {
+    addr: SocketAddr,
+    token: Token,
+}
+
+/// An error as the API writes it. The HTTP side has codes of its own.
+#[derive(Deserialize)]
+struct ErrorBody {
+    error: ErrorText,
+}
+
+#[derive(Deserialize)]
+struct ErrorText {
+    code: Value,
+    message: String,
+    #[serde(default)]
+    hint: String,
+}
+
+impl Client {
+    /// For the servent whose control API is there.
+    pub fn new(addr: SocketAddr, token: Token) -> Self {
+        Self { addr, token }
+    }
+
+    /// A value.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.call(Method::GET, path, None).await
+    }
+
+    /// A call with a body; its answer.
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: Value) -> Result<T, Failure> {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    /// A call with a body; its answer.
+    pub async fn put<T: DeserializeOwned>(&self, path: &str, body: Value) -> Result<T, Failure> {
+        self.call(Method::PUT, path, Some(body)).await
+    }
+
+    /// A call without one.
+    pub async fn delete(&self, path: &str) -> Result<(), Failure> {
+        self.call::<Value>(Method::DELETE, path, None).await.map(|_| ())
+    }
+
+    async fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<Value>) -> Result<T, Failure> {
+        let answer = self.send(method, path, body).await?;
+        let bytes = Limited::new(answer.into_body(), ANSWER).collect().await.map_err(|_| gone())?.to_bytes();
+        read(&bytes)
+    }
+
+    /// A stream of lines, until the servent ends it. An `Err` is the last item.
+    pub async fn lines<T: DeserializeOwned + Send + 'static>(&self, path: &str) -> Result<Lines<T>, Failure> {
+        let answer = self.send(Method::GET, path, None).await?;
+        let state = (BodyStream::new(answer.into_body()), Vec::new());
+        let lines = futures::stream::try_unfold(state, |(mut body, mut pending)| async move {
+            loop {
+                if let Some(end) = pending.iter().position(|&byte| byte == b'\n') {
+                    let line: Vec<u8> = pending.drain(..=end).collect();
+                    let line = line.trim_ascii();
+                    if line.is_empty() {
+                        continue;
+                    }
+                    return Ok(Some((read(line)?, (body, pending))));
+                }
+                if pending.len() > LINE {
+                    return Err(Failure::new(Exit::Failed, "the servent sent a line without end"));
+                }
+                match body.try_next().await.map_err(|_| gone())? {
+                    Some(frame) => pending.extend_from_slice(frame.data_ref().map_or(&[], |data| data)),
+                    None => return Ok(None),
+                }
+            }
+        });
+        Ok(Box::pin(lines))
+    }
+
+    /// Sends a request and waits for the head of the answer; an error there becomes a failure here.
+    async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Result<Response<Incoming>, Failure> {
+        let stream = rt::TcpStream::connect(self.addr).await.map_err(|_| gone())?;
+        let _ = stream.set_nodelay(true);
+        let (mut sender, connection) = http1::handshake(HyperStream::new(stream)).await.map_err(|_| gone())?;
+        // It lives as long as the answer's body is read.
+        rt::spawn(async move {
+            if let Err(error) = connection.await {
+                log::debug!("control API: {error}");
+            }
+        })
+        .detach();
+        let body = body.map_or_else(Bytes::new, |body| body.to_string().into());
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, self.addr.to_string())
+            .header(AUTHORIZATION, format!("Bearer {}", self.token.as_str()))
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .map_err(|error| Failure::new(Exit::Failed, format!("cannot ask the servent: {error}")))?;
+        let answer = sender.send_request(request).await.map_err(|_| gone())?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let status = answer.status();
+        let bytes = Limited::new(answer.into_body(), LINE).collect().await.map_err(|_| gone())?.to_bytes();
+        let Ok(ErrorBody { error }) = serde_json::from_slice::<ErrorBody>(&bytes) else {
+            return Err(Failure::new(Exit::Failed, format!("the servent answered {status}")));
+        };
+        let exit = serde_json::from_value::<ErrorCode>(error.code).map_or(Exit::Failed, Exit::from);
+        Err(Failure { exit, message: error.message, hint: error.hint })
+    }
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Failure::new(Exit::Failed, format!("the servent answered what we cannot read: {error}")))
+}
+
+/// The servent went away while we talked.
+fn gone() -> Failure {
+    Failure::new(Exit::Failed, "the servent went away")
+        .hint("Start it again with filbert up; downloads go on by themselves")
+}

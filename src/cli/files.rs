@@ -1,0 +1,90 @@
+//! The few files that the command line writes itself: whole or not at all, secrets for the owner alone.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+
+use super::exit::{Exit, Failure};
+
+/// Who may read a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrecy {
+    /// As the umask says.
+    Plain,
+    /// The owner alone: mode 0600.
+    Owner,
+}
+
+/// Writes a file beside its place and renames it there, so that a reader sees the old or the new one. Folders
+/// on the way are made; those above a secret are the owner's.
+pub fn write(path: &Path, bytes: &[u8], secrecy: Secrecy) -> Result<(), Failure> {
+    let attempt = || -> std::io::Result<()> {
+        let dir = path.parent().unwrap_or(Path::new("."));
+        make_dir(dir, secrecy)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let beside = dir.join(format!(".{name}.{}", std::process::id()));
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        restrict(&mut options, secrecy);
+        let written = options.open(&beside).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        });
+        written.and_then(|()| fs::rename(&beside, path)).inspect_err(|_| {
+            let _ = fs::remove_file(&beside);
+        })
+    };
+    attempt().map_err(|error| Failure::new(Exit::Failed, format!("cannot write {}: {error}", path.display())))
+}
+
+#[cfg(unix)]
+fn restrict(options: &mut OpenOptions, secrecy: Secrecy) {
+    use std::os::unix::fs::OpenOptionsExt;
+    if secrecy == Secrecy::Owner {
+        options.mode(0o600);
+    }
+}
+
+#[cfg(not(unix))]
+fn restrict(_: &mut OpenOptions, _: Secrecy) {}
+
+#[cfg(unix)]
+fn make_dir(dir: &Path, secrecy: Secrecy) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    let mut builder = fs::DirBuilder::new();
+    if secrecy == Secrecy::Owner {
+        builder.mode(0o700);
+    }
+    builder.recursive(true).create(dir)
+}
+
+#[cfg(not(unix))]
+fn make_dir(dir: &Path, _: Secrecy) -> std::io::Result<()> {
+    fs::create_dir_all(dir)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_is_for_its_owner_alone_and_nothing_lies_beside_it() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("state").join("token");
+        write(&path, b"one", Secrecy::Owner).expect("written");
+        write(&path, b"two", Secrecy::Owner).expect("written again");
+        assert_eq!(fs::read(&path).expect("there"), b"two");
+        let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(mode(&dir.path().join("state")), 0o700);
+        assert_eq!(fs::read_dir(dir.path().join("state")).expect("a folder").count(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_named() {
+        let failure = write(Path::new("/proc/nowhere/file"), b"", Secrecy::Plain).expect_err("no such place");
+        assert!(failure.message.contains("/proc/nowhere/file"), "{}", failure.message);
+    }
+}

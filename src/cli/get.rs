@@ -1,0 +1,249 @@
+//! `get`: starts downloads in the servent and watches them to their end.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use futures::StreamExt;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::args::Get;
+use super::client::Client;
+use super::config::{Config, absolute};
+use super::exit::{Exit, Failure};
+use super::servent;
+use super::{search, text};
+use crate::app::view::TransferView;
+use crate::app::{ErrorCode, GetRequest};
+
+/// `get`.
+pub async fn get(config: &Config, args: &Get) -> Result<(), Failure> {
+    let dir = args.out.as_deref().map(absolute).transpose()?;
+    if args.name.is_some() && args.what.len() > 1 {
+        return Err(Failure::new(Exit::Usage, "one name does not do for several files").hint("Get them one by one"));
+    }
+    let watched = servent::with(config, &args.connect, |client, whose| async move {
+        let mut wanted = args.what.clone();
+        if let Some(words) = &args.best {
+            let hit = search::best(config, &client, words, whose).await?;
+            if config.say.json {
+                config.say.value(&search::chosen(&hit))?;
+            } else {
+                config.say.note(&format!("taking {} from {}", text::safe(&hit.name), text::safe(&hit.source.addr)));
+            }
+            wanted.push(hit.hit.to_string());
+        }
+        // All are started before the first is watched: the servent fetches them side by side.
+        let mut started = Vec::new();
+        for what in &wanted {
+            let request = GetRequest {
+                what: what.clone(),
+                dir: dir.clone(),
+                name: args.name.clone(),
+                on_exists: args.on_exists.clone(),
+            };
+            let body = serde_json::to_value(&request).map_err(std::io::Error::from)?;
+            started.push(client.post::<TransferView>("/api/v1/transfers", body).await);
+        }
+        let (mut done, mut failures) = (0, Vec::new());
+        for (what, transfer) in wanted.iter().zip(started) {
+            let watched = match transfer {
+                Ok(transfer) => watch(config, &client, transfer.id).await,
+                Err(failure) => Err(failure),
+            };
+            match watched {
+                Ok(()) => done += 1,
+                Err(failure) if failure.message.is_empty() => return Err(failure),
+                Err(failure) => failures.push(Failure {
+                    message: format!("cannot get {}: {}", text::safe(what), text::safe(&failure.message)),
+                    hint: text::safe(&failure.hint),
+                    ..failure
+                }),
+            }
+        }
+        verdict(config, done, failures)
+    })
+    .await;
+    if let Err(failure) = &watched
+        && matches!(failure.exit, Exit::Interrupted | Exit::TimedOut)
+    {
+        config.say.note(&match servent::find(&config.home).await {
+            Some(_) => format!("filbert: the download goes on in the servent: filbert{} transfers", config.home_flag),
+            None => format!("filbert: what is there is kept; filbert{} up goes on with it", config.home_flag),
+        });
+    }
+    watched
+}
+
+/// All done, none done (as the first of them failed), or some.
+fn verdict(config: &Config, done: usize, failures: Vec<Failure>) -> Result<(), Failure> {
+    let all = done + failures.len();
+    let Some((last, others)) = failures.split_last() else { return Ok(()) };
+    for failure in others {
+        config.say.failure(failure);
+    }
+    let exit = if done > 0 { Exit::PartlyDone } else { failures[0].exit };
+    if all > 1 {
+        config.say.failure(last);
+        return Err(Failure::new(exit, format!("{done} of {all} are done")));
+    }
+    Err(Failure { exit, ..last.clone() })
+}
+
+/// Shows one download until it ends; on stdout only the finished path.
+async fn watch(config: &Config, client: &Client, id: u64) -> Result<(), Failure> {
+    let mut changes = client.lines::<TransferView>(&format!("/api/v1/transfers/{id}?follow=1")).await?;
+    let mut progress = Progress::new(config);
+    while let Some(change) = changes.next().await {
+        let transfer = change.map_err(|failure| lost(config, failure))?;
+        match transfer.state.as_str() {
+            "done" => {
+                progress.clear();
+                return finish(config, &transfer);
+            }
+            "failed" => {
+                progress.clear();
+                let exit = transfer.error.map_or(Exit::Failed, Exit::from);
+                let hint = match transfer.error {
+                    Some(ErrorCode::VerificationFailed) => "Nothing was kept; search for another source".to_owned(),
+                    Some(ErrorCode::NotFound) => String::new(),
+                    _ => format!("Try again: filbert{} retry {id}", config.home_flag),
+                };
+                return Err(Failure::new(exit, transfer.reason).hint(hint));
+            }
+            "cancelled" => {
+                progress.clear();
+                return Err(Failure::new(Exit::Failed, "it was cancelled"));
+            }
+            _ => progress.show(&transfer)?,
+        }
+    }
+    Err(lost(config, Failure::new(Exit::Failed, "the servent went away")))
+}
+
+fn lost(config: &Config, failure: Failure) -> Failure {
+    Failure { hint: format!("The download is kept; filbert{} up goes on with it", config.home_flag), ..failure }
+}
+
+fn finish(config: &Config, transfer: &TransferView) -> Result<(), Failure> {
+    let path = transfer.path.clone().unwrap_or_default();
+    let verified = transfer.verified.clone().unwrap_or_else(|| "none".into());
+    if config.say.json {
+        return config.say.value(&json!({
+            "event": "done",
+            "id": transfer.id,
+            "path": path,
+            "bytes": transfer.size.unwrap_or(transfer.done),
+            "elapsed_ms": transfer.elapsed_ms,
+            "sources": transfer.sources,
+            "verified": verified,
+        }));
+    }
+    if verified == "none" {
+        config.say.note("filbert: no hash was known; only the size could be checked");
+    }
+    config.say.line(&path.display().to_string())
+}
+
+/// How a download is shown: a bar on a terminal, lines where stderr is a file, JSON on stdout.
+enum Progress<'a> {
+    Json(&'a Config),
+    Bar(ProgressBar),
+    Lines(&'a Config, String),
+}
+
+impl<'a> Progress<'a> {
+    fn new(config: &'a Config) -> Self {
+        if config.say.json {
+            Self::Json(config)
+        } else if std::io::stderr().is_terminal() && !config.say.quiet {
+            Self::Bar(bar())
+        } else {
+            Self::Lines(config, String::new())
+        }
+    }
+
+    fn show(&mut self, transfer: &TransferView) -> Result<(), Failure> {
+        match self {
+            Self::Json(config) => {
+                let mut line = serde_json::to_value(transfer).map_err(std::io::Error::from)?;
+                line["event"] = "progress".into();
+                return config.say.value(&line);
+            }
+            Self::Bar(bar) => {
+                bar.set_length(transfer.size.unwrap_or(0));
+                bar.set_position(transfer.done);
+                bar.set_prefix(text::fit(&text::safe(&transfer.name), 24));
+                bar.set_message(situation(transfer));
+            }
+            Self::Lines(config, last) => {
+                let line = match transfer.reason.as_str() {
+                    "" => transfer.state.clone(),
+                    reason => format!("{}: {}", transfer.state, text::safe(reason)),
+                };
+                if *last != line {
+                    config.say.note(&format!("filbert: {} {line}", text::safe(&transfer.name)));
+                    *last = line;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn clear(&mut self) {
+        if let Self::Bar(bar) = self {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// A progress bar on stderr.
+pub fn bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
+    // An invalid template would be a mistake of ours; then there is indicatif's own.
+    let style = ProgressStyle::with_template("{prefix} [{bar:20}] {percent:>3}% {msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// Rate, sources and time to go while bytes come; else the state and why.
+pub fn situation(transfer: &TransferView) -> String {
+    if transfer.state == "downloading" && transfer.rate_bps > 0 {
+        let eta = transfer.eta_s.map(|secs| format!(", {} to go", text::clock(secs))).unwrap_or_default();
+        return format!("{}/s, {}{eta}", text::size(transfer.rate_bps), text::count(transfer.sources, "source"));
+    }
+    let next = transfer.next_try_s.map(|secs| format!(", next try {}", text::clock(secs))).unwrap_or_default();
+    match transfer.reason.as_str() {
+        "" => format!("{}{next}", transfer.state),
+        reason => format!("{}: {}{next}", transfer.state, text::safe(reason)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::say::Say;
+    use crate::disk::Home;
+
+    fn config() -> Config {
+        Config {
+            home: Home::at(std::path::Path::new("/nowhere")),
+            home_flag: String::new(),
+            say: Say { json: false, quiet: true, colour: false },
+            timeout: None,
+            verbose: 0,
+        }
+    }
+
+    #[test]
+    fn some_done_is_partly_done() {
+        let missing = || Failure::new(Exit::NothingFound, "not there");
+        let wrong = || Failure::new(Exit::VerificationFailed, "wrong bytes");
+        let exit = |done, failures| verdict(&config(), done, failures).map_err(|failure| failure.exit);
+        assert_eq!(exit(2, vec![]), Ok(()));
+        assert_eq!(exit(0, vec![wrong()]), Err(Exit::VerificationFailed));
+        assert_eq!(exit(0, vec![missing(), wrong()]), Err(Exit::NothingFound));
+        assert_eq!(exit(1, vec![wrong()]), Err(Exit::PartlyDone));
+    }
+}

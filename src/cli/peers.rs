@@ -1,0 +1,134 @@
+//! `peers`, `connect`, `disconnect`, `hosts`.
+
+use std::io::Read;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::args::{Hosts, HostsChange, Peers, PeersChange};
+use super::config::Config;
+use super::exit::{Exit, Failure};
+use super::{servent, text};
+use crate::app::offline;
+use crate::app::view::{HostView, PeerView};
+use crate::web::uri;
+
+/// Bytes of a hosts file that are read.
+const HOSTS_FILE: u64 = 1 << 20;
+
+/// `peers` and `peers set N`.
+pub async fn peers(config: &Config, args: &Peers) -> Result<(), Failure> {
+    let client = servent::need(config).await?;
+    if let Some(PeersChange::Set { neighbours }) = args.change {
+        client.put::<Value>("/api/v1/neighbours", json!({ "neighbours": neighbours })).await?;
+        config.say.note(&format!("filbert: looking for {} from now on", text::count(neighbours as u64, "neighbour")));
+        return Ok(());
+    }
+    let peers: Vec<PeerView> = client.get("/api/v1/peers").await?;
+    if config.say.json {
+        return peers.iter().try_for_each(|peer| config.say.value(peer));
+    }
+    if peers.is_empty() {
+        config.say.note(&format!("no peers yet. Connect to somebody: filbert{} connect HOST", config.home_flag));
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = peers.iter().map(row).collect();
+    config.say.table(&["address", "program", "dir", "hops", "in", "out", "dropped", "since"], &rows)
+}
+
+fn row(peer: &PeerView) -> Vec<String> {
+    let mut drops: Vec<_> = peer.drops.iter().collect();
+    drops.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
+    let dropped = match drops.first() {
+        Some((reason, n)) if drops.len() == 1 => format!("{n} {reason}"),
+        Some((reason, n)) => format!("{n} {reason}, ..."),
+        None => "0".to_owned(),
+    };
+    let role = if peer.role == "leaf" { " (leaf)" } else { "" };
+    vec![
+        text::safe(&peer.addr),
+        format!("{}{role}", text::safe(&peer.vendor)),
+        peer.direction.clone(),
+        format!("{:.1}", peer.hops_avg),
+        format!("{} msg", peer.received.msgs),
+        format!("{} msg", peer.sent.msgs),
+        dropped,
+        text::clock(peer.since_s),
+    ]
+}
+
+/// `connect`.
+pub async fn connect(config: &Config, host: &str) -> Result<(), Failure> {
+    let client = servent::need(config).await?;
+    let peer: PeerView = client.post("/api/v1/peers", json!({ "host": host })).await?;
+    if config.say.json {
+        return config.say.value(&peer);
+    }
+    config.say.note(&format!("connected to {} ({})", text::safe(&peer.addr), text::safe(&peer.vendor)));
+    Ok(())
+}
+
+/// `disconnect`.
+pub async fn disconnect(config: &Config, addr: &str) -> Result<(), Failure> {
+    let client = servent::need(config).await?;
+    client.delete(&format!("/api/v1/peers/{}", uri::escape(addr))).await?;
+    config.say.note(&format!("disconnected {addr}"));
+    Ok(())
+}
+
+/// `hosts` and `hosts import FILE`: with or without a servent.
+pub async fn hosts(config: &Config, args: &Hosts) -> Result<(), Failure> {
+    let client = servent::find(&config.home).await;
+    if let Some(HostsChange::Import { file }) = &args.change {
+        let hosts = read_hosts(file)?;
+        let named = hosts.len();
+        let added = match &client {
+            Some(client) => {
+                let answer: Value = client.post("/api/v1/hosts", json!({ "hosts": hosts })).await?;
+                answer.get("added").and_then(Value::as_u64).unwrap_or(0)
+            }
+            None => offline::import_hosts(&config.home, &hosts)? as u64,
+        };
+        if config.say.json {
+            return config.say.value(&json!({ "named": named, "added": added }));
+        }
+        config.say.note(&format!("{} in the file, {added} of them new", text::count(named as u64, "host")));
+        return Ok(());
+    }
+    let hosts: Vec<HostView> = match &client {
+        Some(client) => client.get("/api/v1/hosts").await?,
+        None => offline::hosts(&config.home)?,
+    };
+    if config.say.json {
+        return hosts.iter().try_for_each(|host| config.say.value(host));
+    }
+    if hosts.is_empty() {
+        config.say.note(&format!("no hosts known yet. Add some: filbert{} hosts import FILE", config.home_flag));
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = hosts.iter().map(host_row).collect();
+    config.say.table(&["address", "heard from", "age", "failures", ""], &rows)
+}
+
+fn host_row(host: &HostView) -> Vec<String> {
+    vec![
+        text::safe(&host.addr),
+        host.source.clone(),
+        host.age_s.map_or_else(|| "earlier run".to_owned(), text::clock),
+        host.failures.to_string(),
+        if host.connected { "connected".into() } else { String::new() },
+    ]
+}
+
+/// One host a line; `#` begins a comment.
+fn read_hosts(file: &Path) -> Result<Vec<String>, Failure> {
+    let mut content = String::new();
+    let read = if file == Path::new("-") {
+        std::io::stdin().lock().take(HOSTS_FILE).read_to_string(&mut content)
+    } else {
+        std::fs::File::open(file).and_then(|file| file.take(HOSTS_FILE).read_to_string(&mut content))
+    };
+    read.map_err(|error| Failure::new(Exit::Failed, format!("cannot read {}: {error}", file.display())))?;
+    let lines = content.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    Ok(lines.filter(|line| !line.is_empty()).map(str::to_owned).collect())
+}

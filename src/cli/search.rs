@@ -1,0 +1,270 @@
+//! `search`: hits stream in; then one line says what it took.
+
+use std::collections::BTreeMap;
+
+use futures::StreamExt;
+use serde_json::{Value, json};
+
+use super::args::Search;
+use super::client::Client;
+use super::config::Config;
+use super::exit::{Exit, Failure};
+use super::servent::{self, Whose};
+use super::{say, text};
+use crate::app::SearchRequest;
+use crate::app::view::{HitView, SearchDone, SearchLine, SearchView};
+use crate::library::Criteria;
+
+/// `search`.
+pub async fn search(config: &Config, args: &Search) -> Result<(), Failure> {
+    let request = request(args)?;
+    servent::with(config, &args.connect, |client, whose| async move {
+        let search = begin(config, &client, &request, whose).await?;
+        let mut lines = client.lines::<SearchLine>(&format!("/api/v1/searches/{}/hits?follow=1", search.id)).await?;
+        let mut shown = Shown::default();
+        while let Some(line) = lines.next().await {
+            match line? {
+                SearchLine::Hit(hit) if config.say.json => config.say.value(&hit)?,
+                SearchLine::Hit(hit) => config.say.line(&shown.row(&hit))?,
+                SearchLine::Done(done) => return end(config, &request.query, &done),
+            }
+        }
+        Err(Failure::new(Exit::Failed, "the servent went away in the middle of the search"))
+    })
+    .await
+}
+
+/// The request that was typed; nonsense ends here, before anybody is asked.
+fn request(args: &Search) -> Result<SearchRequest, Failure> {
+    let query = query(args);
+    Criteria::parse(&query).map_err(|error| Failure::new(Exit::Usage, error.0))?;
+    let wait_ms = match args.wait {
+        Some(secs) if secs.is_finite() && (0.0..=86_400.0).contains(&secs) => Some((secs * 1000.0) as u64),
+        Some(secs) => return Err(Failure::new(Exit::Usage, format!("--wait {secs} is no time that can be waited"))),
+        None => None,
+    };
+    if args.ttl.is_some_and(|ttl| !(1..=7).contains(&ttl)) {
+        return Err(Failure::new(Exit::Usage, "--ttl goes from 1 to 7"));
+    }
+    Ok(SearchRequest { query, ttl: args.ttl, wait_ms, max: args.max })
+}
+
+/// The words as one text in the query language. A single word may be a whole query (`'blue train -live'`);
+/// among several, one with spaces in it was quoted and is a phrase.
+fn query(args: &Search) -> String {
+    let several = args.words.len() > 1;
+    let mut parts: Vec<String> =
+        args.words.iter().map(|word| if several { phrase(word) } else { word.clone() }).collect();
+    parts.extend(args.min_size.iter().map(|size| format!("size:>={size}")));
+    parts.extend(args.max_size.iter().map(|size| format!("size:<={size}")));
+    if args.any {
+        parts.push("--any".into());
+    }
+    parts.join(" ")
+}
+
+fn phrase(word: &str) -> String {
+    let (dash, bare) = match word.strip_prefix('-') {
+        Some(bare) => ("-", bare),
+        None => ("", word),
+    };
+    if bare.contains(char::is_whitespace) && !bare.contains(['"', ':', '|']) {
+        format!("{dash}\"{bare}\"")
+    } else {
+        word.to_owned()
+    }
+}
+
+/// Starts a search. A failure for want of neighbours says what to do about it.
+pub async fn begin(
+    config: &Config,
+    client: &Client,
+    request: &SearchRequest,
+    whose: Whose,
+) -> Result<SearchView, Failure> {
+    let body = serde_json::to_value(request).map_err(std::io::Error::from)?;
+    let started = client.post("/api/v1/searches", body).await;
+    started.map_err(|failure| match (failure.exit, whose) {
+        (Exit::NotConnected, Whose::Running) => Failure::new(Exit::NotConnected, "cannot search: no neighbours yet")
+            .hint(format!(
+                "Connect to somebody: filbert{} connect HOST, or add hosts: filbert hosts import FILE",
+                config.home_flag
+            )),
+        (Exit::NotConnected, Whose::Private) => Failure::new(Exit::NotConnected, "cannot search: no neighbours found")
+            .hint("Say where to begin: --connect HOST:PORT, or run your own peer: filbert up"),
+        _ => failure,
+    })
+}
+
+fn end(config: &Config, query: &str, done: &SearchDone) -> Result<(), Failure> {
+    if config.say.json {
+        config.say.value(done)?;
+    }
+    let seconds = done.elapsed_ms as f64 / 1000.0;
+    let asked = text::count(done.neighbours_asked, "peer");
+    if done.hits == 0 {
+        return Err(Failure::new(
+            Exit::NothingFound,
+            format!("nothing found for {query}: asked {asked} in {seconds:.1} s"),
+        )
+        .hint("Try fewer or other words"));
+    }
+    if !config.say.json {
+        let hops = match hops(&done.explain) {
+            Some((near, far)) if near == far => format!(", {} away", text::count(far, "hop")),
+            Some((near, far)) => format!(", {near} to {far} hops away"),
+            None => String::new(),
+        };
+        config.say.note(&format!(
+            "asked {asked}: {} of {}{hops}, in {seconds:.1} s. Fetch one: filbert{} get 1",
+            text::count(done.hits, "hit"),
+            text::count(done.files, "file"),
+            config.home_flag
+        ));
+    }
+    Ok(())
+}
+
+/// The nearest and the farthest hit, from `explain.hops` (hits by hops).
+fn hops(explain: &Value) -> Option<(u64, u64)> {
+    let hops = explain.get("hops")?.as_object()?;
+    let mut all: Vec<u64> = hops.keys().filter_map(|key| key.parse().ok()).collect();
+    all.sort_unstable();
+    Some((*all.first()?, *all.last()?))
+}
+
+/// What was shown already, so that sources of the same content stand under the first of them.
+#[derive(Default)]
+struct Shown {
+    by_urn: BTreeMap<String, u32>,
+}
+
+impl Shown {
+    fn row(&mut self, hit: &HitView) -> String {
+        let hops = text::count(hit.hops.into(), "hop");
+        let busy = if hit.source.busy { ", busy" } else { "" };
+        let first = hit.urn.as_ref().and_then(|urn| self.by_urn.get(urn)).copied();
+        let name = match first {
+            Some(first) => format!("  = {first}, also from"),
+            None => text::safe(&hit.name),
+        };
+        if let (Some(urn), None) = (&hit.urn, first) {
+            self.by_urn.insert(urn.clone(), hit.hit);
+        }
+        let size = if first.is_some() { String::new() } else { text::size(hit.size) };
+        // Number, size, address and hops keep their columns; the name takes what is left.
+        let width = usize::from(say::columns()).saturating_sub(4 + 2 + 2 + 10 + 2 + 21 + 2 + 6).max(16);
+        let name = text::fit(&name, width);
+        format!("{:>4}  {name}  {size:>10}  {:<21}  {hops}{busy}", hit.hit, text::safe(&hit.source.addr))
+    }
+}
+
+/// The best hit of a search for `words`: the content that most sources have; of its sources one that is not
+/// busy and near.
+pub async fn best(config: &Config, client: &Client, words: &str, whose: Whose) -> Result<HitView, Failure> {
+    let request = SearchRequest { query: words.to_owned(), ttl: None, wait_ms: None, max: None };
+    let search = begin(config, client, &request, whose).await?;
+    let mut lines = client.lines::<SearchLine>(&format!("/api/v1/searches/{}/hits?follow=1", search.id)).await?;
+    let mut hits = Vec::new();
+    while let Some(line) = lines.next().await {
+        match line? {
+            SearchLine::Hit(hit) => hits.push(hit),
+            SearchLine::Done(_) => break,
+        }
+    }
+    choose(&hits).cloned().ok_or_else(|| {
+        Failure::new(Exit::NothingFound, format!("nothing found for {words}")).hint("Try fewer or other words")
+    })
+}
+
+fn choose(hits: &[HitView]) -> Option<&HitView> {
+    let mut sources: BTreeMap<&str, usize> = BTreeMap::new();
+    for urn in hits.iter().filter_map(|hit| hit.urn.as_deref()) {
+        *sources.entry(urn).or_default() += 1;
+    }
+    hits.iter().max_by_key(|hit| {
+        let shared_by = hit.urn.as_deref().and_then(|urn| sources.get(urn)).copied().unwrap_or(0);
+        (shared_by, !hit.source.busy, !hit.source.push, u8::MAX - hit.hops, u32::MAX - hit.hit)
+    })
+}
+
+/// A hit as `--json` prints it while `get --best` looks.
+pub fn chosen(hit: &HitView) -> Value {
+    json!({ "event": "chosen", "hit": hit.hit, "name": hit.name, "urn": hit.urn })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::view::SourceView;
+
+    fn args(words: &[&str]) -> Search {
+        Search {
+            words: words.iter().map(|&word| word.to_owned()).collect(),
+            any: false,
+            min_size: None,
+            max_size: None,
+            ttl: None,
+            wait: None,
+            max: None,
+            connect: Vec::new(),
+        }
+    }
+
+    fn hit(number: u32, urn: &str, hops: u8, busy: bool) -> HitView {
+        HitView {
+            hit: number,
+            name: "n".into(),
+            size: 1,
+            sha1: None,
+            tth: None,
+            blake3: None,
+            urn: (!urn.is_empty()).then(|| urn.to_owned()),
+            source: SourceView { addr: "a:1".into(), servent: String::new(), vendor: "FLBT".into(), push: false, busy },
+            index: 0,
+            hops,
+            query_ms: 1,
+        }
+    }
+
+    #[test]
+    fn words_become_a_query() {
+        let table: &[(&[&str], &str)] = &[
+            (&["blue", "train"], "blue train"),
+            (&["blue train -live"], "blue train -live"),
+            (&["blue train", "coltrane"], "\"blue train\" coltrane"),
+            (&["coltrane", "-blue train"], "coltrane -\"blue train\""),
+            (&["\"blue train\"", "ext:flac"], "\"blue train\" ext:flac"),
+        ];
+        for (words, expected) in table {
+            assert_eq!(query(&args(words)), *expected);
+        }
+        let all =
+            Search { any: true, min_size: Some("10M".into()), max_size: Some("1G".into()), ..args(&["a1", "b2"]) };
+        assert_eq!(query(&all), "a1 b2 size:>=10M size:<=1G --any");
+        assert!(request(&all).is_ok(), "the query language reads what we write");
+        assert_eq!(request(&args(&["-live"])).expect_err("nothing wanted").exit, Exit::Usage);
+    }
+
+    #[test]
+    fn the_best_hit_has_most_sources_then_is_free_then_near() {
+        let hits = [hit(1, "u:a", 1, false), hit(2, "u:b", 3, true), hit(3, "u:b", 2, false), hit(4, "", 1, false)];
+        assert_eq!(choose(&hits).map(|hit| hit.hit), Some(3));
+        assert_eq!(choose(&[]), None);
+    }
+
+    #[test]
+    fn further_sources_of_a_content_stand_under_the_first() {
+        let mut shown = Shown::default();
+        assert!(shown.row(&hit(1, "u:a", 1, false)).contains("1 hop"));
+        let second = shown.row(&hit(2, "u:a", 2, true));
+        assert!(second.contains("= 1, also from") && second.ends_with("2 hops, busy"), "{second}");
+        assert!(!shown.row(&hit(3, "", 1, false)).contains("also from"));
+    }
+
+    #[test]
+    fn the_span_of_hops_is_read_from_the_explanation() {
+        assert_eq!(hops(&json!({"hops": {"1": 2, "3": 1}})), Some((1, 3)));
+        assert_eq!(hops(&json!({})), None);
+    }
+}

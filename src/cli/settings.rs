@@ -1,0 +1,290 @@
+//! Settings: flag > environment > `config.toml` > default, and which of them won.
+//!
+//! One table, [`KEYS`], says what there is. `config.toml` is people's: it is changed only by `config set`,
+//! which keeps comments and order.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use toml_edit::{DocumentMut, Item};
+
+use super::exit::{Exit, Failure};
+use crate::web::Setting;
+
+/// A setting that can be made.
+pub struct Key {
+    /// Its name in `config.toml`; its variable is `FILBERT_` and the name in capitals.
+    pub name: &'static str,
+    /// What it does.
+    pub what: &'static str,
+    kind: Kind,
+    default: &'static str,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Address,
+    Hosts,
+    Switch,
+    Number(u64, u64),
+    Word(&'static [&'static str]),
+    Path,
+}
+
+/// Every setting.
+pub const KEYS: &[Key] = &[
+    key("listen", Kind::Address, "0.0.0.0:6346", "where peers reach you; port 0 is any free one"),
+    key("api", Kind::Address, "127.0.0.1:7346", "where the control API listens"),
+    key("connect", Kind::Hosts, "", "hosts to stay connected to"),
+    key("only_listed", Kind::Switch, "false", "make neighbours only of the hosts in `connect`"),
+    key("neighbours", Kind::Number(0, 256), "8", "how many neighbours to look for"),
+    key("ttl", Kind::Number(1, 7), "4", "how many links your searches travel"),
+    key("role", Kind::Word(&["auto", "ultrapeer", "leaf"]), "auto", "what to be in the network"),
+    key("lan", Kind::Switch, "true", "look for peers on this network"),
+    key("bootstrap", Kind::Switch, "false", "ask public host caches"),
+    key("download_dir", Kind::Path, "", "where finished files go; empty: the home's own folder"),
+];
+
+const fn key(name: &'static str, kind: Kind, default: &'static str, what: &'static str) -> Key {
+    Key { name, what, kind, default }
+}
+
+/// Values by name, each with its origin.
+#[derive(Clone, Debug)]
+pub struct Settings(BTreeMap<&'static str, (Value, &'static str)>);
+
+impl Settings {
+    /// Puts the four places together. `flags` holds only what was typed.
+    pub fn load(
+        file: &Path,
+        env: impl Fn(&str) -> Option<String>,
+        flags: &BTreeMap<&'static str, Value>,
+    ) -> Result<Self, Failure> {
+        let document = read(file)?;
+        for (name, _) in document.iter() {
+            if find(name).is_none() {
+                log::warn!("{}: there is no setting {name:?}", file.display());
+            }
+        }
+        let mut settings = BTreeMap::new();
+        for key in KEYS {
+            let variable = key.variable();
+            let won = if let Some(value) = flags.get(key.name) {
+                (value.clone(), "flag")
+            } else if let Some(text) = env(&variable) {
+                (key.parse(&text).map_err(|why| bad(&variable, &why))?, "env")
+            } else if let Some(item) = document.get(key.name) {
+                let place = format!("{} in {}", key.name, file.display());
+                (key.parse(&plain(item)).map_err(|why| bad(&place, &why))?, "file")
+            } else {
+                (key.parse(key.default).unwrap_or_default(), "default")
+            };
+            settings.insert(key.name, won);
+        }
+        Ok(Self(settings))
+    }
+
+    /// As the API lists them.
+    pub fn views(&self) -> Vec<Setting> {
+        let views = self.0.iter();
+        views
+            .map(|(key, (value, origin))| Setting {
+                key: (*key).into(),
+                value: value.clone(),
+                origin: (*origin).into(),
+            })
+            .collect()
+    }
+
+    /// Whether somebody chose the value.
+    pub fn given(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|(_, origin)| *origin != "default")
+    }
+
+    /// A text; empty if it is none.
+    pub fn text(&self, name: &str) -> &str {
+        self.0.get(name).and_then(|(value, _)| value.as_str()).unwrap_or_default()
+    }
+
+    /// An address: every address in the table was parsed once.
+    pub fn address(&self, name: &str) -> Result<SocketAddr, Failure> {
+        self.text(name).parse().map_err(|_| bad(name, "no ADDR:PORT"))
+    }
+
+    /// A number; 0 if it is none.
+    pub fn number(&self, name: &str) -> u64 {
+        self.0.get(name).and_then(|(value, _)| value.as_u64()).unwrap_or_default()
+    }
+
+    /// A switch; off if it is none.
+    pub fn switch(&self, name: &str) -> bool {
+        self.0.get(name).and_then(|(value, _)| value.as_bool()).unwrap_or_default()
+    }
+
+    /// A list of texts.
+    pub fn list(&self, name: &str) -> Vec<String> {
+        let values = self.0.get(name).and_then(|(value, _)| value.as_array());
+        values.into_iter().flatten().filter_map(|value| value.as_str().map(str::to_owned)).collect()
+    }
+}
+
+/// Writes one setting into the file and keeps everything else in it.
+pub fn set(file: &Path, name: &str, text: &str) -> Result<(), Failure> {
+    let key = find(name).ok_or_else(|| unknown(name))?;
+    let value = key.parse(text).map_err(|why| bad(name, &why))?;
+    let mut document = read(file)?;
+    document[key.name] = match &value {
+        Value::Bool(on) => toml_edit::value(*on),
+        Value::Number(n) => toml_edit::value(n.as_i64().unwrap_or_default()),
+        Value::Array(list) => toml_edit::value(list.iter().filter_map(Value::as_str).collect::<toml_edit::Array>()),
+        other => toml_edit::value(other.as_str().unwrap_or_default()),
+    };
+    super::files::write(file, document.to_string().as_bytes(), super::files::Secrecy::Plain)
+}
+
+/// The setting of that name.
+pub fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// There is no setting of that name; perhaps another was meant.
+pub fn unknown(name: &str) -> Failure {
+    let near = KEYS.iter().map(|key| (strsim::jaro_winkler(key.name, name), key.name));
+    let best = near.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(score, _)| *score > 0.8);
+    let hint = match best {
+        Some((_, near)) => format!("Did you mean {near}?"),
+        None => format!("There are {}", KEYS.iter().map(|key| key.name).collect::<Vec<_>>().join(", ")),
+    };
+    Failure::new(Exit::Usage, format!("there is no setting {name:?}")).hint(hint)
+}
+
+impl Key {
+    /// The environment variable.
+    pub fn variable(&self) -> String {
+        format!("FILBERT_{}", self.name.to_uppercase())
+    }
+
+    /// The value in a text, or what would have been right.
+    pub fn parse(&self, text: &str) -> Result<Value, String> {
+        let text = text.trim();
+        match self.kind {
+            Kind::Address => match text.parse::<SocketAddr>() {
+                Ok(addr) => Ok(json!(addr.to_string())),
+                Err(_) => Err(format!("{text:?} is no ADDR:PORT")),
+            },
+            Kind::Hosts => {
+                Ok(json!(text.split(',').map(str::trim).filter(|host| !host.is_empty()).collect::<Vec<_>>()))
+            }
+            Kind::Switch => match text {
+                "true" | "on" | "yes" | "1" => Ok(json!(true)),
+                "false" | "off" | "no" | "0" => Ok(json!(false)),
+                _ => Err(format!("{text:?} is neither true nor false")),
+            },
+            Kind::Number(least, most) => match text.parse::<u64>() {
+                Ok(n) if (least..=most).contains(&n) => Ok(json!(n)),
+                _ => Err(format!("{text:?} is no number from {least} to {most}")),
+            },
+            Kind::Word(words) if words.contains(&text) => Ok(json!(text)),
+            Kind::Word(words) => Err(format!("{text:?} is none of {}", words.join(", "))),
+            Kind::Path => Ok(json!(text)),
+        }
+    }
+}
+
+fn bad(place: &str, why: &str) -> Failure {
+    Failure::new(Exit::Usage, format!("cannot use the setting {place}: {why}"))
+}
+
+fn read(file: &Path) -> Result<DocumentMut, Failure> {
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(Failure::new(Exit::Failed, format!("cannot read {}: {error}", file.display()))),
+    };
+    text.parse().map_err(|error: toml_edit::TomlError| {
+        let first = error.to_string();
+        let line = first.lines().next().unwrap_or_default().to_owned();
+        Failure::new(Exit::Usage, format!("cannot read {}: {line}", file.display()))
+            .hint("Mend it with filbert config edit")
+    })
+}
+
+/// A TOML value as it would be typed.
+fn plain(item: &Item) -> String {
+    if let Some(text) = item.as_str() {
+        text.to_owned()
+    } else if let Some(list) = item.as_array() {
+        list.iter().map(|value| value.as_str().unwrap_or_default()).collect::<Vec<_>>().join(",")
+    } else {
+        item.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("config.toml");
+        std::fs::write(&file, "neighbours = 5\nttl = 3\nlan = false\nconnect = [\"a:1\", \"b\"]\n").expect("written");
+        let env = |name: &str| match name {
+            "FILBERT_NEIGHBOURS" => Some("6".to_owned()),
+            "FILBERT_TTL" => Some("2".to_owned()),
+            _ => None,
+        };
+        let flags = BTreeMap::from([("neighbours", json!(7))]);
+        let settings = Settings::load(&file, env, &flags).expect("all readable");
+        let origin = |name: &str| settings.0[name].1;
+        assert_eq!((settings.number("neighbours"), origin("neighbours")), (7, "flag"));
+        assert_eq!((settings.number("ttl"), origin("ttl")), (2, "env"));
+        assert_eq!((settings.switch("lan"), origin("lan")), (false, "file"));
+        assert_eq!((settings.text("listen"), origin("listen")), ("0.0.0.0:6346", "default"));
+        assert_eq!(settings.list("connect"), ["a:1", "b"]);
+        assert!(settings.given("lan") && !settings.given("listen"));
+    }
+
+    #[test]
+    fn setting_one_keeps_comments_and_the_others() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("deep").join("config.toml");
+        set(&file, "neighbours", "9").expect("written, folder and all");
+        std::fs::write(&file, "# mine\nneighbours = 9 # nine\nttl = 2\n").expect("written");
+        set(&file, "ttl", "3").expect("written");
+        set(&file, "connect", "a:1, b").expect("written");
+        let text = std::fs::read_to_string(&file).expect("there");
+        assert!(text.starts_with("# mine\nneighbours = 9 # nine\nttl = 3\n"), "{text}");
+        assert!(text.contains("connect = [\"a:1\", \"b\"]"), "{text}");
+    }
+
+    #[test]
+    fn wrong_values_and_names_are_refused_with_the_right_ones() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("config.toml");
+        for (name, value, word) in [
+            ("neighbours", "many", "0 to 256"),
+            ("ttl", "8", "1 to 7"),
+            ("listen", "6346", "ADDR:PORT"),
+            ("lan", "maybe", "neither"),
+            ("role", "king", "ultrapeer"),
+            ("neighbors", "3", "Did you mean neighbours?"),
+            ("xyz", "3", "There are listen"),
+        ] {
+            let failure = set(&file, name, value).expect_err("refused");
+            assert_eq!(failure.exit, Exit::Usage);
+            let text = failure.text().unwrap_or_default();
+            assert!(text.contains(word), "{text}");
+        }
+        assert!(!file.exists(), "nothing was written");
+    }
+
+    #[test]
+    fn every_default_is_a_value_of_its_kind() {
+        for key in KEYS {
+            assert!(key.parse(key.default).is_ok(), "{}", key.name);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! `share`, `unshare`, `shares`: a preview first, then consent, then it is shared.
+//!
+//! Naming a folder is what shares it. At a terminal the preview is followed by a question. Without one nobody
+//! can be asked: the folder is shared, unless something in it looks private; then `--yes` is needed.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::args::Share;
+use super::config::{Config, absolute};
+use super::exit::{Exit, Failure};
+use super::{servent, text};
+use crate::app::view::ShareView;
+use crate::app::{ShareRequest, offline};
+use crate::net::rt;
+use crate::web::uri;
+
+/// Private-looking names that are shown.
+const SHOWN: usize = 5;
+
+/// `share`.
+pub async fn share(config: &Config, args: &Share) -> Result<(), Failure> {
+    let dir = folder(&args.dir)?;
+    offline::may_share(&config.home, &dir, args.i_mean_it)?;
+    let preview = preview(config, &dir).await?;
+    if args.dry_run && config.say.json {
+        return config.say.value(&preview);
+    }
+    config.say.note(&sentence(&preview));
+    if args.dry_run {
+        return Ok(());
+    }
+    if !args.yes && !consent(config, &preview).await? {
+        return Err(Failure::new(Exit::Refused, "nothing is shared"));
+    }
+    let request = ShareRequest { path: dir, i_mean_it: args.i_mean_it };
+    let view = match servent::find(&config.home).await {
+        Some(client) => {
+            let body = serde_json::to_value(&request).map_err(std::io::Error::from)?;
+            client.post::<ShareView>("/api/v1/shares", body).await?
+        }
+        None => {
+            offline::share(&config.home, &request)?;
+            config
+                .say
+                .note(&format!("filbert: it is shared as soon as a servent runs: filbert{} up", config.home_flag));
+            preview
+        }
+    };
+    if config.say.json { config.say.value(&view) } else { Ok(()) }
+}
+
+/// Shows what `up --share` would share, and asks at a terminal. Elsewhere naming the folder is enough, and
+/// nothing may be waited for.
+pub async fn agreed_for_this_run(config: &Config, dirs: &[PathBuf]) -> Result<bool, Failure> {
+    if dirs.is_empty() || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Ok(true);
+    }
+    for dir in dirs {
+        let dir = folder(dir)?;
+        offline::may_share(&config.home, &dir, false)?;
+        let preview = preview(config, &dir).await?;
+        config.say.note(&sentence(&preview));
+        if !consent(config, &preview).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// `unshare`.
+pub async fn unshare(config: &Config, dir: &Path) -> Result<(), Failure> {
+    // It may be gone from the disk by now; then its name as typed must do.
+    let path = dir.canonicalize().or_else(|_| absolute(dir))?;
+    match servent::find(&config.home).await {
+        Some(client) => client.delete(&format!("/api/v1/shares?path={}", uri::escape(&path.to_string_lossy()))).await?,
+        None => offline::unshare(&config.home, &path)?,
+    }
+    if config.say.json {
+        return config.say.value(&json!({ "unshared": path }));
+    }
+    config.say.note(&format!("not shared any more: {}", path.display()));
+    Ok(())
+}
+
+/// `shares`.
+pub async fn shares(config: &Config) -> Result<(), Failure> {
+    let shares: Vec<ShareView> = match servent::find(&config.home).await {
+        Some(client) => client.get("/api/v1/shares").await?,
+        None => offline::shares(&config.home)?,
+    };
+    if config.say.json {
+        return shares.iter().try_for_each(|share| config.say.value(share));
+    }
+    if shares.is_empty() {
+        config.say.note(&format!("nothing is shared. Offer a folder: filbert{} share DIR", config.home_flag));
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = shares.iter().map(row).collect();
+    config.say.table(&["folder", "files", "size", "state", "left out"], &rows)
+}
+
+fn row(share: &ShareView) -> Vec<String> {
+    let hashing = share.eta_s.map(|secs| format!(", {} to go", text::clock(secs))).unwrap_or_default();
+    let state = match share.state.as_str() {
+        "hashing" => format!("hashing {} of {}{hashing}", share.hashed, share.files),
+        state if share.this_run_only => format!("{state}, this run"),
+        state => state.to_owned(),
+    };
+    let left_out: u64 = share.skipped.values().sum();
+    vec![
+        text::safe(&share.path.display().to_string()),
+        share.files.to_string(),
+        text::size(share.bytes),
+        state,
+        left_out.to_string(),
+    ]
+}
+
+/// The folder that was named, as the servent will know it.
+fn folder(dir: &Path) -> Result<PathBuf, Failure> {
+    let path = dir.canonicalize().map_err(|error| {
+        Failure::new(Exit::Failed, format!("cannot share {}: {error}", dir.display())).hint("Check the name")
+    })?;
+    if path.is_dir() {
+        Ok(path)
+    } else {
+        Err(Failure::new(Exit::Usage, format!("cannot share {}: it is no folder", dir.display()))
+            .hint("Share the folder that it is in"))
+    }
+}
+
+/// What would be shared, counted on the disk.
+async fn preview(config: &Config, dir: &Path) -> Result<ShareView, Failure> {
+    let (home, dir) = (config.home.clone(), dir.to_owned());
+    Ok(rt::spawn_blocking(move || offline::preview(&home, &dir)).await?)
+}
+
+fn sentence(preview: &ShareView) -> String {
+    let mut out = format!(
+        "{}: {}, {}. Everyone who connects can find and fetch them.",
+        preview.path.display(),
+        text::count(preview.files, "file"),
+        text::size(preview.bytes)
+    );
+    let skipped: u64 = preview.skipped.values().sum();
+    if skipped > 0 {
+        let reasons: Vec<String> = preview.skipped.iter().map(|(reason, n)| format!("{reason} {n}")).collect();
+        out += &format!("\nLeft out {skipped}: {}.", reasons.join(", "));
+    }
+    if !preview.looks_private.is_empty() {
+        let some: Vec<String> = preview.looks_private.iter().take(SHOWN).map(|name| text::safe(name)).collect();
+        let more = preview.looks_private.len().saturating_sub(SHOWN);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        out += &format!("\nLooks private: {}{more}.", some.join(", "));
+    }
+    out
+}
+
+/// Asks, where somebody can answer.
+async fn consent(config: &Config, preview: &ShareView) -> Result<bool, Failure> {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        if preview.looks_private.is_empty() {
+            return Ok(true);
+        }
+        if config.say.quiet {
+            config.say.failure(&Failure::new(Exit::Refused, sentence(preview)));
+        }
+        return Err(Failure::new(
+            Exit::Refused,
+            "not shared: some of it looks private, and nobody is here to be asked",
+        )
+        .hint("Say --yes if all of it may be seen by everyone"));
+    }
+    let answer = rt::spawn_blocking(|| {
+        let _ = write!(std::io::stderr(), "Share it? [y/N] ");
+        let mut answer = String::new();
+        let _ = std::io::stdin().lock().read_line(&mut answer);
+        answer
+    })
+    .await;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn the_preview_counts_names_reasons_and_warns() {
+        let preview = ShareView {
+            path: "/home/me/Pictures".into(),
+            files: 3112,
+            bytes: 22_548_578_304,
+            hashed: 0,
+            state: "preview".into(),
+            this_run_only: false,
+            skipped: BTreeMap::from([("hidden".to_owned(), 9), ("link out of the share".to_owned(), 3)]),
+            looks_private: ["a", "b", "c", "d", "e", "f"].map(str::to_owned).to_vec(),
+            eta_s: None,
+        };
+        assert_eq!(
+            sentence(&preview),
+            "/home/me/Pictures: 3112 files, 21.0 GiB. Everyone who connects can find and fetch them.\n\
+             Left out 12: hidden 9, link out of the share 3.\n\
+             Looks private: a, b, c, d, e and 1 more."
+        );
+    }
+}

@@ -1,0 +1,84 @@
+//! `status` and `version`.
+
+use serde_json::json;
+
+use super::config::Config;
+use super::exit::Failure;
+use super::{servent, text};
+use crate::app::view::StatusView;
+
+/// `status`.
+pub async fn status(config: &Config) -> Result<(), Failure> {
+    let client = servent::need(config).await?;
+    let status: StatusView = client.get("/api/v1/status").await?;
+    if config.say.json {
+        return config.say.value(&status);
+    }
+    config.say.line(&sentence(&status))?;
+    for warning in &status.warnings {
+        config.say.note(&format!("warning: {}", text::safe(warning)));
+    }
+    Ok(())
+}
+
+fn sentence(status: &StatusView) -> String {
+    let hashing = match status.files - status.hashed.min(status.files) {
+        0 => String::new(),
+        left => format!(", {left} still being hashed"),
+    };
+    let leaves = match status.leaves {
+        0 => String::new(),
+        1 => ", 1 leaf".to_owned(),
+        n => format!(", {n} leaves"),
+    };
+    format!(
+        "{}{leaves}; sharing {} ({}{hashing}); down {}/s, up {}/s; on {} for {}",
+        text::count(status.neighbours, "neighbour"),
+        text::count(status.files, "file"),
+        text::size(status.bytes),
+        text::size(status.down_bps),
+        text::size(status.up_bps),
+        status.listen,
+        text::clock(status.uptime_s),
+    )
+}
+
+/// `version`.
+pub fn version(config: &Config) -> Result<(), Failure> {
+    let version = env!("CARGO_PKG_VERSION");
+    if config.say.json {
+        return config.say.value(&json!({ "name": "filbert", "version": version, "protocol": "Gnutella/0.6" }));
+    }
+    config.say.line(&format!("filbert {version}, a Gnutella 0.6 servent"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sentence_says_what_is_still_being_done() {
+        let status = StatusView {
+            version: String::new(),
+            listen: "127.0.0.1:6346".into(),
+            servent: String::new(),
+            files: 12,
+            hashed: 10,
+            bytes: 2048,
+            neighbours: 1,
+            leaves: 0,
+            role: "ultrapeer".into(),
+            reachable: "unknown".into(),
+            down_bps: 0,
+            up_bps: 1024,
+            uptime_s: 61,
+            counters: Default::default(),
+            warnings: Vec::new(),
+        };
+        assert_eq!(
+            sentence(&status),
+            "1 neighbour; sharing 12 files (2.0 KiB, 2 still being hashed); down 0 B/s, up 1.0 KiB/s; \
+             on 127.0.0.1:6346 for 1:01"
+        );
+    }
+}

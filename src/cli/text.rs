@@ -1,0 +1,116 @@
+//! Words and numbers for people, and names from strangers made safe for a terminal.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// A name from a stranger as a terminal may see it: control characters (escape sequences among them) and
+/// characters that change the direction of writing or have no width become `?`.
+pub fn safe(text: &str) -> String {
+    text.chars().map(|c| if harmless(c) { c } else { '?' }).collect()
+}
+
+fn harmless(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c,
+            '\u{00ad}' | '\u{061c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Cut to `width` columns, with `…` where something is missing, and filled up with spaces.
+pub fn fit(text: &str, width: usize) -> String {
+    let cut = cut(text, width);
+    let fill = width.saturating_sub(cut.width());
+    format!("{cut}{}", " ".repeat(fill))
+}
+
+/// Cut to at most `width` columns, with `…` where something is missing.
+pub fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut out = String::new();
+    let mut used = 1; // the ellipsis
+    for c in text.chars() {
+        used += c.width().unwrap_or(0);
+        if used > width {
+            break;
+        }
+        out.push(c);
+    }
+    out.push('…');
+    out
+}
+
+/// Bytes in IEC units: `0 B`, `1023 B`, `1.0 KiB`, `43.1 MiB`.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    // What would be shown as 1024.0 is shown as 1.0 of the next unit.
+    while value >= 1023.95 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// Seconds: `0:09`, `12:34`, `3:00:01`, `2 d 3 h`.
+pub fn clock(seconds: u64) -> String {
+    let (hours, minutes, secs) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match hours {
+        0 => format!("{minutes}:{secs:02}"),
+        1..48 => format!("{hours}:{minutes:02}:{secs:02}"),
+        _ => format!("{} d {} h", hours / 24, hours % 24),
+    }
+}
+
+/// `1 file`, `2 files`, `no files`.
+pub fn count(n: u64, noun: &str) -> String {
+    match n {
+        0 => format!("no {noun}s"),
+        1 => format!("1 {noun}"),
+        _ => format!("{n} {noun}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_strangers_cannot_move_the_cursor_or_turn_the_line() {
+        assert_eq!(safe("a\x1b[2Jb\r\nc"), "a?[2Jb??c");
+        assert_eq!(safe("photo\u{202e}gpj.exe"), "photo?gpj.exe");
+        assert_eq!(safe("zero\u{200b}width\u{feff}\u{9b}31m"), "zero?width??31m");
+        assert_eq!(safe("Grüße 東京 🎷.flac"), "Grüße 東京 🎷.flac");
+    }
+
+    #[test]
+    fn wide_characters_are_measured_by_columns() {
+        assert_eq!(fit("abc", 5), "abc  ");
+        assert_eq!(fit("abcdef", 5), "abcd…");
+        assert_eq!(fit("東京都", 5), "東京…");
+        assert_eq!(fit("東京都", 6), "東京都");
+        assert_eq!(fit("東京都庁", 6), "東京… ");
+        assert_eq!(cut("", 0), "");
+    }
+
+    #[test]
+    fn numbers_read_well() {
+        let sizes =
+            [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1024 * 1024 - 1, "1.0 MiB"), (45_200_000, "43.1 MiB")];
+        for (bytes, text) in sizes {
+            assert_eq!(size(bytes), text);
+        }
+        assert_eq!(size(u64::MAX), "16.0 EiB");
+        for (seconds, text) in [(9, "0:09"), (754, "12:34"), (10801, "3:00:01"), (183_600, "2 d 3 h")] {
+            assert_eq!(clock(seconds), text);
+        }
+        assert_eq!(
+            (count(0, "peer"), count(1, "peer"), count(2, "peer")),
+            ("no peers".into(), "1 peer".into(), "2 peers".into())
+        );
+    }
+}

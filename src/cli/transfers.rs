@@ -1,0 +1,67 @@
+//! `transfers`, `pause`, `resume`, `cancel`, `retry`.
+
+use serde_json::Value;
+
+use super::args::Ids;
+use super::config::Config;
+use super::exit::{Exit, Failure};
+use super::{get, servent, text};
+use crate::app::view::TransferView;
+
+/// `transfers`.
+pub async fn transfers(config: &Config) -> Result<(), Failure> {
+    let client = servent::need(config).await?;
+    let transfers: Vec<TransferView> = client.get("/api/v1/transfers").await?;
+    if config.say.json {
+        return transfers.iter().try_for_each(|transfer| config.say.value(transfer));
+    }
+    if transfers.is_empty() {
+        config.say.note(&format!("no transfers. Begin with filbert{} search WORDS", config.home_flag));
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = transfers.iter().map(row).collect();
+    config.say.table(&["id", "", "name", "state", "done", "rate", "eta"], &rows)?;
+    for transfer in transfers.iter().filter(|transfer| !transfer.reason.is_empty()) {
+        config.say.line(&config.say.dim(&format!("{:>3}  {}", transfer.id, get::situation(transfer))))?;
+    }
+    Ok(())
+}
+
+fn row(transfer: &TransferView) -> Vec<String> {
+    let done = match transfer.size {
+        Some(size) if transfer.done < size => format!("{}%", transfer.done.saturating_mul(100) / size.max(1)),
+        Some(size) => text::size(size),
+        None => text::size(transfer.done),
+    };
+    let rate = if transfer.rate_bps > 0 { format!("{}/s", text::size(transfer.rate_bps)) } else { String::new() };
+    vec![
+        transfer.id.to_string(),
+        transfer.direction.clone(),
+        text::safe(&transfer.name),
+        transfer.state.clone(),
+        done,
+        rate,
+        transfer.eta_s.map(text::clock).unwrap_or_default(),
+    ]
+}
+
+/// `pause`, `resume`, `cancel` or `retry`, as `act` says.
+pub async fn change(config: &Config, ids: &Ids, act: &str) -> Result<(), Failure> {
+    let client = servent::need(config).await?;
+    let mut failures = Vec::new();
+    for id in &ids.ids {
+        match client.post::<TransferView>(&format!("/api/v1/transfers/{id}/{act}"), Value::Null).await {
+            Ok(transfer) if config.say.json => config.say.value(&transfer)?,
+            Ok(transfer) => {
+                config.say.note(&format!("{id}  {}: {}", text::safe(&transfer.name), get::situation(&transfer)));
+            }
+            Err(failure) => {
+                failures.push(Failure { message: format!("cannot {act} {id}: {}", failure.message), ..failure })
+            }
+        }
+    }
+    let partly = failures.len() < ids.ids.len();
+    let Some(last) = failures.pop() else { return Ok(()) };
+    failures.iter().for_each(|failure| config.say.failure(failure));
+    Err(Failure { exit: if partly { Exit::PartlyDone } else { last.exit }, ..last })
+}

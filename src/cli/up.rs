@@ -1,0 +1,302 @@
+//! `up` and `down`: the servent in the foreground, in the background, and its end.
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use futures::{FutureExt, StreamExt};
+use serde_json::{Value, json};
+
+use super::args::Up;
+use super::config::{Config, absolute};
+use super::exit::{Exit, Failure};
+use super::settings::Settings;
+use super::{interrupt, servent, text};
+use crate::app::view::EventView;
+use crate::app::{ErrorCode, Node, Options};
+use crate::net::rt;
+use crate::web::{self, Limits, Server};
+
+/// How many ports above the usual one are tried when another home has it.
+const PORTS_TRIED: u16 = 100;
+/// How long `down` waits for the servent to say its farewells.
+const FAREWELL: Duration = Duration::from_secs(15);
+
+/// `up`.
+pub async fn up(config: &Config, args: &Up) -> Result<(), Failure> {
+    if args.detach {
+        return detach(config, args).await;
+    }
+    if args.detached {
+        // A session of its own: the terminal's Ctrl-C and hang-up do not reach it.
+        #[cfg(unix)]
+        let _ = rustix::process::setsid();
+    }
+    let settings = settings(config, args)?;
+    let options = options(config, args, &settings)?;
+    if !args.yes && !config.say.json && !super::share::agreed_for_this_run(config, &options.share).await? {
+        return Err(Failure::silent(Exit::Refused));
+    }
+    let token = servent::token(&config.home)?;
+    let node = Arc::new(Node::start(options).await?);
+    let server = match open_api(&node, &settings, token).await {
+        Ok(server) => server,
+        Err(failure) => {
+            node.shutdown().await;
+            return Err(failure);
+        }
+    };
+    let running = async {
+        servent::announce(&config.home, server.addr())?;
+        say_ready(config, &node, &server, &settings).await?;
+        let limit = if args.detached { None } else { config.timeout };
+        let stop = async {
+            let asked = pin!(server.asked_to_stop());
+            let signal = pin!(interrupt::stop_signal());
+            let over = pin!(async {
+                match limit {
+                    Some(limit) => rt::sleep(limit).await,
+                    None => futures::future::pending().await,
+                }
+            });
+            match select(select(asked, signal), over).await {
+                Either::Left(_) => Ok(()),
+                Either::Right(_) => Err(Failure::silent(Exit::TimedOut)),
+            }
+        };
+        match select(pin!(stop), pin!(tell(config, &node))).await {
+            Either::Left((stopped, _)) => stopped,
+            Either::Right(((), stop)) => stop.await,
+        }
+    };
+    let ended = running.await;
+    config.say.note("filbert: stopping");
+    server.stop().await;
+    // A second Ctrl-C does not wait for the farewells.
+    let _ = select(pin!(node.shutdown()), pin!(interrupt::stop_signal())).await;
+    drop(node);
+    servent::retract(&config.home);
+    ended
+}
+
+/// The control API on the configured port, or, if nobody chose it and it is taken, on the next free one.
+async fn open_api(node: &Arc<Node>, settings: &Settings, token: web::Token) -> Result<Server, Failure> {
+    let mut addr = settings.address("api")?;
+    let last = addr.port().saturating_add(PORTS_TRIED);
+    loop {
+        match web::serve(Arc::clone(node), addr, token.clone(), settings.views(), Limits::default()).await {
+            Ok(server) => return Ok(server),
+            Err(error) if error.code == ErrorCode::InUse && !settings.given("api") && addr.port() < last => {
+                addr.set_port(addr.port() + 1);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The settings of a run: flags over environment over file.
+pub fn settings(config: &Config, args: &Up) -> Result<Settings, Failure> {
+    let mut flags: BTreeMap<&'static str, Value> = BTreeMap::new();
+    let mut flag = |name: &'static str, value: Option<Value>| {
+        if let Some(value) = value {
+            flags.insert(name, value);
+        }
+    };
+    flag("listen", args.listen.map(|addr| json!(addr.to_string())));
+    flag("api", args.api.map(|addr| json!(addr.to_string())));
+    flag("connect", (!args.connect.is_empty()).then(|| json!(args.connect)));
+    flag("only_listed", args.only_listed.then(|| json!(true)));
+    flag("neighbours", args.neighbours.map(|n| json!(n)));
+    flag("ttl", args.ttl.map(|n| json!(n)));
+    flag("role", args.role.as_ref().map(|role| json!(role)));
+    flag("lan", args.no_lan.then(|| json!(false)));
+    flag("bootstrap", args.no_bootstrap.then(|| json!(false)));
+    flag("download_dir", args.download_dir.as_ref().map(|dir| json!(dir.to_string_lossy())));
+    for (name, value) in &flags {
+        let key = super::settings::find(name).ok_or_else(|| super::settings::unknown(name))?;
+        if !value.is_array() {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            key.parse(&text)
+                .map_err(|why| Failure::new(Exit::Usage, format!("cannot use --{}: {why}", name.replace('_', "-"))))?;
+        }
+    }
+    let settings = Settings::load(&config.home.config, |name| std::env::var(name).ok(), &flags)?;
+    if settings.text("role") == "leaf" {
+        return Err(Failure::new(Exit::Usage, "cannot run as a leaf: this version always routes for others")
+            .hint("Leave the role at auto"));
+    }
+    Ok(settings)
+}
+
+/// What the servent is started with.
+pub fn options(config: &Config, args: &Up, settings: &Settings) -> Result<Options, Failure> {
+    let download_dir = match (&args.download_dir, settings.text("download_dir")) {
+        (Some(dir), _) => Some(absolute(dir)?),
+        (None, "") => None,
+        (None, dir) => Some(absolute(&PathBuf::from(dir))?),
+    };
+    let ttl = u8::try_from(settings.number("ttl")).unwrap_or(u8::MAX);
+    Ok(Options {
+        home: config.home.clone(),
+        share: args.share.iter().map(|dir| absolute(dir)).collect::<Result<_, _>>()?,
+        yes: args.yes,
+        listen: settings.address("listen")?,
+        listen_given: settings.given("listen"),
+        connect: settings.list("connect"),
+        only_listed: settings.switch("only_listed"),
+        neighbours: usize::try_from(settings.number("neighbours")).unwrap_or(usize::MAX),
+        ttl,
+        download_dir,
+        private: false,
+    })
+}
+
+async fn say_ready(config: &Config, node: &Node, server: &Server, settings: &Settings) -> Result<(), Failure> {
+    let status = node.status().await;
+    let api = format!("http://{}", server.addr());
+    let token_file = servent::token_path(&config.home);
+    if config.say.json {
+        return config.say.value(&json!({
+            "event": "ready",
+            "listen": node.listen_addr().to_string(),
+            "api": api,
+            "token_file": token_file,
+            "files": status.files,
+            "pid": std::process::id(),
+        }));
+    }
+    let usual: Option<SocketAddr> = settings.address("listen").ok();
+    let moved = usual.is_some_and(|usual| usual.port() != 0 && usual.port() != node.listen_addr().port());
+    let why = if moved { "  (the usual port is taken)" } else { "" };
+    let folders = node.shares().await.len();
+    let sharing = match folders {
+        0 => format!("nothing yet: filbert{} share DIR", config.home_flag),
+        n => format!("{} in {}", text::count(status.files, "file"), text::count(n as u64, "folder")),
+    };
+    let connect = settings.list("connect");
+    let neighbours = match (status.neighbours, connect.is_empty()) {
+        (0, true) => format!("none yet: filbert{} connect HOST", config.home_flag),
+        (0, false) => format!("none yet; calling {}", text::safe(&connect.join(", "))),
+        (n, _) => n.to_string(),
+    };
+    let say = &config.say;
+    say.line(&format!("{} is up.", say.bold(concat!("filbert ", env!("CARGO_PKG_VERSION")))))?;
+    say.line(&format!("  listening   {}{why}", node.listen_addr()))?;
+    say.line(&format!("  neighbours  {neighbours}"))?;
+    say.line(&format!("  sharing     {sharing}"))?;
+    say.line(&format!("  control     {api}  (token in {})", token_file.display()))?;
+    say.line(&say.dim(&format!("Stop it with Ctrl-C or filbert{} down.", config.home_flag)))
+}
+
+/// Tells a person at the terminal what happens; nobody else, so that nothing unbounded is written.
+async fn tell(config: &Config, node: &Node) {
+    use std::io::IsTerminal;
+    if config.say.json || config.say.quiet || !std::io::stderr().is_terminal() {
+        return futures::future::pending().await;
+    }
+    let mut events = node.events();
+    while let Some(event) = events.next().await {
+        match event {
+            EventView::NeighbourUp { addr } => config.say.note(&format!("connected to {}", text::safe(&addr))),
+            EventView::NeighbourDown { addr, reason } => {
+                config.say.note(&format!("lost {}: {}", text::safe(&addr), text::safe(&reason)));
+            }
+            EventView::Warning { message } => config.say.note(&format!("warning: {}", text::safe(&message))),
+            EventView::Transfer(transfer) if transfer.state == "done" => {
+                config.say.note(&format!("{}: {} done", transfer.direction, text::safe(&transfer.name)));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Starts this program again in a session of its own, waits until it is ready, and passes on what it says.
+async fn detach(config: &Config, args: &Up) -> Result<(), Failure> {
+    let log = config.home.state.join("log");
+    let trouble = |what: &str, error: std::io::Error| {
+        Failure::new(Exit::Failed, format!("cannot go to the background: {what}: {error}"))
+    };
+    if !args.yes && !config.say.json {
+        let share = args.share.iter().map(|dir| absolute(dir)).collect::<Result<Vec<_>, _>>()?;
+        if !super::share::agreed_for_this_run(config, &share).await? {
+            return Err(Failure::silent(Exit::Refused));
+        }
+    }
+    std::fs::create_dir_all(&config.home.state).map_err(|error| trouble("the state folder", error))?;
+    let mut written = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .read(true)
+        .open(&log)
+        .map_err(|error| trouble(&log.display().to_string(), error))?;
+    let before = written.seek(SeekFrom::End(0)).map_err(|error| trouble("the log", error))?;
+    let stderr = written.try_clone().map_err(|error| trouble("the log", error))?;
+    let program = std::env::current_exe().map_err(|error| trouble("this program", error))?;
+    let typed = std::env::args_os().skip(1).filter(|arg| arg != "--detach" && arg != "--json");
+    let mut child = Command::new(program)
+        .args(typed)
+        .args(["--json", "--detached"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(stderr)
+        .spawn()
+        .map_err(|error| trouble("this program", error))?;
+    let stdout = child.stdout.take();
+    let ready = rt::spawn_blocking(move || {
+        let mut line = String::new();
+        if let Some(stdout) = stdout {
+            let _ = BufReader::new(stdout).read_line(&mut line);
+        }
+        line
+    });
+    let line = interrupt::bounded(config, ready.map(Ok)).await.inspect_err(|_| {
+        let _ = child.kill();
+    })?;
+    if let Ok(ready) = serde_json::from_str::<Value>(&line) {
+        if config.say.json {
+            return config.say.value(&ready);
+        }
+        let field = |name: &str| {
+            ready.get(name).map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).unwrap_or_default()
+        };
+        config.say.line(&format!("filbert runs in the background (pid {}).", field("pid")))?;
+        config.say.line(&format!("  listening   {}", field("listen")))?;
+        config.say.line(&format!("  control     {}", field("api")))?;
+        config.say.line(&format!("  log         {}", log.display()))?;
+        return config.say.line(&config.say.dim(&format!("Stop it with filbert{} down.", config.home_flag)));
+    }
+    // It ended before it was ready: its last words are in the log.
+    let code = child.wait().ok().and_then(|status| status.code());
+    let mut words = String::new();
+    let _ = written.seek(SeekFrom::Start(before));
+    let _ = written.take(16 * 1024).read_to_string(&mut words);
+    let exit = Exit::ALL.into_iter().find(|exit| code == Some(exit.code().into())).unwrap_or(Exit::Failed);
+    let last = words.lines().rev().find_map(|line| line.strip_prefix("filbert: ")).unwrap_or("it ended without a word");
+    Err(Failure::new(exit, last.trim_end_matches('.')))
+}
+
+/// `down`.
+pub async fn down(config: &Config) -> Result<(), Failure> {
+    let client = servent::need(config).await?;
+    client.post::<Value>("/api/v1/shutdown", Value::Null).await?;
+    let gone = async {
+        while servent::announced(&config.home) {
+            rt::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    match rt::timeout(FAREWELL, gone).await {
+        Ok(()) => {
+            config.say.note("filbert: stopped");
+            Ok(())
+        }
+        Err(rt::TimedOut) => Err(Failure::new(Exit::Failed, "the servent was told to stop and is still busy with it")
+            .hint(format!("Look again with filbert{} status", config.home_flag))),
+    }
+}

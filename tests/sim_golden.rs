@@ -6,9 +6,14 @@
 //!
 //! To write the table anew: `FILBERT_BLESS=1 cargo test --test sim_golden`.
 
+use std::sync::LazyLock;
+
 use filbert::sim::{Hop, Table, TableOptions, table};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots/flood-1000.txt");
+
+/// The table, made once.
+static TABLE: LazyLock<Table> = LazyLock::new(|| flood(Hop::Shared));
 
 fn flood(hop: Hop) -> Table {
     table(&TableOptions { hop, ..TableOptions::default() }).expect("all links come up")
@@ -16,7 +21,7 @@ fn flood(hop: Hop) -> Table {
 
 #[test]
 fn a_thousand_servents_flood_as_they_did() {
-    let table = flood(Hop::Shared);
+    let table = &*TABLE;
     assert!(table.notes.is_empty(), "{table}");
     let text = table.to_string();
     if std::env::var_os("FILBERT_BLESS").is_some() {
@@ -28,12 +33,12 @@ fn a_thousand_servents_flood_as_they_did() {
 
 #[test]
 fn encoding_and_decoding_every_message_on_every_hop_changes_nothing() {
-    assert_eq!(flood(Hop::Encoded), flood(Hop::Shared));
+    assert_eq!(flood(Hop::Encoded), *TABLE);
 }
 
 #[test]
 fn every_copy_is_a_first_one_or_a_duplicate() {
-    let table = flood(Hop::Shared);
+    let table = &*TABLE;
     assert_eq!(table.rows.len(), 4 * 12);
     for row in &table.rows {
         assert_eq!(row.messages, row.reach as u64 - 1 + row.duplicates, "{row:?}");
@@ -44,7 +49,7 @@ fn every_copy_is_a_first_one_or_a_duplicate() {
 
 #[test]
 fn a_ttl_of_255_is_clipped_to_7() {
-    let table = flood(Hop::Shared);
+    let table = &*TABLE;
     for degree in [3, 4, 6, 8] {
         let row = |ttl| {
             let row = table.rows.iter().find(|row| (row.degree, row.ttl, row.max_ttl) == (degree, ttl, 7));

@@ -65,19 +65,20 @@ impl RawHead {
     /// more bytes are needed. `Ok(Some((head, n)))`: it took `n` bytes. An error when `limit` bytes hold no
     /// end, or a header is impossible.
     ///
-    /// Empty lines before the first line are passed over: "a server ... SHOULD ignore at least one empty line"
-    /// (RFC 9112 section 2.2). They count towards `limit`.
+    /// Empty lines, and lines of spaces, before the first line are passed over: "a server ... SHOULD ignore at
+    /// least one empty line" (RFC 9112 section 2.2). They count towards `limit`.
     pub fn decode(bytes: &[u8], limit: usize) -> Result<Option<(Self, usize)>, DecodeError> {
-        let window = &bytes[..bytes.len().min(limit)];
-        let mut lines = Lines { bytes: window, at: 0 };
+        let mut lines = Lines { bytes: &bytes[..bytes.len().min(limit)], at: 0 };
         let mut first = None;
-        let mut spans = Vec::new();
         while let Some((at, line)) = lines.next() {
-            match (&first, line.is_empty()) {
-                (None, true) => {}
-                (None, false) => first = Some((at, line)),
-                (Some(_), false) => spans.push((at, line)),
-                (&Some(first), true) => return Self::build(first, &spans).map(|head| Some((head, lines.at))),
+            match first {
+                None if line.iter().all(|byte| b" \t\r".contains(byte)) => {}
+                None => first = Some((at, line, lines.at)),
+                Some((first_at, first, from)) if line.is_empty() => {
+                    let headers = Lines { bytes: &bytes[..at], at: from };
+                    return Self::build((first_at, first), headers).map(|head| Some((head, lines.at)));
+                }
+                Some(_) => {}
             }
         }
         if bytes.len() >= limit {
@@ -86,18 +87,19 @@ impl RawHead {
         Ok(None)
     }
 
-    fn build(first: (usize, &[u8]), lines: &[(usize, &[u8])]) -> Result<Self, DecodeError> {
+    fn build(first: (usize, &[u8]), lines: Lines<'_>) -> Result<Self, DecodeError> {
         let mut headers: Vec<(String, String)> = Vec::new();
-        for &(at, line) in lines {
+        for (at, line) in lines {
             let line = text(at, line)?;
             if line.starts_with([' ', '\t']) {
                 let Some((_, value)) = headers.last_mut() else {
                     return Err(DecodeError::new(WHAT, "header", at, Cause::Invalid("continues no header")));
                 };
-                if !value.is_empty() {
+                let more = line.trim();
+                if !value.is_empty() && !more.is_empty() {
                     value.push(' ');
                 }
-                value.push_str(line.trim());
+                value.push_str(more);
                 continue;
             }
             let Some((name, value)) = line.split_once(':') else {
@@ -108,12 +110,13 @@ impl RawHead {
                 return Err(DecodeError::new(WHAT, "header name", at, Cause::Invalid("is empty or holds a space")));
             }
             if headers.len() == MAX_HEADERS {
-                let cause = Cause::TooMany { count: lines.len(), limit: MAX_HEADERS };
+                let cause = Cause::TooMany { count: MAX_HEADERS + 1, limit: MAX_HEADERS };
                 return Err(DecodeError::new(WHAT, "list of headers", at, cause));
             }
             headers.push((name.to_owned(), value.trim().to_owned()));
         }
-        Ok(Self { first: text(first.0, first.1)?.trim_end().to_owned(), headers: Headers(headers) })
+        let first = text(first.0, first.1)?;
+        Ok(Self { first: first.trim_end_matches([' ', '\t']).to_owned(), headers: Headers(headers) })
     }
 
     /// The head with CRLF and the empty line. Line ends and NULs within a line become spaces.
@@ -185,8 +188,8 @@ mod tests {
         for bytes in [
             &b"GNUTELLA/0.6 200 OK\r\nX-Try: a, b\r\nEmpty:\r\nX-Try: c\r\n\r\n"[..],
             b"GNUTELLA/0.6 200 OK\nX-Try: a, b\nEmpty:\nX-Try: c\n\n",
-            b"\r\n\nGNUTELLA/0.6 200 OK \r\nX-Try :a, b\nEmpty: \r\nX-Try:\tc \r\n\n",
-            b"GNUTELLA/0.6 200 OK\r\nX-Try: a,\r\n\t b\r\nEmpty:\r\n \r\nX-Try:\r\n c\r\n\r\n",
+            b"\r\n \t\r\n\nGNUTELLA/0.6 200 OK \r\nX-Try :a, b\nEmpty: \r\nX-Try:\tc \r\n\n",
+            b"GNUTELLA/0.6 200 OK\r\nX-Try: a,\r\n\t b\r\n \t\r\nEmpty:\r\n \r\nX-Try:\r\n c\r\n\r\n",
         ] {
             assert_eq!(head(bytes), expected);
         }

@@ -9,21 +9,15 @@
 //! Bounds: [`MAX_EXTENSIONS`] extensions in a block, 2^18 - 1 bytes of data in an extension, and what is
 //! deflated must not inflate above [`MAX_INFLATED`] bytes nor by more than [`MAX_RATIO`].
 
-use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
-
+use super::coding::{cobs_decode, cobs_encode, deflate, inflate};
 use super::{Cause, DecodeError};
+
+pub use super::coding::{MAX_INFLATED, MAX_RATIO};
 
 /// The byte that begins a block.
 pub const MAGIC: u8 = 0xc3;
 /// A block with more extensions than this is refused.
 pub const MAX_EXTENSIONS: usize = 255;
-/// A value that inflates to more bytes than this is refused.
-pub const MAX_INFLATED: usize = 64 * 1024;
-/// A value that inflates to more than this many times its size is refused...
-pub const MAX_RATIO: usize = 100;
-/// ...when it inflates to more than this many bytes: a row of zeros may be short.
-const RATIO_FROM: usize = 4 * 1024;
-
 const MAX_DATA: usize = (1 << 18) - 1;
 const LAST: u8 = 0x80;
 const COBS: u8 = 0x40;
@@ -217,82 +211,6 @@ fn decode_length(bytes: &[u8]) -> Result<(usize, usize), Cause> {
     Err(Cause::Invalid("takes more than three bytes"))
 }
 
-/// COBS (Cheshire and Baker, SIGCOMM 1997): no byte of the result is zero. Each group is a count and count - 1
-/// bytes; a zero follows each group but one of 255 and the last.
-fn cobs_encode(value: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(value.len() + value.len() / 254 + 1);
-    let mut groups = value.split(|&byte| byte == 0).peekable();
-    while let Some(group) = groups.next() {
-        let mut rest = group;
-        while rest.len() >= 254 {
-            out.push(255);
-            out.extend_from_slice(&rest[..254]);
-            rest = &rest[254..];
-            // A full group at the very end needs no empty one behind it.
-            if rest.is_empty() && groups.peek().is_none() {
-                return out;
-            }
-        }
-        out.push(rest.len() as u8 + 1);
-        out.extend_from_slice(rest);
-    }
-    out
-}
-
-fn cobs_decode(raw: &[u8]) -> Result<Vec<u8>, DecodeError> {
-    let mut out = Vec::with_capacity(raw.len());
-    let mut at = 0;
-    while let Some(&count) = raw.get(at) {
-        let count = usize::from(count);
-        if count == 0 {
-            return Err(bad("COBS count", at, Cause::Invalid("is zero")));
-        }
-        let Some(group) = raw.get(at + 1..at + count) else {
-            return Err(bad("COBS group", at + 1, short(count - 1, raw.len() - at - 1)));
-        };
-        out.extend_from_slice(group);
-        at += count;
-        if count < 255 && at < raw.len() {
-            out.push(0);
-        }
-    }
-    Ok(out)
-}
-
-fn deflate(value: &[u8]) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(value.len() + 64);
-    let status = Compress::new(Compression::best(), true).compress_vec(value, &mut out, FlushCompress::Finish).ok()?;
-    (status == Status::StreamEnd).then_some(out)
-}
-
-/// "The deflate algorithm" is a zlib stream in practice; a bare one is read as well.
-fn inflate(data: &[u8]) -> Result<Vec<u8>, DecodeError> {
-    let limit = MAX_INFLATED.min(RATIO_FROM.max(data.len().saturating_mul(MAX_RATIO)));
-    let mut cause = Cause::Invalid("is no deflate stream");
-    for zlib in [true, false] {
-        let mut decompress = Decompress::new(zlib);
-        let mut out = Vec::new();
-        loop {
-            let (before, taken) = (out.len(), decompress.total_in() as usize);
-            // One byte above the limit, so that a value of exactly that size is seen to end.
-            out.reserve_exact((limit + 1).min(before * 2 + 512) - before);
-            match decompress.decompress_vec(&data[taken..], &mut out, FlushDecompress::None) {
-                _ if out.len() > limit => {
-                    return Err(bad("deflated value", 0, Cause::TooLong { length: out.len(), limit }));
-                }
-                Ok(Status::StreamEnd) => return Ok(out),
-                Ok(_) if out.len() > before => {}
-                Ok(_) => {
-                    cause = Cause::Invalid("is a deflate stream without an end");
-                    break;
-                }
-                Err(_) => break,
-            }
-        }
-    }
-    Err(bad("deflated value", 0, cause))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -301,10 +219,6 @@ mod tests {
         let mut out = Vec::new();
         ggep.encode(&mut out);
         out
-    }
-
-    fn deflated(id: &str, raw: Vec<u8>) -> Ggep {
-        Ggep { extensions: vec![Extension { id: id.into(), raw, cobs: false, deflated: true }] }
     }
 
     #[test]
@@ -327,33 +241,6 @@ mod tests {
             assert!(decode_length(wrong).is_err());
         }
         assert_eq!(decode_length(b"\x80\x80\x41"), Ok((1, 3)));
-    }
-
-    #[test]
-    fn cobs_hides_every_zero_and_gives_it_back() {
-        for value in [
-            vec![],
-            vec![0],
-            vec![0, 0],
-            vec![1],
-            vec![1, 0],
-            vec![0, 1],
-            vec![7; 253],
-            vec![7; 254],
-            vec![7; 255],
-            vec![7; 508],
-            [vec![7; 254], vec![0]].concat(),
-            [vec![7; 253], vec![0, 0], vec![8; 300], vec![0]].concat(),
-        ] {
-            let raw = cobs_encode(&value);
-            assert!(!raw.contains(&0));
-            assert!(raw.len() <= value.len() + value.len() / 254 + 1);
-            assert_eq!(cobs_decode(&raw), Ok(value));
-        }
-        assert_eq!(cobs_encode(b"\0"), b"\x01\x01");
-        assert_eq!(cobs_encode(b"ab\0c"), b"\x03ab\x02c");
-        assert_eq!(cobs_decode(b"\0").expect_err("a zero").field, "COBS count");
-        assert_eq!(cobs_decode(b"\x05ab").expect_err("cut").cause, short(4, 2));
     }
 
     #[test]
@@ -395,40 +282,6 @@ mod tests {
         assert!(!back.extensions[1].deflated);
         assert_eq!(back.get("T"), Some(Ok(text.into_bytes())));
         assert_eq!(back.get("U"), Some(Ok(b"short".to_vec())));
-    }
-
-    #[test]
-    fn a_bare_deflate_stream_is_read_too() {
-        let mut out = Vec::with_capacity(64);
-        let mut bare = Compress::new(Compression::fast(), false);
-        bare.compress_vec(b"hello hello hello", &mut out, FlushCompress::Finish).expect("deflates");
-        assert_eq!(deflated("T", out).get("T"), Some(Ok(b"hello hello hello".to_vec())));
-    }
-
-    #[test]
-    fn inflation_is_bounded_in_output_and_in_ratio() {
-        let bomb = |length: usize| deflated("T", deflate(&vec![0; length]).expect("deflates"));
-        assert_eq!(bomb(RATIO_FROM).get("T").map(|value| value.map(|value| value.len())), Some(Ok(RATIO_FROM)));
-        let cause = |ggep: &Ggep| ggep.get("T").expect("there").expect_err("a bomb").cause;
-        assert!(matches!(cause(&bomb(RATIO_FROM * 2)), Cause::TooLong { limit: RATIO_FROM, .. }));
-        assert!(matches!(cause(&bomb(100 << 20)), Cause::TooLong { limit: MAX_INFLATED, .. }));
-        // Noise of exactly the limit passes; one byte more does not.
-        let noise = |length: u32| {
-            let noise: Vec<u8> = (0..length).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-            deflated("T", deflate(&noise).expect("deflates"))
-        };
-        let limit = MAX_INFLATED as u32;
-        assert!(noise(limit).get("T").expect("there").is_ok());
-        assert!(matches!(cause(&noise(limit + 1)), Cause::TooLong { .. }));
-    }
-
-    #[test]
-    fn what_is_no_deflate_stream_is_an_error() {
-        let cut = deflate(b"hello hello hello").expect("deflates");
-        for raw in [vec![], b"no".to_vec(), vec![0xff; 40], cut[..cut.len() - 5].to_vec()] {
-            let error = deflated("T", raw).get("T").expect("there").expect_err("not deflated");
-            assert_eq!(error.field, "deflated value");
-        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! listener  GNUTELLA/0.6 200 OK    headers: what it takes, and offers; or a refusal
 //! dialler   GNUTELLA/0.6 200 OK    headers: what it takes; or a refusal
 //! ```
-//! Bounds: [`HEAD_LIMIT`] and those of [`head`](super::head).
+//! Bounds: [`HEAD_LIMIT`] and those of [`head`](super::head::RawHead).
 
 use super::head::{Headers, RawHead};
 use super::{Cause, DecodeError};

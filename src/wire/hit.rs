@@ -9,7 +9,7 @@
 //! trailer  vendor(4)  length(1)  open data(length)  private data
 //! ```
 //! Gnutella 0.6 draft, section 2.2.5, and HUGE section 5; the trailer is the "query hit descriptor" (QHD) and
-//! old servents send none. Bounds: 255 entries by the count's size; otherwise those of [`ggep`](super::ggep),
+//! old servents send none. Bounds: 255 entries by the count's size; otherwise those of [`ggep`](super::ggep::Ggep),
 //! and 64 content names an entry.
 
 use std::net::{SocketAddr, SocketAddrV4};

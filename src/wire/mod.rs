@@ -6,6 +6,7 @@
 
 mod addr;
 pub mod bye;
+mod coding;
 mod digest;
 mod error;
 mod extension;
@@ -23,6 +24,7 @@ pub mod print;
 pub mod push;
 pub mod qrp;
 pub mod query;
+mod range;
 pub mod stream;
 mod text;
 mod tree;

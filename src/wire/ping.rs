@@ -3,7 +3,7 @@
 //! ```text
 //! nothing, or an extension block
 //! ```
-//! Bounds: those of [`ggep`](super::ggep).
+//! Bounds: those of [`ggep`](super::ggep::Ggep).
 
 use bytes::Bytes;
 

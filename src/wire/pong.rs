@@ -5,7 +5,7 @@
 //!         port  IPv4  files  KiB   extension block
 //!         2     4     4      4 bytes; numbers little endian, the address as it is read
 //! ```
-//! Gnutella 0.6 draft, section 2.2.3; the extension block is GGEP's. Bounds: those of [`ggep`](super::ggep).
+//! Gnutella 0.6 draft, section 2.2.3; the extension block is GGEP's. Bounds: those of [`ggep`](super::ggep::Ggep).
 
 use std::net::{SocketAddr, SocketAddrV4};
 

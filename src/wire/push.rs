@@ -6,7 +6,7 @@
 //!         16       4      4     2 bytes; numbers little endian, the address as it is read
 //! ```
 //! Gnutella 0.6 draft, section 2.2.6; the extension block is GGEP's, and real clients send one (`TLS`).
-//! The answer is a connection that begins with a [`Giv`]. Bounds: those of [`ggep`](super::ggep).
+//! The answer is a connection that begins with a [`Giv`]. Bounds: those of [`ggep`](super::ggep::Ggep).
 
 use std::net::{SocketAddr, SocketAddrV4};
 

@@ -6,7 +6,7 @@
 //!         2 bytes, big endian
 //! ```
 //! Gnutella 0.6 draft, section 2.2.4; `doc/gnutella/{min_speed,huge,GGEP}`. Bounds: those of
-//! [`ggep`](super::ggep), and 64 content names; a text is as long as the payload lets it be.
+//! [`ggep`](super::ggep::Ggep), and 64 content names; a text is as long as the payload lets it be.
 
 use bytes::{BufMut, Bytes, BytesMut};
 

@@ -21,7 +21,7 @@ const FAN_OUT: u64 = 30;
 /// Messages in one read from a link: 16 KiB or so.
 const BATCH: usize = 400;
 /// Copies are of the latest so many queries.
-const LATEST: usize = 512 * 1024;
+const LATEST: usize = 64 * 1024;
 /// Reads between two looks at the clock.
 const READS: usize = 62;
 

@@ -9,7 +9,10 @@ use std::time::Duration;
 use crate::base::{HashSeed, Instant, Lru};
 use crate::wire::Guid;
 
-/// The GUIDs of late, with the time of their latest copy; the one heard of longest ago leaves first.
+/// An entry is fresh enough for one such part of the age.
+const REFRESHED: u32 = 10;
+
+/// The GUIDs of late, with the time of their latest copy (to the minute); the one heard of longest ago leaves first.
 ///
 /// It starts empty, holds `normal` entries in quiet times, doubles up to `max` while they would otherwise
 /// leave before they are `age` old, and shrinks again.
@@ -28,10 +31,14 @@ impl Seen {
 
     /// Whether this is the first copy. From now on there is one.
     pub(super) fn is_first(&mut self, guid: Guid, now: Instant) -> bool {
-        if let Some(at) = self.table.get(&guid) {
-            let first = now.since(*at) > self.age;
-            *at = now;
-            return first;
+        if let Some(&at) = self.table.peek(&guid) {
+            let old = now.since(at);
+            // Copies come within seconds of each other. To move the entry to the front for each of them costs more
+            // than to find it, so it moves once in a while.
+            if old > self.age / REFRESHED {
+                self.table.put(guid, now);
+            }
+            return old > self.age;
         }
         self.make_room(now);
         self.table.put(guid, now);

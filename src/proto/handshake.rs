@@ -204,6 +204,9 @@ impl Servent {
         if let Some((theirs, twin)) = twin {
             let keep = keeps(self.config.servent, theirs);
             if conn.direction() == twin.direction() || twin.direction() == keep {
+                if conn.direction() == Direction::Out {
+                    self.is_also_at(theirs, identity.remote);
+                }
                 return out.push(Output::Close { conn, reason: CloseReason::Duplicate });
             }
             self.drop_link(now, twin, 409, "A second connection between us", CloseReason::Duplicate, out);
@@ -211,6 +214,7 @@ impl Servent {
         if self.links.len() >= self.config.accept_limit() && !self.is_listed(identity.addr) {
             let cut = pending.slot == Slot::Replacing && self.cut_least_useful(now, out);
             if !cut {
+                self.hosts.cool_down(now, identity.addr, &mut self.rng);
                 return out.push(Output::Close { conn, reason: CloseReason::WeRefused(503, "Slots full".to_owned()) });
             }
         }
@@ -299,7 +303,7 @@ impl Servent {
         if self.pending.len() >= self.config.limits.handshakes {
             return Err((503, "Too many handshakes at once"));
         }
-        if !self.is_diverse_incoming(identity.remote.ip()) {
+        if !self.is_diverse_incoming(identity.remote.ip()) && !self.is_listed(identity.addr) {
             return Err((503, "Too many peers from your network"));
         }
         let taken = self.pending.values().filter(|p| matches!(p.stage, Stage::Answered | Stage::Agreed)).count();
@@ -320,6 +324,9 @@ impl Servent {
         }
         if ourselves {
             return self.close_pending(now, conn, CloseReason::Ourselves, out);
+        }
+        if let Some(servent) = hello.servent {
+            self.is_also_at(servent, remote);
         }
         if !(200..300).contains(&code) {
             self.counters.refused_by_them += 1;

@@ -19,7 +19,8 @@ use super::{HostInfo, HostSource};
 const FIRST_BACKOFF: Duration = Duration::from_secs(15);
 /// The longest wait after failed dials.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(3600);
-/// The wait after a link to the host ended, or it had no slot: it is there, but not for us now.
+/// The wait after a link to the host ended, or it had no slot: it is there, but not for us now. It doubles
+/// with each further time, up to the same longest wait.
 const COOL_DOWN: Duration = Duration::from_secs(30);
 /// Failed dials in a row after which a host named by strangers is forgotten.
 const STRANGERS_CHANCES: u32 = 3;
@@ -32,6 +33,8 @@ struct Host {
     source: HostSource,
     seen: Instant,
     failures: u32,
+    /// How often in a row it was there, but not for us.
+    refusals: u32,
     /// Not to be dialled before.
     not_before: Instant,
     /// A link to it was up in this run.
@@ -72,7 +75,7 @@ impl Hosts {
         if let Some(host) = self.hosts.get_mut(&addr) {
             host.seen = now;
             if source == HostSource::User {
-                (host.failures, host.not_before) = (0, now);
+                (host.failures, host.refusals, host.not_before) = (0, 0, now);
             }
             host.source = host.source.min(source);
             return false;
@@ -80,7 +83,7 @@ impl Hosts {
         if self.hosts.len() >= self.bound && !self.evict_for(source) {
             return false;
         }
-        self.hosts.insert(addr, Host { source, seen: now, failures: 0, not_before: now, proven: false });
+        self.hosts.insert(addr, Host { source, seen: now, failures: 0, refusals: 0, not_before: now, proven: false });
         true
     }
 
@@ -88,7 +91,7 @@ impl Hosts {
     pub(super) fn link_up(&mut self, now: Instant, addr: SocketAddr) {
         self.learn(now, addr, HostSource::Peer);
         if let Some(host) = self.hosts.get_mut(&addr) {
-            (host.failures, host.proven, host.seen) = (0, true, now);
+            (host.failures, host.refusals, host.proven, host.seen) = (0, 0, true, now);
             host.source = host.source.min(HostSource::Peer);
         }
     }
@@ -96,7 +99,8 @@ impl Hosts {
     /// It is there, but not for us now: a link ended, or there was no slot.
     pub(super) fn cool_down(&mut self, now: Instant, addr: SocketAddr, rng: &mut Rng) {
         if let Some(host) = self.hosts.get_mut(&addr) {
-            host.not_before = now + jitter(COOL_DOWN, rng);
+            host.refusals += 1;
+            host.not_before = now + jitter(backoff(COOL_DOWN, LONGEST_BACKOFF, host.refusals), rng);
         }
     }
 

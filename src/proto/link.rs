@@ -242,6 +242,12 @@ impl Links {
         self.0.iter().find(|link| link.identity.servent == Some(servent))
     }
 
+    /// Who the peer of that name is.
+    pub(super) fn identity_of(&mut self, servent: Guid) -> Option<&mut Identity> {
+        let link = self.0.iter_mut().find(|link| link.identity.servent == Some(servent))?;
+        Some(&mut link.identity)
+    }
+
     pub(super) fn insert(&mut self, link: Link) {
         match self.find(link.conn) {
             Ok(at) => self.0[at] = link,

@@ -13,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::base::Instant;
+use crate::wire::Guid;
 
 use super::address::{is_public, narrow_net, wide_net};
 use super::hosts::{Pick, backoff};
@@ -72,8 +73,7 @@ impl Servent {
         let mut due = None;
         self.replace_useless(now, &mut due, out);
         self.dial_listed(now, &mut due, out);
-        let missing = !self.config.only_listed && self.links.len() < self.config.neighbours;
-        if missing && !self.fill(now, &mut due, out) {
+        if self.wants_more() && !self.fill(now, &mut due, out) {
             self.discover(now, &mut due, out);
         }
         self.neighbourhood.due = due;
@@ -93,8 +93,8 @@ impl Servent {
             }
         }
         // "Ping TTL 2, hops 0": the peer and its neighbours, if we want to know more hosts.
-        let curious = !self.config.only_listed && self.links.len() < self.config.neighbours;
-        self.send_ping(now, conn, if curious { 2 } else { 1 }, out);
+        let ttl = if self.wants_more() { 2 } else { 1 };
+        self.send_ping(now, conn, ttl, out);
     }
 
     /// A link is gone, already out of the table: tell the application, and mind when to dial again.
@@ -119,6 +119,10 @@ impl Servent {
             CloseReason::Ourselves => {
                 remember(&mut self.neighbourhood.ourselves, addr);
                 self.hosts.forget(&addr);
+            }
+            // It has a slot, and we sit in it: the address is another name of a peer.
+            CloseReason::Refused(409, _) | CloseReason::WeRefused(409, _) => {
+                self.hosts.failed(now, addr, &mut self.rng);
             }
             CloseReason::Refused(..) | CloseReason::WeRefused(..) | CloseReason::Duplicate | CloseReason::User => {
                 self.hosts.cool_down(now, addr, &mut self.rng);
@@ -175,6 +179,18 @@ impl Servent {
         }
     }
 
+    /// `addr` leads to a peer that we have. Where we did not know a listening address of it, or the user calls
+    /// it by this one, it is the peer's address from now on: nobody dials it again.
+    pub(super) fn is_also_at(&mut self, servent: Guid, addr: SocketAddr) {
+        let listed = self.is_listed(addr);
+        if let Some(identity) = self.links.identity_of(servent)
+            && (listed || !identity.listens)
+        {
+            identity.addr = addr;
+            identity.listens = true;
+        }
+    }
+
     /// Whether the user named that host.
     pub(super) fn is_listed(&self, addr: SocketAddr) -> bool {
         self.neighbourhood.listed.contains_key(&addr)
@@ -221,6 +237,16 @@ impl Servent {
         true
     }
 
+    /// How many neighbours we dial for: no more than we have slots.
+    fn wanted(&self) -> usize {
+        self.config.neighbours.min(self.config.accept_limit())
+    }
+
+    /// Whether random neighbours are missing.
+    fn wants_more(&self) -> bool {
+        !self.config.only_listed && self.links.len() < self.wanted()
+    }
+
     /// Dials listed hosts to which there is no link.
     fn dial_listed(&mut self, now: Instant, due: &mut Option<Instant>, out: &mut Outbox) {
         let mut ready = Vec::new();
@@ -247,7 +273,7 @@ impl Servent {
     /// Dials hosts until enough links are there or under way. Whether nobody more is needed for now.
     fn fill(&mut self, now: Instant, due: &mut Option<Instant>, out: &mut Outbox) -> bool {
         let under_way = self.pending.keys().filter(|conn| conn.direction() == Direction::Out).count();
-        let mut missing = self.config.neighbours.saturating_sub(self.links.len() + under_way);
+        let mut missing = self.wanted().saturating_sub(self.links.len() + under_way);
         if missing == 0 {
             return true;
         }
@@ -322,6 +348,7 @@ impl Servent {
             return sooner(due, next);
         }
         let old = |link: &Link| now.since(link.since) >= REPLACE_EVERY;
+        sooner(due, now + REPLACE_EVERY);
         if let Some(at) = self.links.iter().filter(|link| !old(link)).map(|link| link.since + REPLACE_EVERY).min() {
             sooner(due, at);
         }
@@ -330,7 +357,6 @@ impl Servent {
         let Some(conn) = self.least_useful(now, |link| old(link) && dialled(link) && link.merit == 0) else { return };
         if useful * 2 > self.links.len() {
             self.neighbourhood.replaced_at = Some(now);
-            sooner(due, now + REPLACE_EVERY);
             self.drop_link(now, conn, 200, "Nothing new came this way", CloseReason::Replaced, out);
         }
     }

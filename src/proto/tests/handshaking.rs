@@ -229,17 +229,24 @@ fn a_dial_that_leads_to_ourselves_is_never_repeated() {
 fn an_acceptor_that_turns_out_a_leaf_or_known_is_refused_in_the_third_leg() {
     let mut lone = Lone::new();
     lone.accept_many(1);
-    let rows = [
-        ("10.2.2.2:6346", Headers::default().with("X-Ultrapeer", "False"), 503),
-        ("10.2.2.3:6346", Headers::default().with("GUID", peer_guid(1).to_string()), 409),
-    ];
-    for (host, headers, code) in rows {
-        let conn = dialled(&mut lone, host);
-        let out = lone.handle(answer(conn, host, 200, headers));
-        assert_eq!(verdict(&out), Some((Verdict::Refuse, code)), "{out:?}");
-        assert!(matches!(out[1], Output::Event(Event::ConnectFailed(_, CloseReason::WeRefused(..)))), "{out:?}");
+    let leaf = addr("10.2.2.2:6346");
+    let conn = dialled(&mut lone, "10.2.2.2:6346");
+    let out = lone.handle(answer(conn, "10.2.2.2:6346", 200, Headers::default().with("X-Ultrapeer", "False")));
+    assert_eq!(verdict(&out), Some((Verdict::Refuse, 503)));
+    let reason = CloseReason::WeRefused(503, "Shielded leaf nodes not served yet".to_owned());
+    assert_eq!(out[1..], [Output::Event(Event::ConnectFailed(leaf, reason))]);
+
+    let conn = dialled(&mut lone, "10.2.2.3:6346");
+    let known = Headers::default().with("GUID", peer_guid(1).to_string());
+    let out = lone.handle(answer(conn, "10.2.2.3:6346", 200, known));
+    assert_eq!(verdict(&out), Some((Verdict::Refuse, 409)));
+    assert_eq!(out.len(), 1, "no failure: the host that the user wants is linked");
+    let peers: Vec<_> = lone.servent.peers().iter().map(|peer| peer.addr).collect();
+    assert_eq!(peers, [addr("10.2.2.3:6346")], "now we know where it listens");
+    lone.command(Command::Disconnect(leaf));
+    for (_, dials) in (1..20).map(|n| (n, lone.sleep_until(Instant::from_secs(n)))) {
+        assert!(!dials.iter().any(|o| matches!(o, Output::Dial { .. })), "{dials:?}");
     }
-    assert_eq!(lone.servent.peers().len(), 1);
 }
 
 #[test]

@@ -247,3 +247,76 @@ fn the_same_seed_gives_the_same_world() {
     assert_eq!(run(1), run(1));
     assert_ne!(run(1), run(2));
 }
+
+#[test]
+fn a_servent_with_fewer_slots_than_it_wants_neighbours_does_not_dial_on_and_on() {
+    let mut world = World::new(10);
+    for _ in 0..6 {
+        world.add_with(|config| config.accept = Some(2));
+    }
+    for n in 1..6 {
+        world.command(n, Command::AddHosts(vec![(world.addr(0), HostSource::User)]));
+    }
+    world.run_for(600);
+    world.check_symmetric();
+    for n in 0..6 {
+        assert!(world.degree(n) <= 2);
+        let dials = world.servent(n).counters().dials;
+        assert!(dials <= 60, "{n} dialled {dials} times in ten minutes");
+    }
+}
+
+#[test]
+fn the_hosts_that_we_dial_come_from_different_networks() {
+    let dialled = |hosts: &[&str]| {
+        let mut lone = super::lone::Lone::with(Config::new(super::lone::ME));
+        let hosts = hosts.iter().map(|host| (super::lone::addr(host), HostSource::Cache)).collect();
+        let out = lone.command(Command::AddHosts(hosts));
+        let mut addrs: Vec<_> = out
+            .iter()
+            .filter_map(|output| match output {
+                Output::Dial { addr, purpose: Purpose::Fill, .. } => Some(addr.to_string()),
+                _ => None,
+            })
+            .collect();
+        addrs.sort();
+        addrs
+    };
+    let near = ["127.0.0.1:1", "127.0.0.1:2", "10.0.0.7:1", "10.0.0.8:1"];
+    let mut want = near.map(str::to_owned).to_vec();
+    want.sort();
+    assert_eq!(dialled(&near), want, "near ones need not");
+    assert_eq!(dialled(&["8.8.8.8:6346", "8.8.8.9:6346"]).len(), 1, "one in a /24");
+    assert_eq!(dialled(&["8.8.1.8:6346", "8.8.2.8:6346", "8.8.3.8:6346"]).len(), 2, "two in a /16");
+    assert_eq!(dialled(&["[2001:db8:1::1]:6346", "[2001:db8:1:2::1]:6346"]).len(), 1, "one in a /48");
+    let wide: Vec<_> = (1..=20).map(|n| format!("8.{n}.1.1:6346")).collect();
+    let wide: Vec<_> = wide.iter().map(String::as_str).collect();
+    assert_eq!(dialled(&wide).len(), 8, "as many as neighbours are wanted");
+}
+
+#[test]
+fn a_neighbour_that_brings_nothing_while_others_do_makes_room_for_another() {
+    let mut world = World::new(11);
+    for _ in 0..6 {
+        world.add_with(|config| (config.neighbours, config.only_listed) = (0, true));
+    }
+    let middle = world.add_with(|config| config.neighbours = 3);
+    for n in 0..3 {
+        world.command(middle, Command::AddHosts(vec![(world.addr(n), HostSource::User)]));
+    }
+    world.run_for(5);
+    assert_eq!(world.degree(middle), 3);
+    for n in 3..6 {
+        world.command(middle, Command::AddHosts(vec![(world.addr(n), HostSource::User)]));
+    }
+    world.run_for(1300);
+    assert_eq!((world.degree(middle), world.servent(middle).counters().dials), (3, 3), "in a quiet network all stay");
+    for n in 0..2 {
+        search(&mut world, n, 1);
+    }
+    world.run_for(610);
+    assert_eq!(world.degree(2), 0, "the third was let go");
+    assert_eq!((world.degree(0), world.degree(1), world.degree(middle)), (1, 1, 3));
+    world.run_for(300);
+    assert_eq!(world.servent(middle).counters().links_lost, 1, "one in ten minutes");
+}

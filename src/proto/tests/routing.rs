@@ -60,7 +60,7 @@ fn ttl_and_hops_decide_how_far_a_query_goes() {
         }
         assert_eq!(lone.frame(links[0], query_frame(1, ttl, hops)), want, "TTL {ttl}, hops {hops}");
         let drops = lone.peer(links[0]).drops;
-        assert_eq!(drops.get(&DropReason::BadHops).is_some(), !searched, "TTL {ttl}, hops {hops}");
+        assert_eq!(drops.contains_key(&DropReason::BadHops), !searched, "TTL {ttl}, hops {hops}");
     }
 }
 

@@ -284,6 +284,11 @@ pub enum EventView {
     },
     /// A transfer has changed.
     Transfer(TransferView),
+    /// The reader was too slow for what happened here.
+    Missed {
+        /// Events that it did not get.
+        missed: u64,
+    },
     /// Something that the user should know.
     Warning {
         /// In words.

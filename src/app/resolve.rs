@@ -1,0 +1,91 @@
+//! `HOST[:PORT]`, as people type it, to addresses.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+
+use super::{Error, ErrorCode};
+use crate::net::rt;
+
+/// The port of Gnutella where none is named.
+pub(super) const DEFAULT_PORT: u16 = 6346;
+
+/// A host and a port, not looked up yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct HostPort {
+    host: String,
+    port: u16,
+}
+
+impl HostPort {
+    /// Reads `1.2.3.4`, `name:6346`, `[::1]:6346` or `::1`.
+    pub(super) fn parse(text: &str) -> Result<Self, Error> {
+        let text = text.trim();
+        let bad = |what: &str| {
+            Error::new(ErrorCode::Usage, format!("{text:?} {what}")).hint("a host is HOST or HOST:PORT")
+        };
+        let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+            let (host, rest) = rest.split_once(']').ok_or_else(|| bad("has a [ without a ]"))?;
+            host.parse::<Ipv6Addr>().map_err(|_| bad("has no IPv6 address in its brackets"))?;
+            (host, rest.strip_prefix(':').or(rest.is_empty().then_some("")).ok_or_else(|| bad("is no host"))?)
+        } else if text.parse::<Ipv6Addr>().is_ok() {
+            (text, "")
+        } else {
+            text.rsplit_once(':').unwrap_or((text, ""))
+        };
+        let no_host = host.is_empty() || host.contains(|c: char| c.is_whitespace() || "/@".contains(c));
+        if no_host || (host.contains(':') && host.parse::<Ipv6Addr>().is_err()) {
+            return Err(bad("is no host"));
+        }
+        let port = match port {
+            "" => DEFAULT_PORT,
+            port => port.parse().ok().filter(|&port| port > 0).ok_or_else(|| bad("has no port from 1 to 65535"))?,
+        };
+        Ok(Self { host: host.to_owned(), port })
+    }
+
+    /// Its addresses, at least one.
+    pub(super) async fn resolve(&self) -> Result<Vec<SocketAddr>, Error> {
+        if let Ok(ip) = self.host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(ip.to_canonical(), self.port)]);
+        }
+        let (host, port) = (self.host.clone(), self.port);
+        let found = rt::spawn_blocking(move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter)).await;
+        let unknown = |why: &str| {
+            Error::new(ErrorCode::NotFound, format!("cannot look up {}: {why}", self.host))
+                .hint("check the name, or give an address")
+        };
+        match found {
+            Ok(found) if found.is_empty() => Err(unknown("it has no address")),
+            Ok(found) => Ok(found),
+            Err(error) => Err(unknown(&error.to_string())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_as_people_type_them() {
+        let good = [
+            ("1.2.3.4", "1.2.3.4", 6346),
+            (" attic.local:7000 ", "attic.local", 7000),
+            ("[::1]:80", "::1", 80),
+            ("[::1]", "::1", 6346),
+            ("fe80::1", "fe80::1", 6346),
+        ];
+        for (text, host, port) in good {
+            let parsed = HostPort::parse(text).expect(text);
+            assert_eq!((parsed.host.as_str(), parsed.port), (host, port), "{text}");
+        }
+        for text in ["", ":6346", "a b", "a:0", "a:65536", "a:b", "[::1", "[x]:1", "[::1]x", "http://a/", "a:1:2"] {
+            assert_eq!(HostPort::parse(text).map_err(|error| error.code), Err(ErrorCode::Usage), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_needs_no_look_up() {
+        let host = HostPort::parse("[::ffff:127.0.0.1]:9").expect("a host");
+        assert_eq!(rt::block_on(host.resolve()).expect("it is one"), ["127.0.0.1:9".parse().expect("an address")]);
+    }
+}

@@ -4,11 +4,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::{Error, ErrorCode};
 use crate::base::Rng;
-use crate::disk::{Durable, StateFile};
+use crate::disk::state::StateFile;
 use crate::wire::Guid;
 
 /// Hosts that are kept. "Host cache 2,000" (DESIGN section 6).
@@ -25,66 +24,47 @@ pub(super) struct Kept {
 
 impl Kept {
     pub(super) fn at(state: &Path) -> Self {
+        let file = |name: &str, kind| StateFile::new(state.join(name), kind, 1);
         Self {
-            servent: StateFile::new(state, "servent.json"),
-            hosts: StateFile::new(state, "hosts.json"),
-            shares: StateFile::new(state, "shares.json"),
-            search: StateFile::new(state, "search.json"),
+            servent: file("servent.json", "servent"),
+            hosts: file("hosts.json", "hosts"),
+            shares: file("shares.json", "shares"),
+            search: file("search.json", "search"),
         }
     }
 
     /// The servent's name: the one it always had, or a new one.
     pub(super) fn servent(&self, rng: &mut Rng) -> Result<Guid, Error> {
-        let read: Option<String> = read(&self.servent)?;
-        if let Some(guid) = read.as_deref().and_then(guid_from_hex) {
+        let kept: Option<String> = self.servent.load().or_log();
+        if let Some(guid) = kept.as_deref().and_then(guid_from_hex) {
             return Ok(guid);
         }
         let guid = Guid::random(rng);
-        write(&self.servent, &guid.to_string(), Durable::Yes)?;
+        save(&self.servent, &guid.to_string())?;
         Ok(guid)
     }
 
     /// The hosts of earlier runs, the most promising first.
-    pub(super) fn hosts(&self) -> Result<Vec<SocketAddr>, Error> {
-        Ok(read(&self.hosts)?.unwrap_or_default())
+    pub(super) fn hosts(&self) -> Vec<SocketAddr> {
+        self.hosts.load().or_log().unwrap_or_default()
     }
 
     pub(super) fn keep_hosts(&self, hosts: &[SocketAddr]) -> Result<(), Error> {
-        write(&self.hosts, &hosts[..hosts.len().min(HOSTS)], Durable::No)
+        save(&self.hosts, &hosts[..hosts.len().min(HOSTS)])
     }
 
     /// The folders shared until they are unshared.
-    pub(super) fn shares(&self) -> Result<Vec<PathBuf>, Error> {
-        Ok(read(&self.shares)?.unwrap_or_default())
+    pub(super) fn shares(&self) -> Vec<PathBuf> {
+        self.shares.load().or_log().unwrap_or_default()
     }
 
     pub(super) fn keep_shares(&self, shares: &[PathBuf]) -> Result<(), Error> {
-        write(&self.shares, shares, Durable::Yes)
+        save(&self.shares, shares)
     }
 }
 
-/// The content of a file; `None` when there is none, or when it is not what we write: then it is set aside.
-fn read<T: DeserializeOwned>(file: &StateFile) -> Result<Option<T>, Error> {
-    let path = file.path();
-    let failed = |error: std::io::Error| {
-        Error::new(ErrorCode::Failed, format!("cannot read {}: {error}", path.display()))
-            .hint("check who owns the state directory")
-    };
-    let Some(bytes) = file.read().map_err(failed)? else { return Ok(None) };
-    match serde_json::from_slice(&bytes) {
-        Ok(value) => Ok(Some(value)),
-        Err(error) => {
-            let aside = path.with_extension("bad");
-            log::warn!(target: "filbert", "{} is damaged ({error}); it is now {}", path.display(), aside.display());
-            std::fs::rename(&path, &aside).map_err(failed)?;
-            Ok(None)
-        }
-    }
-}
-
-fn write<T: Serialize + ?Sized>(file: &StateFile, value: &T, durable: Durable) -> Result<(), Error> {
-    let written = serde_json::to_vec_pretty(value).map_err(std::io::Error::other);
-    written.and_then(|bytes| file.write(&bytes, durable)).map_err(|error| {
+fn save<T: Serialize + ?Sized>(file: &StateFile, value: &T) -> Result<(), Error> {
+    file.save(&value).map_err(|error| {
         Error::new(ErrorCode::Failed, format!("cannot write {}: {error}", file.path().display()))
             .hint("check that the disk is not full and who owns the state directory")
     })
@@ -106,12 +86,12 @@ mod tests {
         let mut rng = Rng::from_number(1);
         let name = kept.servent(&mut rng).expect("a new name");
         assert_eq!(Kept::at(dir.path()).servent(&mut rng).expect("the same name"), name);
-        assert_eq!(kept.hosts().expect("none yet"), []);
+        assert_eq!(kept.hosts(), []);
         let hosts: Vec<SocketAddr> = vec!["127.0.0.1:1".parse().expect("v4"), "[::1]:2".parse().expect("v6")];
         kept.keep_hosts(&hosts).expect("kept");
-        assert_eq!(kept.hosts().expect("read"), hosts);
+        assert_eq!(kept.hosts(), hosts);
         kept.keep_shares(&[PathBuf::from("/a b")]).expect("kept");
-        assert_eq!(kept.shares().expect("read"), [PathBuf::from("/a b")]);
+        assert_eq!(kept.shares(), [PathBuf::from("/a b")]);
     }
 
     #[test]
@@ -119,7 +99,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::write(dir.path().join("hosts.json"), b"[\"127.0.").expect("written");
         let kept = Kept::at(dir.path());
-        assert_eq!(kept.hosts().expect("no error"), []);
-        assert!(dir.path().join("hosts.bad").exists());
+        assert_eq!(kept.hosts(), []);
+        assert!(!dir.path().join("hosts.json").exists());
     }
 }

@@ -5,10 +5,18 @@
 
 pub mod downloads;
 mod error;
+mod events;
+mod inner;
+mod kept;
 mod node;
 pub mod offline;
+mod resolve;
+mod searches;
+mod shelf;
+mod start;
 pub mod uploads;
 pub mod view;
+mod words;
 
 pub use error::{Error, ErrorCode};
 pub use node::{GetRequest, Node, Options, SearchRequest, ShareRequest, What};

@@ -1,13 +1,28 @@
 //! The facade: one running servent.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::Stream;
+use futures::channel::oneshot;
+use futures::future::{Either, select};
 
-use super::Error;
+use super::downloads::{OnExists, Wanted};
+use super::events::lock;
+use super::inner::{Inner, read};
+use super::resolve::HostPort;
+use super::shelf::{Consent, Lasting};
 use super::view::{EventView, HostView, PeerView, SearchLine, SearchView, ShareView, StatusView, TransferView};
+use super::{Error, ErrorCode, searches, words};
+use crate::base::Instant;
+use crate::disk::lock::Lock;
+use crate::library::Criteria;
+use crate::net::rt;
+use crate::proto::{CloseReason, Command, Counters, DialFailure, HostSource, Role};
 
 /// A stream that can be sent between threads.
 pub type BoxStream<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
@@ -95,96 +110,362 @@ pub struct ShareRequest {
 }
 
 /// A running servent. Dropping it stops it without a word; [`Node::shutdown`] says Bye.
-#[derive(Debug)]
-pub struct Node {}
+pub struct Node {
+    inner: Arc<Inner>,
+    /// Ends when the servent has said Bye.
+    driver: Mutex<Option<rt::Task<()>>>,
+    listener: Mutex<Option<rt::Task<()>>>,
+    tasks: Mutex<Vec<rt::Task<()>>>,
+    lock: Mutex<Option<Lock>>,
+}
 
-#[allow(unused_variables, missing_docs, clippy::todo)]
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Node({} at {})", self.inner.servent, self.inner.listen)
+    }
+}
+
+/// How long `connect` waits for a link: a dial and a handshake take at most ten seconds each.
+const CONNECT_LIMIT: Duration = Duration::from_secs(21);
+/// The largest neighbour set that can be asked for.
+const MAX_NEIGHBOURS: usize = 1000;
+
 impl Node {
     /// Opens the port, takes up neighbours, shares and unfinished downloads. Waits for neither scan nor hashing.
     pub async fn start(options: Options) -> Result<Node, Error> {
-        todo!()
+        super::start::start(options).await
     }
+
+    pub(super) fn new(
+        inner: Arc<Inner>,
+        driver: rt::Task<()>,
+        listener: rt::Task<()>,
+        tasks: Vec<rt::Task<()>>,
+        lock: Option<Lock>,
+    ) -> Self {
+        Self {
+            inner,
+            driver: Mutex::new(Some(driver)),
+            listener: Mutex::new(Some(listener)),
+            tasks: Mutex::new(tasks),
+            lock: Mutex::new(lock),
+        }
+    }
+
     /// Where it listens.
     pub fn listen_addr(&self) -> SocketAddr {
-        todo!()
+        self.inner.listen
     }
+
+    /// How it is.
     pub async fn status(&self) -> StatusView {
-        todo!()
+        let inner = &self.inner;
+        let seen = inner.handle.inspect(|servent, now| (servent.degree(), *servent.counters(), now)).await;
+        let (degree, counters, now) = seen.unwrap_or_else(|| (0, Counters::default(), inner.clock.now()));
+        let (files, hashed, bytes) = {
+            let library = read(&inner.shelf.library);
+            (library.files(), library.hashed(), library.bytes())
+        };
+        StatusView {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            listen: inner.listen.to_string(),
+            servent: inner.servent.to_string(),
+            files,
+            hashed,
+            bytes,
+            neighbours: degree as u64,
+            leaves: 0,
+            role: words::role(Role::Ultrapeer).to_owned(),
+            reachable: if counters.links_in > 0 { "yes" } else { "unknown" }.to_owned(),
+            down_bps: inner.downloads.rate(),
+            up_bps: inner.uploads.rate(),
+            uptime_s: now.since(Instant::ZERO).as_secs(),
+            counters: words::counters(&counters),
+            warnings: inner.warnings.all(),
+        }
     }
+
+    /// The shared folders.
     pub async fn shares(&self) -> Vec<ShareView> {
-        todo!()
+        self.inner.shelf.views()
     }
+
     /// Shares a folder from now on (kept in the state). Policy refusals (`/`, home, ~/.ssh ...) are `Refused`.
     pub async fn share(&self, request: ShareRequest) -> Result<ShareView, Error> {
-        todo!()
+        let mean_it = if request.i_mean_it { Consent::Meant } else { Consent::Asked };
+        let view = self.inner.shelf.share(request.path, mean_it, Lasting::Kept).await?;
+        self.keep_shares().await?;
+        Ok(view)
     }
+
+    /// Shares a folder no more.
     pub async fn unshare(&self, path: PathBuf) -> Result<(), Error> {
-        todo!()
+        self.inner.shelf.unshare(&path).await?;
+        self.keep_shares().await
     }
+
+    async fn keep_shares(&self) -> Result<(), Error> {
+        let (kept, shares) = (self.inner.kept.clone(), self.inner.shelf.lasting());
+        rt::spawn_blocking(move || kept.keep_shares(&shares)).await
+    }
+
+    /// The connected peers.
     pub async fn peers(&self) -> Vec<PeerView> {
-        todo!()
+        let seen = self.inner.handle.inspect(|servent, now| (servent.peers(), now)).await;
+        let (peers, now) = seen.unwrap_or_default();
+        peers.iter().map(|peer| words::peer(peer, now)).collect()
     }
+
+    async fn peer_at(&self, addr: SocketAddr) -> Option<PeerView> {
+        let seen = self.inner.handle.inspect(|servent, now| (servent.peers(), now)).await;
+        let (peers, now) = seen.unwrap_or_default();
+        peers.iter().find(|peer| peer.addr == addr || peer.remote == addr).map(|peer| words::peer(peer, now))
+    }
+
     /// `HOST[:PORT]`; resolves names. Waits until it is linked, refused or failed.
     pub async fn connect(&self, host: String) -> Result<PeerView, Error> {
-        todo!()
+        let addrs = HostPort::parse(&host)?.resolve().await?;
+        let mut last = Error::new(ErrorCode::NotFound, format!("cannot connect to {host}: it has no address"));
+        for addr in addrs {
+            match rt::timeout(CONNECT_LIMIT, self.connect_to(addr)).await {
+                Ok(Ok(view)) => return Ok(view),
+                Ok(Err(error)) => last = error,
+                Err(rt::TimedOut) => {
+                    last = Error::new(ErrorCode::TimedOut, format!("cannot connect to {addr}: no answer"))
+                        .hint("it is tried again from time to time; `filbert peers` shows when it is there");
+                }
+            }
+        }
+        Err(last)
     }
+
+    async fn connect_to(&self, addr: SocketAddr) -> Result<PeerView, Error> {
+        let inner = &self.inner;
+        let (failed, mut failure) = oneshot::channel();
+        lock(&inner.dials).push((addr, failed));
+        inner.handle.command(Command::Connect(addr));
+        loop {
+            // Links may be up already, or come up under the address that the peer tells of itself.
+            if let Some(view) = self.peer_at(addr).await {
+                lock(&inner.dials).retain(|(_, waiter)| !waiter.is_canceled());
+                return Ok(view);
+            }
+            let mut heard = false;
+            let link = Box::pin(inner.linked.until(|| std::mem::replace(&mut heard, true).then_some(())));
+            match select(link, failure).await {
+                Either::Left(((), still)) => failure = still,
+                Either::Right((Ok(reason), _)) => return Err(not_linked(addr, &reason)),
+                Either::Right((Err(_), _)) => {
+                    return Err(Error::new(ErrorCode::Failed, format!("cannot connect to {addr}: going down")));
+                }
+            }
+        }
+    }
+
+    /// Closes the link to that address and does not dial it again unless it is named anew.
     pub async fn disconnect(&self, addr: String) -> Result<(), Error> {
-        todo!()
+        let addrs = HostPort::parse(&addr)?.resolve().await?;
+        let mut linked = false;
+        for at in addrs {
+            linked |= self.peer_at(at).await.is_some();
+            self.inner.handle.command(Command::Disconnect(at));
+        }
+        // The command is done when the servent answers the next question.
+        self.inner.is_linked().await;
+        if linked {
+            return Ok(());
+        }
+        Err(Error::new(ErrorCode::NotFound, format!("{addr} is not connected"))
+            .hint("it will not be dialled; `filbert peers` lists who is connected"))
     }
+
+    /// The size of the random neighbour set, live.
     pub async fn set_neighbours(&self, n: usize) -> Result<(), Error> {
-        todo!()
+        if n > MAX_NEIGHBOURS {
+            let message = format!("{n} neighbours are too many");
+            return Err(Error::new(ErrorCode::Usage, message).hint(format!("at most {MAX_NEIGHBOURS}; 8 is usual")));
+        }
+        self.inner.handle.command(Command::SetNeighbours(n));
+        Ok(())
     }
+
+    /// TTL of our own searches, live.
+    pub async fn set_ttl(&self, ttl: u8) -> Result<(), Error> {
+        if !(1..=7).contains(&ttl) {
+            return Err(
+                Error::new(ErrorCode::Usage, format!("a TTL of {ttl} makes no sense")).hint("1 to 7; 4 is usual")
+            );
+        }
+        self.inner.handle.command(Command::SetTtl(ttl));
+        Ok(())
+    }
+
+    /// The host cache.
     pub async fn hosts(&self) -> Vec<HostView> {
-        todo!()
+        let seen = self.inner.handle.inspect(|servent, now| (servent.hosts(), servent.peers(), now)).await;
+        let (hosts, peers, now) = seen.unwrap_or_default();
+        let linked: BTreeSet<SocketAddr> = peers.iter().flat_map(|peer| [peer.addr, peer.remote]).collect();
+        hosts.iter().map(|host| words::host(host, linked.contains(&host.addr), now)).collect()
     }
+
     /// Adds hosts to the cache; returns how many were new.
     pub async fn import_hosts(&self, hosts: Vec<String>) -> Result<usize, Error> {
-        todo!()
+        let mut addrs = BTreeSet::new();
+        for host in hosts.iter().map(|host| host.trim()).filter(|host| !host.is_empty() && !host.starts_with('#')) {
+            addrs.extend(HostPort::parse(host)?.resolve().await?);
+        }
+        let known = self.inner.handle.inspect(|servent, _| servent.hosts().len());
+        let before = known.await.unwrap_or(0);
+        let named = addrs.into_iter().map(|addr| (addr, HostSource::User)).collect();
+        self.inner.handle.command(Command::AddHosts(named));
+        let after = self.inner.handle.inspect(|servent, _| servent.hosts().len()).await.unwrap_or(0);
+        Ok(after.saturating_sub(before))
     }
+
     /// Starts a search. Waits for a first neighbour for as long as the search would take; without one: `NotConnected`.
     pub async fn search(&self, request: SearchRequest) -> Result<SearchView, Error> {
-        todo!()
+        let criteria = Criteria::parse(&request.query).map_err(|error| {
+            Error::new(ErrorCode::Usage, error.to_string()).hint("try: filbert search blue train ext:flac -live")
+        })?;
+        if request.ttl == Some(0) {
+            return Err(Error::new(ErrorCode::Usage, "a TTL of 0 reaches nobody").hint("1 asks the neighbours alone"));
+        }
+        let patience = request.wait_ms.map_or(searches::LONGEST, Duration::from_millis);
+        if rt::timeout(patience, self.linked()).await.is_err() {
+            return Err(Error::new(ErrorCode::NotConnected, "No peers yet").hint(
+                "Same network: run filbert there. Elsewhere: filbert connect HOST. Public hosts: filbert hosts import",
+            ));
+        }
+        Ok(self.inner.searches.begin(request, criteria))
     }
+
+    /// Waits for a first neighbour.
+    async fn linked(&self) {
+        while !self.inner.is_linked().await {
+            let mut asked = false;
+            self.inner.linked.until(|| std::mem::replace(&mut asked, true).then_some(())).await;
+        }
+    }
+
+    /// The searches that are remembered, oldest first.
     pub async fn searches(&self) -> Vec<SearchView> {
-        todo!()
+        self.inner.searches.views()
     }
+
     /// All hits of a search so far, then those to come, then `Done`.
     pub async fn hits(&self, search: u64) -> Result<BoxStream<SearchLine>, Error> {
-        todo!()
+        self.inner.searches.hits(search)
     }
+
+    /// Ends a search before its time; its hits stay.
     pub async fn end_search(&self, search: u64) -> Result<(), Error> {
-        todo!()
+        self.inner.searches.end(search)
     }
+
     /// Starts (or joins) a download.
     pub async fn get(&self, request: GetRequest) -> Result<TransferView, Error> {
-        todo!()
+        let on_exists = OnExists::parse(request.on_exists.as_deref())?;
+        let mut wanted = match request.what.trim().parse::<u32>() {
+            Ok(number) => {
+                let (hit, same) = self.inner.searches.hit(number).ok_or_else(|| {
+                    Error::new(ErrorCode::NotFound, format!("the latest search has no hit {number}"))
+                        .hint("search again: hit numbers belong to the latest search")
+                })?;
+                Wanted::hit(&hit, &same)?
+            }
+            Err(_) => Wanted::parse(&request.what).await?,
+        };
+        if let Some(name) = request.name {
+            wanted.name = name;
+        }
+        wanted.dir = request.dir;
+        wanted.on_exists = on_exists;
+        self.inner.downloads.get(wanted).await
     }
+
+    /// Downloads and uploads, in the order of their ids.
     pub async fn transfers(&self) -> Vec<TransferView> {
-        todo!()
+        let mut views = self.inner.downloads.views();
+        views.extend(self.inner.uploads.views());
+        views.sort_by_key(|view| view.id);
+        views
     }
+
     /// Its state now, then each change (at most ten a second), ends after `done`, `failed` or `cancelled`.
     pub async fn watch_transfer(&self, id: u64) -> Result<BoxStream<TransferView>, Error> {
-        todo!()
+        self.inner.downloads.watch(id).ok_or_else(|| {
+            Error::new(ErrorCode::NotFound, format!("there is no download {id}")).hint("`filbert transfers` lists them")
+        })
     }
+
+    /// Stops a download until it is resumed.
     pub async fn pause(&self, id: u64) -> Result<TransferView, Error> {
-        todo!()
+        self.inner.downloads.pause(id)
     }
+
+    /// Lets a paused download go on.
     pub async fn resume(&self, id: u64) -> Result<TransferView, Error> {
-        todo!()
+        self.inner.downloads.resume(id)
     }
+
     /// Cancels and removes the partial file.
     pub async fn cancel(&self, id: u64) -> Result<TransferView, Error> {
-        todo!()
+        self.inner.downloads.cancel(id).await
     }
+
+    /// Tries at once instead of waiting; a failed or cancelled download starts again.
     pub async fn retry(&self, id: u64) -> Result<TransferView, Error> {
-        todo!()
+        self.inner.downloads.retry(id)
     }
+
     /// What happens from now on. A slow reader misses events and is told how many.
     pub fn events(&self) -> BoxStream<EventView> {
-        todo!()
+        self.inner.events.listen()
     }
+
     /// Says Bye, keeps the state, closes everything. Returns when nothing of it runs any more.
     pub async fn shutdown(&self) {
-        todo!()
+        let inner = &self.inner;
+        let (driver, listener) = (lock(&self.driver).take(), lock(&self.listener).take());
+        if let Some(listener) = listener {
+            listener.cancel().await;
+        }
+        if let Some(driver) = driver {
+            inner.downloads.shutdown().await;
+            inner.keep_hosts().await;
+            inner.handle.stop();
+            driver.await;
+        }
+        let tasks = std::mem::take(&mut *lock(&self.tasks));
+        for task in tasks {
+            task.cancel().await;
+        }
+        inner.searches.shutdown();
+        inner.shelf.shutdown().await;
+        lock(&inner.dials).clear();
+        inner.events.end();
+        lock(&self.lock).take();
     }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.inner.searches.shutdown();
+        self.inner.events.end();
+    }
+}
+
+fn not_linked(addr: SocketAddr, reason: &CloseReason) -> Error {
+    let code = match reason {
+        CloseReason::Refused(..) | CloseReason::WeRefused(..) | CloseReason::Ourselves => ErrorCode::Refused,
+        CloseReason::HandshakeTimeout | CloseReason::Dial(DialFailure::TimedOut) => ErrorCode::TimedOut,
+        _ => ErrorCode::Failed,
+    };
+    let hint = match reason {
+        CloseReason::Refused(503, _) => "it is full; it is tried again from time to time",
+        CloseReason::Ourselves => "name another servent",
+        CloseReason::Garbage(_) => "is that the port of a servent? Peers listen on 6346 by default",
+        _ => "check the address and that a servent runs there; it is tried again from time to time",
+    };
+    Error::new(code, format!("cannot connect to {addr}: {}", words::reason(reason))).hint(hint)
 }

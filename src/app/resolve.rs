@@ -19,9 +19,8 @@ impl HostPort {
     /// Reads `1.2.3.4`, `name:6346`, `[::1]:6346` or `::1`.
     pub(super) fn parse(text: &str) -> Result<Self, Error> {
         let text = text.trim();
-        let bad = |what: &str| {
-            Error::new(ErrorCode::Usage, format!("{text:?} {what}")).hint("a host is HOST or HOST:PORT")
-        };
+        let bad =
+            |what: &str| Error::new(ErrorCode::Usage, format!("{text:?} {what}")).hint("a host is HOST or HOST:PORT");
         let (host, port) = if let Some(rest) = text.strip_prefix('[') {
             let (host, rest) = rest.split_once(']').ok_or_else(|| bad("has a [ without a ]"))?;
             host.parse::<Ipv6Addr>().map_err(|_| bad("has no IPv6 address in its brackets"))?;

@@ -17,7 +17,7 @@ use super::events::{Bell, lock};
 use super::node::BoxStream;
 use super::view::{HitView, SearchDone, SearchLine, SearchView, SourceView};
 use super::{Error, ErrorCode, SearchRequest};
-use crate::disk::{Durable, StateFile};
+use crate::disk::state::StateFile;
 use crate::library::Criteria;
 use crate::net::{Handle, rt};
 use crate::proto::{Command, SearchId, Strategy};
@@ -37,7 +37,7 @@ const MAX_TEXTS: usize = 8;
 /// Without `--wait`: a search is over so long after its last hit ...
 const QUIET: Duration = Duration::from_secs(2);
 /// ... and so long after it went out in any case.
-const LONGEST: Duration = Duration::from_secs(5);
+pub(super) const LONGEST: Duration = Duration::from_secs(5);
 
 /// All searches of a servent.
 #[derive(Debug)]
@@ -110,13 +110,7 @@ pub(super) type Found = Vec<(Expected, Source)>;
 impl Searches {
     /// The searches of the servent `own`; the hits of the latest one are in `file`.
     pub(super) fn open(own: Guid, handle: Handle, file: StateFile) -> Arc<Self> {
-        let kept: Option<Kept> = match file.read() {
-            Ok(bytes) => bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()),
-            Err(error) => {
-                log::warn!(target: "filbert::search", "cannot read {}: {error}", file.path().display());
-                None
-            }
-        };
+        let kept: Option<Kept> = file.load().or_log();
         let latest = Latest::Kept(kept.map(|kept| kept.hits).unwrap_or_default());
         let table = Mutex::new(Table { latest, ..Table::default() });
         Arc::new(Self { own, handle, file, table, bell: Bell::default() })
@@ -285,7 +279,7 @@ impl Searches {
         }
         if let Some(kept) = kept {
             let file = self.file.clone();
-            let written = rt::spawn_blocking(move || file.write(&serde_json::to_vec(&kept)?, Durable::No)).await;
+            let written = rt::spawn_blocking(move || file.save(&kept)).await;
             if let Err(error) = written {
                 log::warn!(target: "filbert::search", "cannot keep the hits in {}: {error}", self.file.path().display());
             }

@@ -52,23 +52,20 @@ struct Inner {}
 impl Downloads {
     /// Reads the state and lets unfinished downloads go on.
     pub async fn open(config: DownloadsConfig, hooks: Hooks, rng: Rng) -> Result<Self, Error> {
-        todo!()
+        drop((config, hooks, rng));
+        Ok(Self(Arc::new(Inner {})))
     }
     /// Starts a download, joins the one of the same content, or finds that the file is here already.
     pub async fn get(&self, wanted: Wanted) -> Result<TransferView, Error> {
         todo!()
     }
     /// A source for content was found: every unfinished download of that content takes it.
-    pub fn add_source(&self, content: &Expected, source: Source) {
-        todo!()
-    }
+    pub fn add_source(&self, content: &Expected, source: Source) {}
     /// There are new neighbours: downloads without a source ask the network soon.
-    pub fn network_changed(&self) {
-        todo!()
-    }
+    pub fn network_changed(&self) {}
     /// All downloads, in the order of their ids.
     pub fn views(&self) -> Vec<TransferView> {
-        todo!()
+        Vec::new()
     }
     /// One download.
     pub fn view(&self, id: u64) -> Option<TransferView> {
@@ -96,14 +93,12 @@ impl Downloads {
     }
     /// Bytes a second that all of them receive now.
     pub fn rate(&self) -> u64 {
-        todo!()
+        0
     }
     /// A fresh number for a transfer; uploads are numbered from here too.
     pub fn next_id(&self) -> u64 {
         todo!()
     }
     /// Closes all connections, keeps the state. Returns when nothing of it runs any more.
-    pub async fn shutdown(&self) {
-        todo!()
-    }
+    pub async fn shutdown(&self) {}
 }

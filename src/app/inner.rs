@@ -1,0 +1,211 @@
+//! The parts of a running servent, and what it does when something happens.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::channel::{mpsc, oneshot};
+
+use super::downloads::Downloads;
+use super::events::{Bell, Broadcast, lock};
+use super::kept::Kept;
+use super::searches::Searches;
+use super::shelf::Shelf;
+use super::uploads::Uploads;
+use super::view::EventView;
+use super::{Options, words};
+use crate::library::{Criteria, Library, SharedFile};
+use crate::net::{Clock, Handle, rt};
+use crate::proto::{Answer, CloseReason, Command, Event, HostSource};
+use crate::wire::hit::Entry;
+use crate::wire::query::Query;
+use crate::wire::{Guid, Urn};
+
+/// Files that answer one query. The servent cuts its answers at `Limits::answer_entries`; more are not looked for.
+const ANSWERS: usize = 256;
+/// New hosts are written to the state this long after the first of them was learnt.
+const KEEP_HOSTS_AFTER: Duration = Duration::from_secs(30);
+/// The network and the listeners hear of changes in the shares at most this often.
+const TELL_SHARES_EVERY: Duration = Duration::from_millis(200);
+
+/// What the parts of a servent share.
+pub(super) struct Inner {
+    pub(super) options: Options,
+    pub(super) servent: Guid,
+    pub(super) listen: SocketAddr,
+    pub(super) clock: Clock,
+    pub(super) handle: Handle,
+    pub(super) kept: Kept,
+    pub(super) shelf: Shelf,
+    pub(super) searches: Arc<Searches>,
+    pub(super) downloads: Downloads,
+    pub(super) uploads: Uploads,
+    pub(super) events: Arc<Broadcast>,
+    pub(super) warnings: Arc<Warnings>,
+    /// Rings when a link came up.
+    pub(super) linked: Bell,
+    pub(super) dials: Mutex<Vec<(SocketAddr, oneshot::Sender<CloseReason>)>>,
+    pub(super) hosts_changed: AtomicBool,
+    pub(super) hosts_bell: Bell,
+}
+
+/// What works less well than it should, in words; each is told once.
+#[derive(Debug, Default)]
+pub(super) struct Warnings(Mutex<Vec<String>>);
+
+/// Warnings that are remembered.
+const MAX_WARNINGS: usize = 50;
+
+impl Warnings {
+    pub(super) fn add(&self, message: String, events: &Broadcast) {
+        let mut warnings = lock(&self.0);
+        if warnings.contains(&message) {
+            return;
+        }
+        log::warn!(target: "filbert", "{message}");
+        if warnings.len() >= MAX_WARNINGS {
+            warnings.remove(0);
+        }
+        warnings.push(message.clone());
+        drop(warnings);
+        events.tell(|| EventView::Warning { message });
+    }
+
+    pub(super) fn all(&self) -> Vec<String> {
+        lock(&self.0).clone()
+    }
+}
+
+/// Reads; a panic elsewhere does not make the library unusable.
+pub(super) fn read(library: &RwLock<Library>) -> RwLockReadGuard<'_, Library> {
+    library.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Inner {
+    /// Does what the servent's events call for, until there are none any more.
+    pub(super) async fn live(self: Arc<Self>, mut events: mpsc::Receiver<Vec<Event>>) {
+        while let Some(batch) = events.next().await {
+            for event in batch {
+                self.on_event(event);
+            }
+        }
+    }
+
+    fn on_event(&self, event: Event) {
+        match event {
+            Event::QueryReceived { guid, query, hops } => self.on_query(guid, &query, hops),
+            Event::HitReceived { search, hit, hops, .. } => {
+                for (content, source) in self.searches.on_hit(search, &hit, hops) {
+                    self.downloads.add_source(&content, source);
+                }
+            }
+            Event::SearchSent { search, guid, neighbours } => self.searches.on_sent(search, guid, neighbours),
+            Event::PushRequested { addr, index } => {
+                // Whoever can be connected to is; giving by Push is for servents behind a wall.
+                log::debug!(target: "filbert::net", "{addr} asks for file {index} by Push; it can fetch it itself");
+            }
+            Event::PushFailed { servent } => {
+                log::debug!(target: "filbert::net", "no way to ask {servent} for a connection");
+            }
+            Event::HostsLearned(_) => {
+                self.hosts_changed.store(true, SeqCst);
+                self.hosts_bell.ring();
+            }
+            Event::NeighbourUp(_, addr) => {
+                self.linked.ring();
+                self.downloads.network_changed();
+                self.events.tell(|| EventView::NeighbourUp { addr: addr.to_string() });
+            }
+            Event::NeighbourDown(_, addr, reason) => {
+                let reason = words::reason(&reason);
+                log::info!(target: "filbert::net", "{addr} is no neighbour any more: {reason}");
+                self.events.tell(|| EventView::NeighbourDown { addr: addr.to_string(), reason });
+            }
+            Event::ConnectFailed(addr, reason) => {
+                log::info!(target: "filbert::net", "cannot link to {addr}: {}", words::reason(&reason));
+                let waiting = std::mem::take(&mut *lock(&self.dials));
+                let (here, others) = waiting.into_iter().partition(|(to, _)| *to == addr);
+                *lock(&self.dials) = others;
+                let here: Vec<(SocketAddr, oneshot::Sender<CloseReason>)> = here;
+                for (_, waiter) in here {
+                    let _ = waiter.send(reason.clone());
+                }
+            }
+        }
+    }
+
+    fn on_query(&self, guid: Guid, query: &Query, hops: u8) {
+        let criteria = Criteria::from_wire(&query.text.to_str(), &query.urns);
+        let files = read(&self.shelf.library).search(&criteria, ANSWERS);
+        let answered = files.len() as u64;
+        if !files.is_empty() {
+            let entries = files.iter().map(|file| entry(file)).collect();
+            self.handle.command(Command::AnswerQuery(Answer { query: guid, entries }));
+        }
+        self.events.tell(|| EventView::Query { guid: guid.to_string(), text: query_text(query), hops, answered });
+    }
+
+    /// Tells network and listeners what we share, now and when it has changed.
+    pub(super) async fn tell_shares(self: Arc<Self>) {
+        loop {
+            self.shelf.changed().await;
+            let (files, bytes, hashed) = {
+                let library = read(&self.shelf.library);
+                (library.files(), library.bytes(), library.hashed())
+            };
+            let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+            self.handle.command(Command::Sharing { files: u32::try_from(files).unwrap_or(u32::MAX), kib });
+            self.events.tell(|| EventView::Shares { files, hashed });
+            rt::sleep(TELL_SHARES_EVERY).await;
+        }
+    }
+
+    /// Keeps new hosts, some time after they were learnt; sleeps while there are none.
+    pub(super) async fn tend_hosts(self: Arc<Self>) {
+        loop {
+            self.hosts_bell.until(|| self.hosts_changed.load(SeqCst).then_some(())).await;
+            rt::sleep(KEEP_HOSTS_AFTER).await;
+            self.hosts_changed.store(false, SeqCst);
+            self.keep_hosts().await;
+        }
+    }
+
+    /// Writes the host cache to the state.
+    pub(super) async fn keep_hosts(&self) {
+        let Some(hosts) = self.handle.inspect(|servent, _| servent.hosts()).await else { return };
+        let worth = hosts.iter().filter(|host| host.failures == 0 || host.source < HostSource::Stranger);
+        let addrs: Vec<SocketAddr> = worth.map(|host| host.addr).collect();
+        if addrs.is_empty() {
+            return;
+        }
+        let kept = self.kept.clone();
+        if let Err(error) = rt::spawn_blocking(move || kept.keep_hosts(&addrs)).await {
+            self.warn(error.to_string());
+        }
+    }
+
+    /// Whether at least one peer is linked.
+    pub(super) async fn is_linked(&self) -> bool {
+        self.handle.inspect(|servent, _| servent.degree() > 0).await.unwrap_or(false)
+    }
+
+    pub(super) fn warn(&self, message: String) {
+        self.warnings.add(message, &self.events);
+    }
+}
+
+/// A file of ours as a hit tells it.
+fn entry(file: &SharedFile) -> Entry {
+    let urns = file.digests.map(|digests| [digests.urn(), Urn::Blake3(digests.blake3)]);
+    Entry::new(file.index, file.stamp.size, &file.name, urns.as_ref().map_or(&[], |urns| urns.as_slice()))
+}
+
+/// What a query asks, for people: its words, or the content it names.
+fn query_text(query: &Query) -> String {
+    match query.urns.first() {
+        Some(urn) => urn.to_string(),
+        None => query.text.to_str().chars().filter(|c| !c.is_control()).take(200).collect(),
+    }
+}

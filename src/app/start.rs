@@ -1,0 +1,199 @@
+//! How a servent comes to be: lock, name, port, shares, downloads, and then the network.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+use super::downloads::{Downloads, DownloadsConfig, Hooks};
+use super::events::{Bell, Broadcast};
+use super::inner::{Inner, Warnings};
+use super::kept::Kept;
+use super::resolve::HostPort;
+use super::searches::Searches;
+use super::shelf::{Consent, Lasting, Shelf};
+use super::uploads::{UploadHooks, Uploads, UploadsConfig};
+use super::view::EventView;
+use super::{Error, ErrorCode, Node, Options};
+use crate::base::Rng;
+use crate::disk::lock::{Lock, LockError};
+use crate::net::rt::{self, TcpListener};
+use crate::net::{self, Clock};
+use crate::proto::{self, Command, HostSource};
+use crate::wire::Guid;
+
+/// Ports tried after the default one when that is taken.
+const NEXT_PORTS: u16 = 100;
+/// Downloads that connect or receive at a time.
+const ACTIVE_DOWNLOADS: usize = 16;
+
+/// [`Node::start`].
+pub(super) async fn start(options: Options) -> Result<Node, Error> {
+    let hosts = options.connect.iter().map(|host| HostPort::parse(host)).collect::<Result<Vec<_>, _>>()?;
+    let lock = if options.private { None } else { Some(take_home(&options)?) };
+    let (events, warnings) = (Arc::new(Broadcast::default()), Arc::new(Warnings::default()));
+    let mut rng = Rng::from_seed(seed()?);
+    let kept = Kept::at(&options.home.state);
+    // Two servents must not go by one name at the same time.
+    let servent = if options.private { Guid::random(&mut rng) } else { kept.servent(&mut rng)? };
+
+    let (listener, listen) = open_port(&options, &warnings, &events).await?;
+    let clock = Clock::start();
+    let running = net::start(servent_config(&options, servent), rng.fork(), clock);
+    let handle = running.handle;
+    let searches = Searches::open(servent, handle.clone(), kept.search.clone());
+    let shelf = Shelf::open(&options.home.cache, &mut rng, Arc::clone(&warnings), Arc::clone(&events))?;
+    let downloads = open_downloads(&options, &searches, &shelf, &events, rng.fork()).await?;
+    let uploads = open_uploads(&downloads, &shelf, &events, &handle);
+
+    handle.command(Command::Listening(listen));
+    let cached = if options.only_listed { Vec::new() } else { kept.hosts() };
+    handle.command(Command::AddHosts(cached.into_iter().map(|addr| (addr, HostSource::Cache)).collect()));
+
+    let inner = Arc::new(Inner {
+        servent,
+        listen,
+        clock,
+        handle,
+        kept,
+        shelf,
+        searches,
+        downloads,
+        uploads: uploads.clone(),
+        events,
+        warnings,
+        linked: Bell::default(),
+        dials: Mutex::default(),
+        hosts_changed: AtomicBool::new(false),
+        hosts_bell: Bell::default(),
+        options,
+    });
+    let listener = rt::spawn(net::listen(listener, running.gate, Arc::new(uploads)));
+    let tasks = vec![
+        rt::spawn(Arc::clone(&inner).live(running.events)),
+        rt::spawn(Arc::clone(&inner).tell_shares()),
+        rt::spawn(Arc::clone(&inner).tend_hosts()),
+        rt::spawn(connect(Arc::clone(&inner), hosts)),
+        rt::spawn(take_up_shares(Arc::clone(&inner))),
+    ];
+    Ok(Node::new(inner, running.task, listener, tasks, lock))
+}
+
+fn take_home(options: &Options) -> Result<Lock, Error> {
+    Lock::take(&options.home.state).map_err(|error| {
+        let code = if let LockError::Held { .. } = error { ErrorCode::InUse } else { ErrorCode::Failed };
+        Error::new(code, error.to_string())
+    })
+}
+
+fn seed() -> Result<[u8; 32], Error> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed)
+        .map_err(|error| Error::new(ErrorCode::Failed, format!("the system gives no randomness: {error}")))?;
+    Ok(seed)
+}
+
+/// Opens the port that was asked for. The default one gives way to the next that is free.
+async fn open_port(
+    options: &Options,
+    warnings: &Warnings,
+    events: &Broadcast,
+) -> Result<(TcpListener, SocketAddr), Error> {
+    let asked = options.listen;
+    let failed = |error: &io::Error| {
+        let (code, why) = match error.kind() {
+            io::ErrorKind::AddrInUse => (ErrorCode::InUse, "in use by another program or servent".to_owned()),
+            _ => (ErrorCode::Failed, error.to_string()),
+        };
+        Error::new(code, format!("cannot listen on {asked}: {why}"))
+            .hint(format!("Try --listen {}", SocketAddr::new(asked.ip(), 0)))
+    };
+    let mut opened = net::bind(asked).await;
+    if !options.listen_given && asked.port() != 0 {
+        for next in 1..=NEXT_PORTS {
+            let in_use = matches!(&opened, Err(error) if error.kind() == io::ErrorKind::AddrInUse);
+            let (true, Some(port)) = (in_use, asked.port().checked_add(next)) else { break };
+            opened = net::bind(SocketAddr::new(asked.ip(), port)).await;
+        }
+    }
+    let listener = opened.map_err(|error| failed(&error))?;
+    let listen = listener.local_addr().map_err(|error| failed(&error))?;
+    if asked.port() != 0 && listen.port() != asked.port() {
+        warnings.add(format!("port {} is in use; listening on {listen} instead", asked.port()), events);
+    }
+    Ok((listener, listen))
+}
+
+fn servent_config(options: &Options, servent: Guid) -> proto::Config {
+    proto::Config {
+        neighbours: options.neighbours,
+        only_listed: options.only_listed,
+        ttl: options.ttl,
+        ..proto::Config::new(servent)
+    }
+}
+
+async fn open_downloads(
+    options: &Options,
+    searches: &Arc<Searches>,
+    shelf: &Shelf,
+    events: &Arc<Broadcast>,
+    rng: Rng,
+) -> Result<Downloads, Error> {
+    let config = DownloadsConfig {
+        dir: options.download_dir.clone().unwrap_or_else(|| options.home.downloads.clone()),
+        state: options.home.state.clone(),
+        active: ACTIVE_DOWNLOADS,
+        resume: !options.private,
+        agent: concat!("filbert/", env!("CARGO_PKG_VERSION")).to_owned(),
+    };
+    let (searches, shelf, events) = (Arc::clone(searches), shelf.clone(), Arc::clone(events));
+    let hooks = Hooks {
+        requery: Box::new(move |urn| searches.requery(urn)),
+        owned: Box::new(move |urn| shelf.path_of(urn)),
+        changed: Box::new(move |view| events.tell(|| EventView::Transfer(view))),
+    };
+    Downloads::open(config, hooks, rng).await
+}
+
+fn open_uploads(downloads: &Downloads, shelf: &Shelf, events: &Arc<Broadcast>, handle: &net::Handle) -> Uploads {
+    let (find, open) = (shelf.clone(), shelf.clone());
+    let (downloads, events, handle) = (downloads.clone(), Arc::clone(events), handle.clone());
+    let hooks = UploadHooks {
+        find: Box::new(move |target| find.find(target)),
+        open: Box::new(move |root, path| open.open_file(root, path)),
+        next_id: Box::new(move || downloads.next_id()),
+        changed: Box::new(move |view| events.tell(|| EventView::Transfer(view))),
+        busy: Box::new(move |busy| handle.command(Command::UploadsBusy(busy))),
+    };
+    Uploads::new(UploadsConfig::default(), hooks)
+}
+
+/// Looks up the hosts that the user named, and has them linked.
+async fn connect(inner: Arc<Inner>, hosts: Vec<HostPort>) {
+    for host in hosts {
+        match host.resolve().await {
+            Ok(addrs) => {
+                for addr in addrs.into_iter().take(1) {
+                    inner.handle.command(Command::Connect(addr));
+                }
+            }
+            Err(error) => inner.warn(error.to_string()),
+        }
+    }
+}
+
+/// Takes up the shares of the state and those of this run. What cannot be shared is a warning.
+async fn take_up_shares(inner: Arc<Inner>) {
+    if inner.options.private {
+        return;
+    }
+    // Whoever keeps a share has confirmed it once.
+    let kept = inner.kept.shares().into_iter().map(|path| (path, Consent::Meant, Lasting::Kept));
+    let given = inner.options.share.iter().map(|path| (path.clone(), Consent::Asked, Lasting::ThisRun));
+    for (path, consent, lasting) in kept.chain(given) {
+        if let Err(error) = inner.shelf.share(path, consent, lasting).await {
+            inner.warn(error.to_string());
+        }
+    }
+}

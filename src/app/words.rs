@@ -1,0 +1,138 @@
+//! What the servent knows, in words and as views.
+
+use crate::base::Instant;
+use crate::proto::{CloseReason, Counters, DialFailure, Direction, HostInfo, HostSource, PeerInfo, Role, Traffic};
+
+use super::view::{HostView, PeerView, TrafficView};
+use std::collections::BTreeMap;
+
+/// Why a connection ended, for people.
+pub(super) fn reason(reason: &CloseReason) -> String {
+    match reason {
+        CloseReason::Dial(DialFailure::Refused) => "nobody listens there".into(),
+        CloseReason::Dial(DialFailure::TimedOut) => "no answer".into(),
+        CloseReason::Dial(DialFailure::Unreachable) => "there is no way to it".into(),
+        CloseReason::Closed => "it closed the connection".into(),
+        CloseReason::Broken => "the connection broke".into(),
+        CloseReason::HandshakeTimeout => "it did not finish the handshake in time".into(),
+        CloseReason::Refused(code, words) => format!("it refused: {code} {}", plain(words)),
+        CloseReason::WeRefused(code, words) => format!("we refused: {code} {}", plain(words)),
+        CloseReason::Garbage(what) => format!("it sent what no servent sends ({})", plain(what)),
+        CloseReason::Bye(code, words) => format!("it said bye: {code} {}", plain(words)),
+        CloseReason::Silent => "it was silent for too long".into(),
+        CloseReason::Replaced => "it made room for another".into(),
+        CloseReason::Ourselves => "it is this servent itself".into(),
+        CloseReason::Duplicate => "it is linked already".into(),
+        CloseReason::User => "you wished it".into(),
+        CloseReason::Shutdown => "this servent goes down".into(),
+    }
+}
+
+/// A stranger's words, safe to show in a line.
+fn plain(words: &str) -> String {
+    words.chars().filter(|c| !c.is_control() && !is_direction_change(*c)).take(120).collect()
+}
+
+/// Characters that change the direction of the text after them.
+fn is_direction_change(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A peer as others see it.
+pub(super) fn peer(info: &PeerInfo, now: Instant) -> PeerView {
+    let traffic = |traffic: Traffic| TrafficView { msgs: traffic.msgs, bytes: traffic.bytes };
+    PeerView {
+        addr: info.addr.to_string(),
+        vendor: plain(&info.agent),
+        role: role(info.role).to_owned(),
+        direction: match info.direction {
+            Direction::Out => "out",
+            Direction::In => "in",
+        }
+        .to_owned(),
+        hops_avg: info.hops_avg_milli as f64 / 1000.0,
+        received: traffic(info.received),
+        sent: traffic(info.sent),
+        duplicates: info.duplicates_in,
+        queries_in: info.queries_in,
+        queries_out: info.queries_out,
+        drops: info.drops.iter().map(|(reason, &n)| (reason.word().to_owned(), n)).collect(),
+        since_s: now.since(info.since).as_secs(),
+    }
+}
+
+/// `ultrapeer` or `leaf`.
+pub(super) fn role(role: Role) -> &'static str {
+    match role {
+        Role::Ultrapeer => "ultrapeer",
+        Role::Leaf => "leaf",
+    }
+}
+
+/// A host as others see it.
+pub(super) fn host(info: &HostInfo, connected: bool, now: Instant) -> HostView {
+    let source = match info.source {
+        HostSource::User => "user",
+        HostSource::Cache => "cache",
+        HostSource::Lan => "lan",
+        HostSource::Peer => "peer",
+        HostSource::Stranger => "stranger",
+    };
+    HostView {
+        addr: info.addr.to_string(),
+        source: source.to_owned(),
+        age_s: (info.source != HostSource::Cache).then(|| now.since(info.seen).as_secs()),
+        failures: info.failures,
+        connected,
+    }
+}
+
+/// The servent's totals by name.
+pub(super) fn counters(counters: &Counters) -> BTreeMap<String, u64> {
+    let totals = [
+        ("queries_originated", counters.queries_originated),
+        ("queries_received", counters.queries_received),
+        ("queries_forwarded", counters.queries_forwarded),
+        ("query_copies", counters.query_copies),
+        ("queries_searched", counters.queries_searched),
+        ("queries_answered", counters.queries_answered),
+        ("hits_received", counters.hits_received),
+        ("hits_sent", counters.hits_sent),
+        ("hits_routed", counters.hits_routed),
+        ("pushes_routed", counters.pushes_routed),
+        ("pushes_sent", counters.pushes_sent),
+        ("pushes_received", counters.pushes_received),
+        ("pings_received", counters.pings_received),
+        ("pings_sent", counters.pings_sent),
+        ("pongs_received", counters.pongs_received),
+        ("pongs_sent", counters.pongs_sent),
+        ("duplicates", counters.duplicates),
+        ("msgs_in", counters.received.msgs),
+        ("bytes_in", counters.received.bytes),
+        ("msgs_out", counters.sent.msgs),
+        ("bytes_out", counters.sent.bytes),
+        ("dials", counters.dials),
+        ("dials_failed", counters.dials_failed),
+        ("links_out", counters.links_out),
+        ("links_in", counters.links_in),
+        ("refused_by_them", counters.refused_by_them),
+        ("refused_by_us", counters.refused_by_us),
+        ("handshakes_timed_out", counters.handshakes_timed_out),
+        ("links_lost", counters.links_lost),
+    ];
+    let drops = counters.drops.by_reason().into_iter().map(|(reason, n)| (format!("dropped_{}", reason.word()), n));
+    totals.into_iter().map(|(name, n)| (name.to_owned(), n)).chain(drops).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strangers_words_cannot_write_on_a_terminal() {
+        let evil = CloseReason::Bye(400, format!("\x1b[2J\u{202e}gone{}", "!".repeat(500)));
+        let words = reason(&evil);
+        assert!(words.starts_with("it said bye: 400 [2Jgone!"), "{words}");
+        assert!(words.len() < 200);
+    }
+}

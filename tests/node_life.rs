@@ -1,0 +1,107 @@
+//! A servent begins, keeps what it must, and leaves nothing behind.
+
+mod node_support;
+
+use filbert::app::{ErrorCode, Node, SearchRequest};
+use filbert::disk::Home;
+use node_support::{eventually, options, run, shutdown, start, start_with};
+
+#[test]
+fn two_servents_link_and_a_shutdown_frees_port_home_and_neighbour() {
+    run(async {
+        let a = start(&[], &[]).await;
+        let b = start(&[], &[&a]).await;
+        eventually("a sees b", async || a.node.status().await.neighbours == 1).await;
+        assert_eq!(b.link_to(&a).await.direction, "out");
+        assert_eq!(a.link_to(&b).await.direction, "in");
+        let (addr, home) = (a.addr(), Home::at(&a.dir.path().join("home")));
+        let name = a.node.status().await.servent;
+
+        let in_use = Node::start(filbert::app::Options { home: home.clone(), ..options(a.dir.path()) }).await;
+        assert_eq!(in_use.map(|_| ()).map_err(|error| error.code), Err(ErrorCode::InUse));
+
+        a.node.shutdown().await;
+        a.node.shutdown().await;
+        std::net::TcpListener::bind(addr).expect("the port is free");
+        eventually("b notices", async || b.node.status().await.neighbours == 0).await;
+
+        let again = Node::start(filbert::app::Options { home, listen: addr, ..options(a.dir.path()) }).await;
+        let again = again.expect("the home is free");
+        assert_eq!(again.status().await.servent, name, "it keeps its name");
+        again.shutdown().await;
+        b.node.shutdown().await;
+    });
+}
+
+#[test]
+fn a_taken_port_is_an_error_if_it_was_asked_for_and_else_the_next_one_is_taken() {
+    run(async {
+        let a = start(&[], &[]).await;
+        let dir = tempfile::tempdir().expect("a directory");
+        let asked = filbert::app::Options { listen: a.addr(), ..options(dir.path()) };
+        let error = Node::start(asked.clone()).await.expect_err("the port is taken");
+        assert_eq!(error.code, ErrorCode::InUse);
+        assert!(error.to_string().contains("Try --listen 127.0.0.1:0"), "{error}");
+
+        let b = Node::start(filbert::app::Options { listen_given: false, ..asked }).await.expect("the next one");
+        assert!(b.listen_addr().port() > a.addr().port());
+        assert!(b.status().await.warnings.iter().any(|warning| warning.contains("is in use")));
+        b.shutdown().await;
+        shutdown(vec![a]).await;
+    });
+}
+
+#[test]
+fn a_search_without_neighbours_says_what_to_do_next() {
+    run(async {
+        let a = start(&[], &[]).await;
+        let request = SearchRequest { query: "x".into(), ttl: None, wait_ms: Some(200), max: None };
+        let error = a.try_search(request).await.expect_err("there is nobody");
+        assert_eq!(error.code, ErrorCode::NotConnected);
+        for words in ["No peers yet", "filbert connect HOST", "filbert hosts import"] {
+            assert!(error.to_string().contains(words), "{error}");
+        }
+        let bad = a.node.search(SearchRequest { query: "\"".into(), ttl: None, wait_ms: None, max: None }).await;
+        assert_eq!(bad.map(|_| ()).map_err(|error| error.code), Err(ErrorCode::Usage));
+        shutdown(vec![a]).await;
+    });
+}
+
+#[test]
+fn connect_and_disconnect_tell_how_it_went() {
+    run(async {
+        let (a, b) = (start(&[], &[]).await, start(&[], &[]).await);
+        let view = a.node.connect(b.addr().to_string()).await.expect("linked");
+        assert_eq!(view.addr, b.addr().to_string());
+        assert_eq!(a.node.connect(b.addr().to_string()).await.expect("still").addr, view.addr);
+        a.node.disconnect(view.addr.clone()).await.expect("it was linked");
+        assert_eq!(a.node.peers().await.len(), 0);
+        let gone = a.node.disconnect(view.addr).await.expect_err("it is not linked any more");
+        assert_eq!(gone.code, ErrorCode::NotFound);
+
+        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
+        let nobody = a.node.connect(free.to_string()).await.expect_err("nobody listens there");
+        assert!(nobody.message.contains("nobody listens there"), "{nobody}");
+        let itself = a.node.connect(a.addr().to_string()).await.expect_err("it is itself");
+        assert_eq!(itself.code, ErrorCode::Refused, "{itself}");
+        assert_eq!(a.node.connect("a:b:c".into()).await.expect_err("no host").code, ErrorCode::Usage);
+        shutdown(vec![a, b]).await;
+    });
+}
+
+#[test]
+fn hosts_are_kept_for_the_next_run() {
+    run(async {
+        let a = start(&[], &[]).await;
+        let b = start_with(&[], &[&a], |options| options.only_listed = false).await;
+        let added = b.node.import_hosts(vec!["# mine".into(), "10.1.2.3".into(), "10.1.2.3:6346".into()]).await;
+        assert_eq!(added.expect("one host"), 1);
+        b.node.shutdown().await;
+        let again = Node::start(filbert::app::Options { only_listed: false, ..options(b.dir.path()) }).await.expect("again");
+        eventually("linked to the host of the earlier run", async || again.status().await.neighbours == 1).await;
+        let hosts: Vec<_> = again.hosts().await.into_iter().map(|host| host.addr).collect();
+        assert!(hosts.contains(&"10.1.2.3:6346".to_owned()), "{hosts:?}");
+        again.shutdown().await;
+        shutdown(vec![a]).await;
+    });
+}

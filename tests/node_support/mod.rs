@@ -1,0 +1,130 @@
+//! Real servents on loopback, each with a home of its own in a temporary directory.
+#![allow(dead_code)]
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use filbert::app::view::{HitView, PeerView, SearchDone, SearchLine};
+use filbert::app::{Error, Node, Options, SearchRequest};
+use filbert::disk::Home;
+use filbert::net::rt;
+use futures::StreamExt;
+
+/// A servent and the directory that goes with it.
+pub struct Peer {
+    pub node: Node,
+    pub dir: tempfile::TempDir,
+}
+
+/// How a test servent runs: any free port of loopback, only the neighbours that the test names.
+pub fn options(dir: &Path) -> Options {
+    Options {
+        home: Home::at(&dir.join("home")),
+        share: Vec::new(),
+        yes: true,
+        listen: "127.0.0.1:0".parse().expect("an address"),
+        listen_given: true,
+        connect: Vec::new(),
+        only_listed: true,
+        neighbours: 8,
+        ttl: 4,
+        download_dir: None,
+        private: false,
+    }
+}
+
+/// Starts a servent that shares files of these names and contents and is linked to `neighbours`.
+pub async fn start(files: &[(&str, &[u8])], neighbours: &[&Peer]) -> Peer {
+    start_with(files, neighbours, |_| ()).await
+}
+
+/// The same with other options.
+pub async fn start_with(files: &[(&str, &[u8])], neighbours: &[&Peer], change: impl FnOnce(&mut Options)) -> Peer {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut options = options(dir.path());
+    let share = dir.path().join("share");
+    std::fs::create_dir(&share).expect("a directory");
+    for (name, content) in files {
+        std::fs::write(share.join(name), content).expect("written");
+    }
+    if !files.is_empty() {
+        options.share.push(share);
+    }
+    options.connect = neighbours.iter().map(|peer| peer.addr().to_string()).collect();
+    change(&mut options);
+    let node = Node::start(options).await.expect("it starts");
+    let peer = Peer { node, dir };
+    let count = files.len() as u64;
+    eventually("its files can be found", async || peer.node.status().await.files == count).await;
+    eventually("it is linked", async || peer.node.peers().await.len() >= neighbours.len()).await;
+    peer
+}
+
+impl Peer {
+    pub fn addr(&self) -> SocketAddr {
+        self.node.listen_addr()
+    }
+
+    /// Searches for `wait_ms` and returns all hits and the end.
+    pub async fn search(&self, query: &str, ttl: Option<u8>, wait_ms: u64) -> (Vec<HitView>, SearchDone) {
+        let request = SearchRequest { query: query.to_owned(), ttl, wait_ms: Some(wait_ms), max: None };
+        self.try_search(request).await.expect("a search")
+    }
+
+    pub async fn try_search(&self, request: SearchRequest) -> Result<(Vec<HitView>, SearchDone), Error> {
+        let search = self.node.search(request).await?;
+        let mut hits = Vec::new();
+        let mut lines = self.node.hits(search.id).await?;
+        while let Some(line) = lines.next().await {
+            match line {
+                SearchLine::Hit(hit) => hits.push(hit),
+                SearchLine::Done(done) => return Ok((hits, done)),
+            }
+        }
+        panic!("the stream of a search ends with `done`");
+    }
+
+    pub async fn counters(&self) -> BTreeMap<String, u64> {
+        self.node.status().await.counters
+    }
+
+    pub async fn counter(&self, name: &str) -> u64 {
+        self.counters().await.get(name).copied().unwrap_or(0)
+    }
+
+    /// What this servent knows of its link to `other`.
+    pub async fn link_to(&self, other: &Peer) -> PeerView {
+        let addr = other.addr().to_string();
+        let found = self.node.peers().await.into_iter().find(|peer| peer.addr == addr);
+        found.unwrap_or_else(|| panic!("no link to {addr}"))
+    }
+}
+
+/// Shuts all down.
+pub async fn shutdown(peers: Vec<Peer>) {
+    for peer in &peers {
+        peer.node.shutdown().await;
+    }
+}
+
+/// Waits until `is` holds; fails after ten seconds.
+pub async fn eventually(what: &str, is: impl AsyncFn() -> bool) {
+    within(Duration::from_secs(10), what, is).await;
+}
+
+/// Waits until `is` holds; fails after `limit`.
+pub async fn within(limit: Duration, what: &str, is: impl AsyncFn() -> bool) {
+    let began = Instant::now();
+    while !is().await {
+        assert!(began.elapsed() < limit, "not so within {limit:?}: {what}");
+        rt::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Runs a test that must end within a minute.
+pub fn run(test: impl Future<Output = ()>) {
+    let _ = env_logger::builder().is_test(true).try_init();
+    rt::block_on(async { rt::timeout(Duration::from_secs(60), test).await.expect("the test ends in time") });
+}

@@ -97,11 +97,32 @@ fn hosts_are_kept_for_the_next_run() {
         let added = b.node.import_hosts(vec!["# mine".into(), "10.1.2.3".into(), "10.1.2.3:6346".into()]).await;
         assert_eq!(added.expect("one host"), 1);
         b.node.shutdown().await;
-        let again = Node::start(filbert::app::Options { only_listed: false, ..options(b.dir.path()) }).await.expect("again");
+        let again =
+            Node::start(filbert::app::Options { only_listed: false, ..options(b.dir.path()) }).await.expect("again");
         eventually("linked to the host of the earlier run", async || again.status().await.neighbours == 1).await;
         let hosts: Vec<_> = again.hosts().await.into_iter().map(|host| host.addr).collect();
         assert!(hosts.contains(&"10.1.2.3:6346".to_owned()), "{hosts:?}");
         again.shutdown().await;
         shutdown(vec![a]).await;
+    });
+}
+
+#[test]
+fn what_is_shared_can_be_found_by_name_and_content_one_link_away() {
+    run(async {
+        let a = start(&[("Blue Train.ogg", b"one"), ("red train.txt", b"two")], &[]).await;
+        let b = start(&[("blue moon.txt", b"three")], &[&a]).await;
+        eventually("hashed", async || a.node.status().await.hashed == 2).await;
+        let (hits, done) = b.search("blue train", None, 500).await;
+        assert_eq!(hits.len(), 1, "{hits:?}");
+        assert_eq!((hits[0].hit, hits[0].name.as_str(), hits[0].size, hits[0].hops), (1, "Blue Train.ogg", 3, 1));
+        assert_eq!(hits[0].source.addr, a.addr().to_string());
+        assert_eq!((done.hits, done.files, done.neighbours_asked), (1, 1, 1));
+        let urn = hits[0].urn.clone().expect("it is hashed");
+        let (by_content, _) = b.search(&urn, None, 500).await;
+        assert_eq!(by_content.len(), 1, "{urn}");
+        assert_eq!(by_content[0].name, "Blue Train.ogg");
+        assert_eq!(a.counter("queries_answered").await, 2);
+        shutdown(vec![a, b]).await;
     });
 }

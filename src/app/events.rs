@@ -4,6 +4,7 @@
 //! many; without readers nothing is kept.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
@@ -24,17 +25,31 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Wakes those who wait for something to become true.
 #[derive(Debug, Default)]
-pub(super) struct Bell(Mutex<Vec<Waker>>);
+pub(super) struct Bell {
+    rings: AtomicU64,
+    sleepers: Mutex<Vec<Waker>>,
+}
 
 impl Bell {
     /// Something changed: all look again.
     pub(super) fn ring(&self) {
-        for waker in std::mem::take(&mut *lock(&self.0)) {
+        self.rings.fetch_add(1, SeqCst);
+        for waker in std::mem::take(&mut *lock(&self.sleepers)) {
             waker.wake();
         }
     }
 
-    /// Waits until `look` finds something. It is asked at once, and after each ring.
+    /// How often it rang. Take the number, look, and if there is nothing yet wait with [`Bell::after`].
+    pub(super) fn rings(&self) -> u64 {
+        self.rings.load(SeqCst)
+    }
+
+    /// Waits until it has rung more often than `rings`.
+    pub(super) async fn after(&self, rings: u64) {
+        self.until(|| (self.rings() != rings).then_some(())).await;
+    }
+
+    /// Waits until `look` finds something. It is asked at once, and at least once after each ring.
     pub(super) async fn until<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
         futures::future::poll_fn(|cx| {
             if let Some(found) = look() {
@@ -48,7 +63,7 @@ impl Bell {
     }
 
     fn register(&self, waker: &Waker) {
-        let mut sleepers = lock(&self.0);
+        let mut sleepers = lock(&self.sleepers);
         if sleepers.iter().any(|sleeper| sleeper.will_wake(waker)) {
             return;
         }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -12,11 +12,11 @@ use super::downloads::Downloads;
 use super::events::{Bell, Broadcast, lock};
 use super::kept::Kept;
 use super::searches::Searches;
-use super::shelf::Shelf;
+use super::shelf::{Shelf, Totals};
 use super::uploads::Uploads;
 use super::view::EventView;
 use super::{Options, words};
-use crate::library::{Criteria, Library, SharedFile};
+use crate::library::{Criteria, SharedFile};
 use crate::net::{Clock, Handle, rt};
 use crate::proto::{Answer, CloseReason, Command, Event, HostSource};
 use crate::wire::hit::Entry;
@@ -78,11 +78,6 @@ impl Warnings {
     }
 }
 
-/// Reads; a panic elsewhere does not make the library unusable.
-pub(super) fn read(library: &RwLock<Library>) -> RwLockReadGuard<'_, Library> {
-    library.read().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Inner {
     /// Does what the servent's events call for, until there are none any more.
     pub(super) async fn live(self: Arc<Self>, mut events: mpsc::Receiver<Vec<Event>>) {
@@ -138,7 +133,7 @@ impl Inner {
 
     fn on_query(&self, guid: Guid, query: &Query, hops: u8) {
         let criteria = Criteria::from_wire(&query.text.to_str(), &query.urns);
-        let files = read(&self.shelf.library).search(&criteria, ANSWERS);
+        let files = self.shelf.library().search(&criteria, ANSWERS);
         let answered = files.len() as u64;
         if !files.is_empty() {
             let entries = files.iter().map(|file| entry(file)).collect();
@@ -151,10 +146,7 @@ impl Inner {
     pub(super) async fn tell_shares(self: Arc<Self>) {
         loop {
             self.shelf.changed().await;
-            let (files, bytes, hashed) = {
-                let library = read(&self.shelf.library);
-                (library.files(), library.bytes(), library.hashed())
-            };
+            let Totals { files, bytes, hashed } = self.shelf.totals();
             let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
             self.handle.command(Command::Sharing { files: u32::try_from(files).unwrap_or(u32::MAX), kib });
             self.events.tell(|| EventView::Shares { files, hashed });

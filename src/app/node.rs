@@ -13,9 +13,9 @@ use futures::future::{Either, select};
 
 use super::downloads::{OnExists, Wanted};
 use super::events::lock;
-use super::inner::{Inner, read};
+use super::inner::Inner;
 use super::resolve::HostPort;
-use super::shelf::{Consent, Lasting};
+use super::shelf::{Consent, Lasting, Totals};
 use super::view::{EventView, HostView, PeerView, SearchLine, SearchView, ShareView, StatusView, TransferView};
 use super::{Error, ErrorCode, searches, words};
 use crate::base::Instant;
@@ -162,10 +162,7 @@ impl Node {
         let inner = &self.inner;
         let seen = inner.handle.inspect(|servent, now| (servent.degree(), *servent.counters(), now)).await;
         let (degree, counters, now) = seen.unwrap_or_else(|| (0, Counters::default(), inner.clock.now()));
-        let (files, hashed, bytes) = {
-            let library = read(&inner.shelf.library);
-            (library.files(), library.hashed(), library.bytes())
-        };
+        let Totals { files, bytes, hashed } = inner.shelf.totals();
         StatusView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             listen: inner.listen.to_string(),
@@ -245,13 +242,13 @@ impl Node {
         lock(&inner.dials).push((addr, failed));
         inner.handle.command(Command::Connect(addr));
         loop {
+            let rings = inner.linked.rings();
             // Links may be up already, or come up under the address that the peer tells of itself.
             if let Some(view) = self.peer_at(addr).await {
                 lock(&inner.dials).retain(|(_, waiter)| !waiter.is_canceled());
                 return Ok(view);
             }
-            let mut heard = false;
-            let link = Box::pin(inner.linked.until(|| std::mem::replace(&mut heard, true).then_some(())));
+            let link = Box::pin(inner.linked.after(rings));
             match select(link, failure).await {
                 Either::Left(((), still)) => failure = still,
                 Either::Right((Ok(reason), _)) => return Err(not_linked(addr, &reason)),
@@ -341,9 +338,12 @@ impl Node {
 
     /// Waits for a first neighbour.
     async fn linked(&self) {
-        while !self.inner.is_linked().await {
-            let mut asked = false;
-            self.inner.linked.until(|| std::mem::replace(&mut asked, true).then_some(())).await;
+        loop {
+            let rings = self.inner.linked.rings();
+            if self.inner.is_linked().await {
+                return;
+            }
+            self.inner.linked.after(rings).await;
         }
     }
 

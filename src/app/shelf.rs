@@ -1,20 +1,23 @@
 //! What we share: the library, and the folders behind it.
 //!
-//! Requests and queries are answered by look-ups in the library; the way from a file of the library to bytes
-//! leads through the handle of its folder and never through a path that a stranger wrote.
+//! Requests and queries are answered by look-ups in the library; the way from a file of the library to its
+//! bytes leads through the handle of its folder and never through a path that a stranger wrote.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
-use super::events::{Bell, Broadcast};
-use super::inner::{Warnings, read};
+use super::events::{Bell, Broadcast, lock};
+use super::inner::Warnings;
 use super::view::ShareView;
 use super::{Error, ErrorCode};
 use crate::base::Rng;
-use crate::library::{Library, RootId, SharedFile, Stamp};
+use crate::disk::{self, Home, Shares};
+use crate::library::{Change, Library, RootId, SharedFile, Stamp};
+use crate::net::rt;
 use crate::wire::Urn;
 use crate::wire::http::Target;
 
@@ -34,67 +37,243 @@ pub(super) enum Lasting {
 
 /// A clone is a handle to the same shelf.
 #[derive(Clone)]
-pub(super) struct Shelf {
-    pub(super) library: Arc<RwLock<Library>>,
-    change: Arc<Change>,
+pub(super) struct Shelf(Arc<Inner>);
+
+struct Inner {
+    home: Home,
+    library: Arc<RwLock<Library>>,
+    changed: Arc<Changed>,
+    folders: Mutex<Folders>,
+    /// `None` in a servent that shares nothing, and after the end.
+    disk: RwLock<Option<Shares>>,
 }
 
 #[derive(Default)]
-struct Change {
+struct Changed {
     happened: AtomicBool,
     bell: Bell,
 }
 
+#[derive(Default)]
+struct Folders {
+    last: u32,
+    by_id: BTreeMap<RootId, Folder>,
+}
+
+#[derive(Clone)]
+struct Folder {
+    path: PathBuf,
+    lasting: Lasting,
+}
+
+/// What is on the shelf in all.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Totals {
+    pub(super) files: u64,
+    pub(super) bytes: u64,
+    pub(super) hashed: u64,
+}
+
 impl Shelf {
-    /// Nothing shared yet.
-    pub(super) fn open(_cache: &Path, rng: &mut Rng, _: Arc<Warnings>, _: Arc<Broadcast>) -> Result<Self, Error> {
-        Ok(Self { library: Arc::new(RwLock::new(Library::new(rng))), change: Arc::default() })
+    /// Nothing shared yet; for a private servent there will never be anything.
+    pub(super) fn open(
+        home: &Home,
+        private: bool,
+        rng: &mut Rng,
+        warnings: &Arc<Warnings>,
+        events: &Arc<Broadcast>,
+    ) -> Self {
+        let library = Arc::new(RwLock::new(Library::new(rng)));
+        let changed: Arc<Changed> = Arc::default();
+        let disk = (!private).then(|| {
+            let (library, changed) = (Arc::clone(&library), Arc::clone(&changed));
+            let (warnings, events) = (Arc::clone(warnings), Arc::clone(events));
+            let options = disk::ShareOptions { own: home.own(), ..disk::ShareOptions::new(&home.cache) };
+            Shares::start_with(
+                options,
+                Box::new(move |changes| {
+                    let mut library = library.write().unwrap_or_else(PoisonError::into_inner);
+                    for change in changes {
+                        match change {
+                            Change::Warning(message) => warnings.add(message, &events),
+                            change => {
+                                library.apply(change);
+                            }
+                        }
+                    }
+                    drop(library);
+                    changed.happened.store(true, SeqCst);
+                    changed.bell.ring();
+                }),
+            )
+        });
+        let folders = Mutex::default();
+        Self(Arc::new(Inner { home: home.clone(), library, changed, folders, disk: RwLock::new(disk) }))
     }
 
     /// Waits until something has changed since the last call.
     pub(super) async fn changed(&self) {
-        let Change { happened, bell } = &*self.change;
+        let Changed { happened, bell } = &*self.0.changed;
         bell.until(|| happened.swap(false, SeqCst).then_some(())).await;
     }
 
+    /// The files that can be found.
+    pub(super) fn library(&self) -> RwLockReadGuard<'_, Library> {
+        self.0.library.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        let library = self.library();
+        Totals { files: library.files(), bytes: library.bytes(), hashed: library.hashed() }
+    }
+
     pub(super) fn views(&self) -> Vec<ShareView> {
-        Vec::new()
+        let folders = lock(&self.0.folders).by_id.clone();
+        folders.iter().map(|(&id, folder)| self.view(id, folder)).collect()
     }
 
-    pub(super) async fn share(&self, path: PathBuf, _: Consent, _: Lasting) -> Result<ShareView, Error> {
-        Err(Error::new(ErrorCode::Failed, format!("cannot share {}", path.display())))
+    fn view(&self, id: RootId, folder: &Folder) -> ShareView {
+        let state = self.disk().as_ref().and_then(|disk| disk.state(id)).unwrap_or_default();
+        let (files, bytes, hashed) = self.library().totals(id);
+        ShareView {
+            path: folder.path.clone(),
+            files,
+            bytes,
+            hashed,
+            state: state.phase.name().to_owned(),
+            this_run_only: folder.lasting == Lasting::ThisRun,
+            skipped: state.skipped.into_iter().map(|(reason, n)| (reason.to_string(), n)).collect(),
+            looks_private: state.looks_private,
+            eta_s: state.eta_s,
+        }
     }
 
+    /// Shares a folder from now on, without waiting for its files.
+    pub(super) async fn share(&self, path: PathBuf, consent: Consent, lasting: Lasting) -> Result<ShareView, Error> {
+        let shelf = self.clone();
+        rt::spawn_blocking(move || shelf.add(&path, consent, lasting)).await
+    }
+
+    fn add(&self, path: &Path, consent: Consent, lasting: Lasting) -> Result<ShareView, Error> {
+        let root = folder_at(path)?;
+        let user_home = std::env::var_os("HOME").map(PathBuf::from);
+        disk::may_share(&root, &self.0.home, user_home.as_deref(), consent == Consent::Meant)
+            .map_err(|refusal| Error::new(ErrorCode::Refused, refusal.to_string()))?;
+        self.take_up(root, lasting)
+    }
+
+    /// Takes up a folder that was shared in an earlier run; it need not be there.
+    pub(super) async fn again(&self, path: PathBuf) -> Result<ShareView, Error> {
+        let shelf = self.clone();
+        rt::spawn_blocking(move || shelf.take_up(path, Lasting::Kept)).await
+    }
+
+    fn take_up(&self, root: PathBuf, lasting: Lasting) -> Result<ShareView, Error> {
+        let (id, folder) = {
+            let mut folders = lock(&self.0.folders);
+            if let Some((&id, folder)) = folders.by_id.iter_mut().find(|(_, folder)| folder.path == root) {
+                if lasting == Lasting::Kept {
+                    folder.lasting = Lasting::Kept;
+                }
+                let folder = folder.clone();
+                drop(folders);
+                return Ok(self.view(id, &folder));
+            }
+            let shared = |other: &&Folder| root.starts_with(&other.path) || other.path.starts_with(&root);
+            if let Some(other) = folders.by_id.values().find(shared) {
+                let (inner, outer) =
+                    if root.starts_with(&other.path) { (&root, &other.path) } else { (&other.path, &root) };
+                let message = format!("{} lies in {}", inner.display(), outer.display());
+                return Err(Error::new(ErrorCode::Refused, format!("{message}: its files would be shared twice"))
+                    .hint(format!("filbert unshare {} first", other.path.display())));
+            }
+            folders.last += 1;
+            let (id, folder) = (RootId(folders.last), Folder { path: root, lasting });
+            folders.by_id.insert(id, folder.clone());
+            (id, folder)
+        };
+        match self.disk().as_ref() {
+            Some(disk) => disk.add(folder.path.clone(), id),
+            None => return Err(Error::new(ErrorCode::Refused, "a private servent shares nothing")),
+        }
+        Ok(self.view(id, &folder))
+    }
+
+    /// Shares a folder no more.
     pub(super) async fn unshare(&self, path: &Path) -> Result<(), Error> {
-        Err(Error::new(ErrorCode::NotFound, format!("{} is not shared", path.display())))
+        let canonical = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let id = {
+            let mut folders = lock(&self.0.folders);
+            let is = |folder: &Folder| folder.path == canonical || folder.path == path;
+            let id = folders.by_id.iter().find(|(_, folder)| is(folder)).map(|(&id, _)| id);
+            folders.by_id.remove(&id.ok_or_else(|| {
+                Error::new(ErrorCode::NotFound, format!("{} is not shared", path.display()))
+                    .hint("`filbert shares` lists what is")
+            })?);
+            id
+        };
+        let shelf = self.clone();
+        rt::spawn_blocking(move || {
+            if let (Some(disk), Some(id)) = (shelf.disk().as_ref(), id) {
+                disk.remove(id);
+            }
+        })
+        .await;
+        Ok(())
     }
 
     /// The folders that stay shared in the next run.
     pub(super) fn lasting(&self) -> Vec<PathBuf> {
-        Vec::new()
+        let folders = lock(&self.0.folders);
+        folders.by_id.values().filter(|folder| folder.lasting == Lasting::Kept).map(|f| f.path.clone()).collect()
     }
 
     /// The file that a request means.
     pub(super) fn find(&self, target: &Target) -> Option<Arc<SharedFile>> {
-        let library = read(&self.library);
         match target {
-            Target::ByUrn(urn) => library.by_urn(urn),
+            Target::ByUrn(urn) => self.library().by_urn(urn),
             // The name in the target is decoration: the index says which.
-            Target::ByIndex(index, _) => library.by_index(*index),
+            Target::ByIndex(index, _) => self.library().by_index(*index),
             Target::Tree(_) | Target::Browse | Target::Unknown => None,
         }
     }
 
-    /// Opens a shared file.
-    pub(super) fn open_file(&self, _: RootId, _: &Path) -> io::Result<(File, Stamp)> {
-        Err(io::ErrorKind::NotFound.into())
+    /// Opens a shared file beneath its folder, or not at all. Blocks.
+    pub(super) fn open_file(&self, root: RootId, path: &Path) -> io::Result<(File, Stamp)> {
+        match self.disk().as_ref() {
+            Some(disk) => disk.open(root, path),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
     }
 
     /// Where a file of that content lies.
-    pub(super) fn path_of(&self, _: &Urn) -> Option<PathBuf> {
-        None
+    pub(super) fn path_of(&self, urn: &Urn) -> Option<PathBuf> {
+        let file = self.library().by_urn(urn)?;
+        let folders = lock(&self.0.folders);
+        Some(folders.by_id.get(&file.root)?.path.join(&file.path))
     }
 
     /// Stops watching and hashing.
-    pub(super) async fn shutdown(&self) {}
+    pub(super) async fn shutdown(&self) {
+        let disk = self.0.disk.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(disk) = disk {
+            rt::spawn_blocking(move || disk.stop()).await;
+        }
+    }
+
+    fn disk(&self) -> RwLockReadGuard<'_, Option<Shares>> {
+        self.0.disk.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The folder that somebody named, as the system knows it.
+fn folder_at(path: &Path) -> Result<PathBuf, Error> {
+    let failed = |code, why: &dyn std::fmt::Display| {
+        Error::new(code, format!("cannot share {}: {why}", path.display())).hint("name a folder that is there")
+    };
+    let root = path.canonicalize().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => failed(ErrorCode::NotFound, &"there is no such folder"),
+        _ => failed(ErrorCode::Failed, &error),
+    })?;
+    if root.is_dir() { Ok(root) } else { Err(failed(ErrorCode::Usage, &"it is not a folder")) }
 }

@@ -42,7 +42,8 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
     let running = net::start(servent_config(&options, servent), rng.fork(), clock);
     let handle = running.handle;
     let searches = Searches::open(servent, handle.clone(), kept.search.clone());
-    let shelf = Shelf::open(&options.home.cache, &mut rng, Arc::clone(&warnings), Arc::clone(&events))?;
+    let shelf = Shelf::open(&options.home, options.private, &mut rng, &warnings, &events);
+    take_up_shares(&options, &kept, &shelf, &warnings, &events).await?;
     let downloads = open_downloads(&options, &searches, &shelf, &events, rng.fork()).await?;
     let uploads = open_uploads(&downloads, &shelf, &events, &handle);
 
@@ -74,7 +75,6 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
         rt::spawn(Arc::clone(&inner).tell_shares()),
         rt::spawn(Arc::clone(&inner).tend_hosts()),
         rt::spawn(connect(Arc::clone(&inner), hosts)),
-        rt::spawn(take_up_shares(Arc::clone(&inner))),
     ];
     Ok(Node::new(inner, running.task, listener, tasks, lock))
 }
@@ -183,17 +183,25 @@ async fn connect(inner: Arc<Inner>, hosts: Vec<HostPort>) {
     }
 }
 
-/// Takes up the shares of the state and those of this run. What cannot be shared is a warning.
-async fn take_up_shares(inner: Arc<Inner>) {
-    if inner.options.private {
-        return;
+/// Takes up the shares of the state and those of this run, without waiting for their files.
+async fn take_up_shares(
+    options: &Options,
+    kept: &Kept,
+    shelf: &Shelf,
+    warnings: &Warnings,
+    events: &Broadcast,
+) -> Result<(), Error> {
+    if options.private {
+        return Ok(());
     }
     // Whoever keeps a share has confirmed it once.
-    let kept = inner.kept.shares().into_iter().map(|path| (path, Consent::Meant, Lasting::Kept));
-    let given = inner.options.share.iter().map(|path| (path.clone(), Consent::Asked, Lasting::ThisRun));
-    for (path, consent, lasting) in kept.chain(given) {
-        if let Err(error) = inner.shelf.share(path, consent, lasting).await {
-            inner.warn(error.to_string());
+    for path in kept.shares() {
+        if let Err(error) = shelf.again(path).await {
+            warnings.add(error.to_string(), events);
         }
     }
+    for path in &options.share {
+        shelf.share(path.clone(), Consent::Asked, Lasting::ThisRun).await?;
+    }
+    Ok(())
 }

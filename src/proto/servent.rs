@@ -197,6 +197,9 @@ impl Servent {
             Command::Search { id, query, ttl, strategy } => self.search(now, id, &query, ttl, strategy, out),
             Command::EndSearch(id) => self.router.end_search(id),
             Command::AnswerQuery(answer) => self.answer_query(now, answer, out),
+            Command::Connect(addr) if self.is_ourselves(canonical(addr)) => {
+                out.push(Output::Event(Event::ConnectFailed(canonical(addr), CloseReason::Ourselves)));
+            }
             Command::Connect(addr) => self.on_connect_command(now, canonical(addr)),
             Command::Disconnect(addr) => self.on_disconnect_command(now, canonical(addr), out),
             Command::SetNeighbours(n) => self.on_set_neighbours(now, n, out),

@@ -24,11 +24,9 @@ use crate::library::{Change, RootId, Stamp};
 
 /// Changes are handed over in batches of so many.
 const BATCH: usize = 1024;
-/// A file that is created but not written to yet is held back for so long ...
+/// A file that is created but not written to yet is held back for so long,
 const EMPTY: Duration = Duration::from_secs(2);
-/// ... one whose writer has not closed it for so long after its last write ...
-const WRITER: Duration = Duration::from_secs(5);
-/// ... and the other half of a rename is waited for so long.
+/// and the other half of a rename is waited for so long.
 const RENAME: Duration = Duration::from_millis(50);
 /// A file modified so recently may still be growing.
 const FRESH: Duration = Duration::from_millis(500);
@@ -220,7 +218,7 @@ impl Keeper {
                 _ => self.probe(),
             },
             Happened::Created(path) => self.at(beneath(&path), |keeper, path| keeper.created(path)),
-            Happened::Written(path) => self.at(beneath(&path), |keeper, path| keeper.hold(path, WRITER)),
+            Happened::Written(path) => self.at(beneath(&path), Self::written),
             Happened::Closed(path) => self.at(beneath(&path), |keeper, path| keeper.check(path, Hold::Complete)),
             Happened::Gone(path) => self.at(beneath(&path), |keeper, path| keeper.check(path, Hold::IfFresh)),
             Happened::Touched(path) => self.at(beneath(&path), |keeper, path| {
@@ -230,7 +228,9 @@ impl Keeper {
                 }
             }),
             Happened::MovedAway(path) | Happened::MovedHere(path) => {
-                self.at(beneath(&path), |keeper, path| keeper.hold(path, RENAME));
+                self.at(beneath(&path), |keeper, path| {
+                    keeper.hold(path, RENAME);
+                });
             }
         }
     }
@@ -254,8 +254,8 @@ impl Keeper {
         }
     }
 
-    /// Looks at the path later, unless something else happens to it.
-    fn hold(&mut self, path: &Path, time: Duration) {
+    /// Looks at the path later, unless something else happens to it. Tells for how long it is held back already.
+    fn hold(&mut self, path: &Path, time: Duration) -> Duration {
         let now = Instant::now();
         let since = match self.pending.get(path) {
             Some(pending) => {
@@ -267,7 +267,11 @@ impl Keeper {
         let due = now + time;
         self.pending.insert(path.to_owned(), Pending { due, since, seen: None });
         self.due.insert((due, path.to_owned()));
-        if time == WRITER && now - since > STALE {
+        now - since
+    }
+
+    fn written(&mut self, path: &Path) {
+        if self.hold(path, self.common.options.writer_quiet) > STALE {
             self.forget_file(path);
         }
     }

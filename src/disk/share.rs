@@ -32,6 +32,8 @@ pub struct Options {
     pub hashers: usize,
     /// A file that nobody seems to write to is complete after so long without a change.
     pub quiet: Duration,
+    /// One that somebody writes to without closing it, after so long without a write.
+    pub writer_quiet: Duration,
     /// How often it is asked whether a root is still there.
     pub probe_every: Duration,
     /// How often folders that cannot be watched are read.
@@ -51,6 +53,7 @@ impl Options {
             cache,
             hashers: thread::available_parallelism().map_or(1, usize::from),
             quiet: Duration::from_millis(400),
+            writer_quiet: Duration::from_secs(5),
             probe_every: Duration::from_secs(5),
             poll_every: Duration::from_secs(10),
             max_watches: usize::MAX,

@@ -41,8 +41,8 @@ impl Index {
         });
     }
 
-    /// Walks through the files that have all wanted terms, from a place that `turn` chooses and once around, so
-    /// that where there are more than can be told, each has its turn.
+    /// Walks through the files that have all wanted terms, beginning at a fraction of them (`turn` in 2^64) and once
+    /// around, so that where there are more than can be told, each has its turn.
     pub(super) fn candidates(&self, criteria: &Criteria, turn: u64, mut visit: impl FnMut(u32) -> ControlFlow<()>) {
         let mut lists: Vec<Found<'_>> = Vec::new();
         for choice in &criteria.wanted {
@@ -68,8 +68,8 @@ impl Index {
                 None => others.push(list),
             }
         }
-        let count = rarest.get().len().max(1);
-        rarest.get().walk_from(turn % count, |file| {
+        let start = (u128::from(turn) * u128::from(rarest.get().len())) >> 64;
+        rarest.get().walk_from(start as u64, |file| {
             if others.iter().all(|list| list.get().contains(file)) { visit(file) } else { ControlFlow::Continue(()) }
         });
     }

@@ -193,8 +193,8 @@ impl Library {
         }
         let surely = criteria.terms_suffice();
         let mut examined = 0;
-        // A stride that is prime to most counts, so that successive searches begin far from each other.
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9);
+        // Multiples of the golden ratio are spread evenly however many are taken, and however many files there are.
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.index.candidates(criteria, turn, |index| {
             let Some(file) = self.files.get(index) else { return ControlFlow::Continue(()) };
             let size = file.stamp.size;
@@ -367,5 +367,30 @@ impl Slots {
 
     fn iter(&self) -> impl Iterator<Item = &Arc<SharedFile>> {
         self.pages.iter().flatten().flat_map(|page| page.files.iter().flatten())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gone_leaves_nothing_behind() {
+        let mut library = Library::default();
+        let digests = Digests::of(b"x");
+        for number in 0..3000_u32 {
+            let path = PathBuf::from(format!("dir/東京 track {number}.ogg"));
+            library.put(RootId(number % 2), path.clone(), Stamp::default());
+            library.set_digests(RootId(number % 2), &path, Stamp::default(), digests);
+        }
+        assert_eq!(library.by_index(3000).map(|file| file.index), Some(3000));
+        library.remove_root(RootId(0));
+        library.remove_root(RootId(1));
+        assert_eq!(library.index.terms(), 0);
+        assert!(library.paths.is_empty() && library.sha1.is_empty() && library.tth.is_empty());
+        assert!(library.blake3.is_empty() && library.totals.is_empty());
+        assert!(library.files.pages.iter().all(Option::is_none), "pages are given back");
+        let next = library.put(RootId(0), "new".into(), Stamp::default());
+        assert_eq!(next.index, 3001, "numbers are not used again");
     }
 }

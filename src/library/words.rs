@@ -78,10 +78,12 @@ pub fn words(text: &str) -> Vec<String> {
     folded.split(|c| !is_word(c)).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
-/// A name or query cut at separators but otherwise as it was typed (NFC).
+/// A query cut at separators but otherwise as it was typed (NFC). What folds to letters or to nothing separates
+/// nothing.
 pub(super) fn typed_words(text: &str) -> Vec<String> {
     let composed: String = text.nfc().collect();
-    composed.split(|c| !is_word(c)).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    let separates = |c: char| !is_word(c) && !is_decoration(c) && !c.nfkd().any(is_word);
+    composed.split(separates).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
 /// Hands out the terms under which a token is found: the word itself, or a run's characters and pairs.

@@ -1,190 +1,271 @@
-//! The router in memory: queries with random GUIDs through one servent with thirty neighbours.
+//! The router in memory: one servent with 31 ultrapeer links, fed with bytes.
 //!
-//! `cargo bench --bench router [-- MESSAGES]`. It measures what one CPU second does once the table of seen GUIDs is full:
-//! messages in (decoded from bytes, as a link brings them), deliveries out, duplicates dropped. Time is CPU time
-//! of this process, so that a busy machine does not blur it.
+//! ```text
+//! bytes -> FrameReader -> Servent::handle -> Output::Send          "deliveries": copies in the sets of Send
+//!                                         -> bytes of each link    "written": the same, encoded for each link
+//! ```
+//!
+//! Every message is a query with a GUID drawn by chance. The table of seen GUIDs is full before anything is
+//! measured: it has grown to its greatest bound, and each new GUID pushes an old one out. A fresh query leaves by
+//! the 30 links that it did not come by. The runs for duplicates feed copies of what is in the table, in random
+//! order, by another link than the first copy came by: of the latest sixteenth of it, as copies come in life, and of
+//! all of it. Rate limits are off. Making the input is not measured.
+//!
+//! `cargo bench --bench router` runs it; `benches/RESULTS.md` keeps what was measured. Time is CPU time of the
+//! one thread, from Linux's `/proc/thread-self/schedstat`, and wall time where there is none.
 
-use std::time::{Duration, Instant as Wall};
+use std::hint::black_box;
+use std::net::SocketAddr;
+use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-
+use bytes::BytesMut;
 use filbert::base::{Instant, Rng};
-use filbert::proto::{Config, ConnId, Input, Output, Rate, Servent};
+use filbert::proto::{Config, ConnId, Input, Output, Rate, Servent, Verdict};
 use filbert::wire::handshake::Head;
 use filbert::wire::head::Headers;
 use filbert::wire::query::Query;
-use filbert::wire::stream::FrameReader;
+use filbert::wire::stream::{FrameReader, PAYLOAD_LIMIT};
 use filbert::wire::{Frame, Guid, Kind};
 
-/// One link that queries come from and thirty that they go to.
-const FAN_OUT: u64 = 30;
-/// Messages in one read from a link: 16 KiB or so.
-const BATCH: usize = 400;
-/// Copies are of the latest so many queries.
-const LATEST: usize = 64 * 1024;
-/// Reads between two looks at the clock.
-const READS: usize = 62;
+const LINKS: usize = 31;
+/// What `net` reads at once.
+const READ: usize = 16 * 1024;
+/// What is written to a link at once.
+const BATCH: usize = 64 * 1024;
 
-fn main() {
-    let messages = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(2_000_000);
-    let mut bench = Bench::new();
-    // Twice the largest table: from now on each GUID that comes makes another leave.
-    let warm = 2 * 1024 * 1024;
-    bench.run(warm, Mode::Fresh);
-    let fresh = bench.run(messages, Mode::Fresh);
-    let copies = bench.run(messages, Mode::Copies);
-    println!(
-        "fan-out {FAN_OUT}, {} GUIDs seen, {messages} queries of {} bytes",
-        warm + messages,
-        bench.query.len() + 23
-    );
-    println!("fresh       {:>12.0} messages in per CPU second", fresh.per_second(fresh.messages));
-    println!("            {:>12.0} deliveries out per CPU second", fresh.per_second(fresh.deliveries));
-    println!("duplicates  {:>12.0} dropped per CPU second", copies.per_second(copies.duplicates));
+/// How much is run.
+struct Size {
+    runs: usize,
+    messages: usize,
+    seen: usize,
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Mode {
-    /// Each GUID is new.
-    Fresh,
-    /// Each GUID is one of the latest.
-    Copies,
+enum Sends {
+    /// Count the copies.
+    Count,
+    /// Encode each copy into the batch of its link.
+    Encode,
 }
 
-struct Result {
-    messages: u64,
-    deliveries: u64,
-    duplicates: u64,
-    time: Duration,
-}
-
-impl Result {
-    fn per_second(&self, count: u64) -> f64 {
-        count as f64 / self.time.as_secs_f64()
-    }
-}
-
+/// A servent with its links, and the driver's part of each.
 struct Bench {
     servent: Servent,
-    links: Vec<ConnId>,
-    rng: Rng,
+    readers: Vec<FrameReader>,
+    batches: Batches,
     now: Instant,
-    query: Bytes,
-    latest: Vec<Guid>,
-    drawn: usize,
+    rng: Rng,
+}
+
+#[derive(Default)]
+struct Tally {
+    messages: u64,
+    deliveries: u64,
+    bytes: u64,
+    seconds: f64,
+}
+
+fn main() {
+    // `cargo bench` says --bench. Without it (`cargo test --benches`) a short run shows that the program still works;
+    // the kernel's clock for CPU time is too coarse for its rates.
+    let measure = std::env::args().any(|arg| arg == "--bench");
+    let size = match measure {
+        true => Size { runs: 7, messages: 500_000, seen: 1024 * 1024 },
+        false => Size { runs: 1, messages: 2_000, seen: 1024 },
+    };
+    println!("{LINKS} links, {} GUIDs seen, {} messages in a run, {} runs", size.seen, size.messages, size.runs);
+    println!("rates are per CPU second; median (least .. most)\n");
+
+    let (mut counted, mut encoded, mut recent, mut any) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut bench = Bench::new(size.seen);
+    bench.fill_seen(size.seen);
+    for _ in 0..size.runs {
+        counted.push(bench.run_fresh(size.messages, Sends::Count));
+        encoded.push(bench.run_fresh(size.messages, Sends::Encode));
+    }
+    let mut bench = Bench::new(size.seen);
+    bench.fill_seen(size.seen);
+    for _ in 0..size.runs {
+        recent.push(bench.run_duplicates(size.messages, size.seen - size.seen / 16..size.seen));
+        any.push(bench.run_duplicates(size.messages, 0..size.seen));
+    }
+    if !measure {
+        return println!("works; `cargo bench --bench router` measures");
+    }
+
+    line("messages in, deliveries counted", &counted, |tally| tally.messages);
+    line("  deliveries", &counted, |tally| tally.deliveries);
+    line("messages in, deliveries written", &encoded, |tally| tally.messages);
+    line("  deliveries", &encoded, |tally| tally.deliveries);
+    line("  bytes written", &encoded, |tally| tally.bytes);
+    line("duplicates dropped, of the latest", &recent, |tally| tally.messages);
+    line("duplicates dropped, of any", &any, |tally| tally.messages);
 }
 
 impl Bench {
-    fn new() -> Self {
+    fn new(seen: usize) -> Self {
         let mut rng = Rng::from_number(1);
         let mut config = Config::new(Guid::random(&mut rng));
-        config.limits.queries = Rate::OFF;
         config.only_listed = true;
-        let servent = Servent::new(config, rng.fork(), Instant::ZERO);
-        let query = Query::new("some blue train", &[]).encode();
-        let mut bench =
-            Self { servent, links: Vec::new(), rng, now: Instant::ZERO, query, latest: Vec::new(), drawn: 0 };
-        for n in 0..=FAN_OUT {
-            bench.link(n);
+        config.accept = Some(LINKS);
+        config.limits.seen_max = seen;
+        config.limits.seen = config.limits.seen.min(seen);
+        config.limits.queries = Rate::OFF;
+        let now = Instant::from_secs(1);
+        let mut servent = Servent::new(config, rng.fork(), now);
+        (0..LINKS).for_each(|n| link(&mut servent, n, now, &mut rng));
+        assert_eq!(servent.peers().len(), LINKS, "all links are up");
+        let readers = (0..LINKS).map(|_| FrameReader::new(PAYLOAD_LIMIT)).collect();
+        Self { servent, readers, batches: Batches::new(), now, rng }
+    }
+
+    /// Fills the table of seen GUIDs with those of number 0 and up.
+    fn fill_seen(&mut self, seen: usize) {
+        for first in (0..seen).step_by(10_000) {
+            let input = self.input((first..seen.min(first + 10_000)).map(|n| (numbered(n), n % LINKS)));
+            self.feed(&input, Sends::Count);
         }
-        bench
+        let counters = self.servent.counters();
+        assert_eq!((counters.queries_received, counters.duplicates), (seen as u64, 0), "all were fresh");
     }
 
-    fn link(&mut self, n: u64) {
-        let conn = ConnId::accepted(n);
-        let from = std::net::SocketAddr::from(([10, 0, 0, n as u8], 6346));
-        let first = Head::Connect { version: (0, 6), headers: Headers::default() };
-        let third = Head::Status { code: 200, reason: "OK".to_owned(), headers: Headers::default() };
-        for input in [
-            Input::Handshake { conn, from, head: first },
-            Input::Handshake { conn, from, head: third },
-            Input::Connected { conn, room: usize::MAX },
-        ] {
-            self.handle(input);
-        }
-        self.links.push(conn);
-    }
-
-    fn handle(&mut self, input: Input) -> u64 {
-        let mut out = Vec::new();
-        self.servent.handle(self.now, input, &mut out);
-        deliveries(&out)
-    }
-
-    fn run(&mut self, messages: u64, mode: Mode) -> Result {
+    fn run_fresh(&mut self, messages: usize, sends: Sends) -> Tally {
         let before = *self.servent.counters();
-        let (mut done, mut sent, mut time) = (0, 0, Duration::ZERO);
-        let mut out = Vec::new();
-        let mut reader = FrameReader::new(64 * 1024);
-        while done < messages {
-            // What the links bring is made beforehand; only the servent's part is measured.
-            let reads: Vec<_> = (0..READS)
-                .map(|_| {
-                    let mut bytes = BytesMut::new();
-                    for _ in 0..BATCH {
-                        Frame::new(self.guid(mode), Kind::Query, 4, self.query.clone()).encode(&mut bytes);
-                        done += 1;
-                    }
-                    bytes
-                })
-                .collect();
-            let start = cpu_time();
-            for (n, bytes) in reads.iter().enumerate() {
-                // A hundred thousand queries take a second of the servent's time: nothing seen grows old.
-                self.now = Instant::from_micros(self.now.as_micros() + 10 * BATCH as u64);
-                reader.push(bytes);
-                let mut batch = Vec::with_capacity(BATCH);
-                while let Ok(Some(frame)) = reader.next_frame() {
+        let mut rng = self.rng.fork();
+        let input = self.input((0..messages).map(|n| (Guid::random(&mut rng), n % LINKS)));
+        let tally = self.feed(&input, sends);
+        let after = self.servent.counters();
+        assert_eq!(after.duplicates, before.duplicates, "no GUID came twice");
+        assert_eq!(tally.deliveries, tally.messages * (LINKS as u64 - 1), "each left by 30 links");
+        tally
+    }
+
+    fn run_duplicates(&mut self, messages: usize, known: std::ops::Range<usize>) -> Tally {
+        let before = self.servent.counters().duplicates;
+        let mut rng = self.rng.fork();
+        let input = self.input((0..messages).map(|_| {
+            let n = known.start + rng.below(known.len());
+            (numbered(n), (n + 1 + rng.below(LINKS - 1)) % LINKS)
+        }));
+        let tally = self.feed(&input, Sends::Count);
+        assert_eq!(self.servent.counters().duplicates - before, tally.messages, "each was a duplicate");
+        assert_eq!(tally.deliveries, 0, "and went nowhere");
+        tally
+    }
+
+    /// The bytes that come in by each link.
+    fn input(&self, queries: impl Iterator<Item = (Guid, usize)>) -> Vec<BytesMut> {
+        let payload = Query::new("coltrane blue train", &[]).encode();
+        let mut streams = vec![BytesMut::new(); LINKS];
+        for (guid, link) in queries {
+            let mut frame = Frame::new(guid, Kind::Query, 3, payload.clone());
+            frame.header.hops = 1;
+            frame.encode(&mut streams[link]);
+        }
+        streams
+    }
+
+    /// What is measured: reads the streams, read by read and link by link, and does what the servent says.
+    fn feed(&mut self, streams: &[BytesMut], sends: Sends) -> Tally {
+        let mut tally = Tally::default();
+        let mut outbox = Vec::new();
+        let began = cpu();
+        let longest = streams.iter().map(|stream| stream.len()).max().unwrap_or(0);
+        for at in (0..longest).step_by(READ) {
+            for (n, stream) in streams.iter().enumerate().filter(|(_, stream)| at < stream.len()) {
+                let reader = &mut self.readers[n];
+                reader.push(&stream[at..stream.len().min(at + READ)]);
+                let mut batch = Vec::new();
+                while let Some(frame) = reader.next_frame().expect("our own bytes can be read") {
                     batch.push(frame);
                 }
-                let conn = self.links[n % self.links.len()];
-                self.servent.handle(self.now, Input::Frames { conn, batch }, &mut out);
-                sent += deliveries(&out);
-                out.clear();
+                tally.messages += batch.len() as u64;
+                self.now += Duration::from_micros(batch.len() as u64);
+                self.servent.handle(self.now, Input::Frames { conn: conn(n), batch }, &mut outbox);
+                for output in outbox.drain(..) {
+                    match output {
+                        Output::Send { to, frame } => {
+                            tally.deliveries += to.len() as u64;
+                            if sends == Sends::Encode {
+                                tally.bytes += self.batches.write(&to, &frame);
+                            }
+                        }
+                        other => drop(black_box(other)),
+                    }
+                }
             }
-            time += cpu_time().saturating_sub(start);
-            self.keep_alive();
         }
-        let after = self.servent.counters();
-        Result { messages: done, deliveries: sent, duplicates: after.duplicates - before.duplicates, time }
-    }
-
-    /// A new GUID, or one of the latest at random.
-    fn guid(&mut self, mode: Mode) -> Guid {
-        if mode == Mode::Copies && !self.latest.is_empty() {
-            return self.latest[self.rng.below(self.latest.len())];
-        }
-        let guid = Guid::random(&mut self.rng);
-        if self.latest.len() < LATEST {
-            self.latest.push(guid);
-        } else {
-            self.latest[self.drawn % LATEST] = guid;
-        }
-        self.drawn += 1;
-        guid
-    }
-
-    /// Every neighbour gives a sign of life, as real ones do.
-    fn keep_alive(&mut self) {
-        for conn in self.links.clone() {
-            let pong = Frame::new(Guid::random(&mut self.rng), Kind::Pong, 1, Bytes::new());
-            self.handle(Input::Frames { conn, batch: vec![pong] });
-        }
-        if self.servent.next_timeout().is_some_and(|at| at <= self.now) {
-            self.servent.handle_timeout(self.now, &mut Vec::new());
-        }
+        tally.seconds = cpu() - began;
+        tally
     }
 }
 
-fn deliveries(out: &[Output]) -> u64 {
-    out.iter().map(|output| if let Output::Send { to, .. } = output { to.len() as u64 } else { 0 }).sum()
+/// What waits to be written, by link.
+struct Batches(Vec<(ConnId, BytesMut)>);
+
+impl Batches {
+    fn new() -> Self {
+        Self((0..LINKS).map(|n| (conn(n), BytesMut::with_capacity(2 * BATCH))).collect())
+    }
+
+    /// Appends a frame to the batch of each link; a full batch is taken away, as a write would.
+    fn write(&mut self, to: &[ConnId], frame: &Frame) -> u64 {
+        for to in to {
+            let place = self.0.binary_search_by_key(to, |(conn, _)| *conn).expect("the servent names its links");
+            let batch = &mut self.0[place].1;
+            frame.encode(batch);
+            if batch.len() >= BATCH {
+                black_box(&batch[..]);
+                batch.clear();
+            }
+        }
+        (to.len() * frame.wire_len()) as u64
+    }
 }
 
-/// CPU time of this thread where the system tells it, else the time on the wall.
-fn cpu_time() -> Duration {
-    thread_local!(static START: Wall = Wall::now());
-    std::fs::read_to_string("/proc/thread-self/schedstat")
-        .ok()
-        .and_then(|text| text.split_whitespace().next()?.parse().ok())
-        .map_or_else(|| START.with(Wall::elapsed), Duration::from_nanos)
+/// Brings one link up: a servent like ours dials, and the handshake goes through the core.
+fn link(servent: &mut Servent, n: usize, now: Instant, rng: &mut Rng) {
+    let from = SocketAddr::from(([10, 0, 0, n as u8 + 1], 40_000));
+    let conn = conn(n);
+    let headers = Headers::default()
+        .with("User-Agent", "bench/1")
+        .with("X-Ultrapeer", "True")
+        .with("Listen-IP", format!("10.0.0.{}:6346", n + 1))
+        .with("GUID", Guid::random(rng).to_string());
+    let mut outbox = Vec::new();
+    let head = Head::Connect { version: (0, 6), headers };
+    servent.handle(now, Input::Handshake { conn, from, head }, &mut outbox);
+    let accepted = outbox.iter().any(|out| matches!(out, Output::Handshake { verdict: Verdict::Accept, .. }));
+    assert!(accepted, "a slot is free for link {n}: {outbox:?}");
+    let head = Head::Status { code: 200, reason: "OK".to_owned(), headers: Headers::default() };
+    servent.handle(now, Input::Handshake { conn, from, head }, &mut outbox);
+    servent.handle(now, Input::Connected { conn, room: usize::MAX }, &mut outbox);
+}
+
+fn conn(n: usize) -> ConnId {
+    ConnId::accepted(n as u64)
+}
+
+/// A GUID that looks random and can be made again.
+fn numbered(n: usize) -> Guid {
+    let mut rng = Rng::from_number(n as u64);
+    Guid::random(&mut rng)
+}
+
+/// CPU seconds of this thread so far.
+fn cpu() -> f64 {
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    let nanos = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanos = nanos.and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
+    match nanos {
+        Some(nanos) => nanos as f64 / 1e9,
+        None => START.get_or_init(std::time::Instant::now).elapsed().as_secs_f64(),
+    }
+}
+
+fn line(what: &str, runs: &[Tally], of: fn(&Tally) -> u64) {
+    let mut rates: Vec<f64> = runs.iter().map(|run| of(run) as f64 / run.seconds.max(1e-9)).collect();
+    rates.sort_by(f64::total_cmp);
+    let (least, median, most) = (rates[0], rates[rates.len() / 2], rates[rates.len() - 1]);
+    println!("{what:<34} {median:>13.0}  ({least:.0} .. {most:.0})");
 }

@@ -48,7 +48,7 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
     let uploads = open_uploads(&downloads, &shelf, &events, &handle);
 
     handle.command(Command::Listening(listen));
-    let cached = if options.only_listed { Vec::new() } else { kept.hosts() };
+    let cached = kept.hosts();
     handle.command(Command::AddHosts(cached.into_iter().map(|addr| (addr, HostSource::Cache)).collect()));
 
     let inner = Arc::new(Inner {

@@ -12,6 +12,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -139,7 +140,9 @@ pub async fn listen(listener: TcpListener, mut gate: Gate, shelf: Arc<dyn Shelf>
                             continue;
                         }
                         *here += 1;
-                        serving.push(rt::spawn(serve(stream, read, from, Arc::clone(&shelf))).map(move |()| ip));
+                        // Whatever goes wrong with one connection goes wrong with that one alone.
+                        let serve = AssertUnwindSafe(serve(stream, read, from, Arc::clone(&shelf))).catch_unwind();
+                        serving.push(rt::spawn(serve).map(move |_| ip));
                     }
                     Ok(Decided::Gone) | Err(Aborted) => {}
                 }

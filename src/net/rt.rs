@@ -4,6 +4,7 @@
 //! that another runtime can take this one's place by changing this file. Nothing here knows of Gnutella.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -46,8 +47,9 @@ impl<T> Future for Task<T> {
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
         if let Some(handle) = self.0.take() {
-            // The first poll marks the task as cancelled; the executor drops its future after that.
-            let _ = Box::pin(handle.cancel()).now_or_never();
+            // The first poll marks the task as cancelled; the executor drops its future after that. If the task
+            // panicked, so does the poll: that was reported when it happened.
+            let _ = std::panic::catch_unwind(AssertUnwindSafe(|| Box::pin(handle.cancel()).now_or_never()));
         }
     }
 }

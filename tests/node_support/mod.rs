@@ -10,7 +10,8 @@ use filbert::app::view::{HitView, PeerView, SearchDone, SearchLine};
 use filbert::app::{Error, Node, Options, SearchRequest};
 use filbert::disk::Home;
 use filbert::net::rt;
-use futures::StreamExt;
+use filbert::wire::{Frame, HEADER_LEN, Header, Kind};
+use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 
 /// A servent and the directory that goes with it.
 pub struct Peer {
@@ -127,4 +128,79 @@ pub async fn within(limit: Duration, what: &str, is: impl AsyncFn() -> bool) {
 pub fn run(test: impl Future<Output = ()>) {
     let _ = env_logger::builder().is_test(true).try_init();
     rt::block_on(async { rt::timeout(Duration::from_secs(60), test).await.expect("the test ends in time") });
+}
+
+/// A peer made by hand: it speaks bytes.
+pub struct Raw {
+    stream: rt::TcpStream,
+    unread: Vec<u8>,
+}
+
+/// The first leg that a real servent would send.
+pub const OFFER: &str = "GNUTELLA CONNECT/0.6\r\nUser-Agent: by hand/1.0\r\nX-Ultrapeer: True\r\n\r\n";
+/// The third.
+pub const AGREE: &str = "GNUTELLA/0.6 200 OK\r\n\r\n";
+
+impl Raw {
+    /// Opens a connection and says nothing.
+    pub async fn dial(addr: SocketAddr) -> Self {
+        Self { stream: rt::TcpStream::connect(addr).await.expect("it listens"), unread: Vec::new() }
+    }
+
+    /// Opens a link.
+    pub async fn link(addr: SocketAddr) -> Self {
+        let mut raw = Self::dial(addr).await;
+        raw.send(OFFER.as_bytes()).await;
+        let answer = raw.read_head().await;
+        assert!(answer.starts_with("GNUTELLA/0.6 200"), "{answer}");
+        raw.send(AGREE.as_bytes()).await;
+        raw
+    }
+
+    /// Sends bytes; a peer that closed in the meantime does not mind.
+    pub async fn send(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes).await;
+    }
+
+    /// Reads up to the empty line.
+    pub async fn read_head(&mut self) -> String {
+        loop {
+            if let Some(end) = self.unread.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+                let head = self.unread.drain(..end + 4).collect();
+                return String::from_utf8(head).expect("a text");
+            }
+            assert!(self.read_more().await, "closed in the middle of a head");
+        }
+    }
+
+    /// Reads messages until one is of that kind.
+    pub async fn read_kind(&mut self, kind: Kind) -> Frame {
+        loop {
+            if let Ok((header, length)) = Header::decode(&self.unread)
+                && self.unread.len() >= HEADER_LEN + length
+            {
+                let payload = self.unread[HEADER_LEN..HEADER_LEN + length].to_vec().into();
+                self.unread.drain(..HEADER_LEN + length);
+                if header.kind == kind {
+                    return Frame { header, payload };
+                }
+                continue;
+            }
+            assert!(self.read_more().await, "closed before a {kind:?} came");
+        }
+    }
+
+    /// Waits until the other side closes.
+    pub async fn closed(&mut self) {
+        while self.read_more().await {
+            self.unread.clear();
+        }
+    }
+
+    async fn read_more(&mut self) -> bool {
+        let mut buffer = [0; 4096];
+        let n = self.stream.read(&mut buffer).await.unwrap_or(0);
+        self.unread.extend_from_slice(&buffer[..n]);
+        n > 0
+    }
 }

@@ -125,9 +125,9 @@ fn end(config: &Config, query: &str, done: &SearchDone) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The nearest and the farthest hit, from `explain.hops` (hits by hops).
+/// The nearest and the farthest hit, from `explain.hits_by_hops`.
 fn hops(explain: &Value) -> Option<(u64, u64)> {
-    let hops = explain.get("hops")?.as_object()?;
+    let hops = explain.get("hits_by_hops")?.as_object()?;
     let mut all: Vec<u64> = hops.keys().filter_map(|key| key.parse().ok()).collect();
     all.sort_unstable();
     Some((*all.first()?, *all.last()?))
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn the_span_of_hops_is_read_from_the_explanation() {
-        assert_eq!(hops(&json!({"hops": {"1": 2, "3": 1}})), Some((1, 3)));
+        assert_eq!(hops(&json!({"hits_by_hops": {"1": 2, "3": 1}})), Some((1, 3)));
         assert_eq!(hops(&json!({})), None);
     }
 }

@@ -35,10 +35,13 @@ impl Ink {
 pub const ROWS: usize = 13;
 const COLUMNS: usize = 72;
 
-/// Draws the servents around an ellipse, each under its label, and the links between them.
+/// Draws the servents around an ellipse, as they stand in the ring, and the links between them.
 pub fn draw(mesh: &Mesh, labels: &[String], ink: Ink) -> Vec<String> {
     let mut canvas = Canvas::new(ink);
-    let at: Vec<(f64, f64)> = (0..mesh.nodes).map(|node| place(node, mesh.nodes)).collect();
+    let mut at = vec![(0.0, 0.0); mesh.nodes];
+    for (turn, &node) in mesh.ring.iter().enumerate() {
+        at[node] = place(turn, mesh.nodes);
+    }
     for &(a, b) in &mesh.links {
         canvas.line(at[a], at[b]);
     }
@@ -73,8 +76,8 @@ impl Canvas {
         let ((x0, y0), (x1, y1)) = (dot(from), dot(to));
         let steps = (x1 - x0).abs().max((y1 - y0).abs()).ceil().max(1.0);
         for step in 0..=steps as u32 {
-            // Every other dot: lines that cross stay apart.
-            if step % 2 == 1 {
+            // Every other of the fine dots: lines that cross stay apart.
+            if self.ink == Ink::Braille && step % 2 == 1 {
                 continue;
             }
             let t = f64::from(step) / steps;

@@ -11,6 +11,8 @@ pub struct Mesh {
     pub nodes: usize,
     /// Links, the smaller number first, in order.
     pub links: BTreeSet<(usize, usize)>,
+    /// The ring, which is how the mesh is drawn.
+    pub ring: Vec<usize>,
 }
 
 impl Mesh {
@@ -31,7 +33,7 @@ impl Mesh {
                 links.insert(sorted(a, b));
             }
         }
-        Self { nodes, links }
+        Self { nodes, links, ring: order }
     }
 
     /// Those linked to `node`.
@@ -89,7 +91,8 @@ mod tests {
 
     #[test]
     fn the_farthest_is_within_reach() {
-        let line = Mesh { nodes: 5, links: BTreeSet::from([(0, 1), (1, 2), (2, 3), (3, 4)]) };
+        let line =
+            Mesh { nodes: 5, links: BTreeSet::from([(0, 1), (1, 2), (2, 3), (3, 4)]), ring: vec![0, 1, 2, 3, 4] };
         assert_eq!(line.distances(1), [1, 0, 1, 2, 3]);
         assert_eq!((line.farthest(0, 9), line.farthest(0, 3), line.farthest(4, 2)), (4, 3, 2));
     }

@@ -9,7 +9,7 @@ mod flood;
 mod library;
 mod mesh;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -94,6 +94,16 @@ struct Servent {
     share: PathBuf,
 }
 
+/// What came of a question.
+struct Asked {
+    flood: Flood,
+    /// At which hop each servent heard it; the one that asked: 0.
+    heard: BTreeMap<usize, u8>,
+    /// Who had something.
+    answered: BTreeSet<usize>,
+    hits: Vec<HitView>,
+}
+
 /// Everything that the story needs. The servents are kept apart from the story so that they are closed
 /// properly when the story is interrupted.
 struct Stage<'a> {
@@ -117,8 +127,8 @@ impl Stage<'_> {
         self.linked(&servents, &mesh).await?;
         self.show_mesh(&servents, &mesh, seeker).await?;
 
-        let (flood, heard, hits) = self.ask(&servents, seeker).await?;
-        self.show_flood(&servents, &mesh, &flood, &heard).await?;
+        let Asked { flood, heard, answered, hits } = self.ask(&servents, seeker).await?;
+        self.show_flood(&servents, &mesh, &flood, &heard, &answered).await?;
         self.show_hits(&servents, &hits)?;
 
         let wanted = library::FILES[library::WANTED].0;
@@ -220,11 +230,7 @@ impl Stage<'_> {
     }
 
     /// Asks, and gathers what every servent heard and counted.
-    async fn ask(
-        &self,
-        servents: &[Servent],
-        seeker: usize,
-    ) -> Result<(Flood, BTreeMap<usize, u8>, Vec<HitView>), Failure> {
+    async fn ask(&self, servents: &[Servent], seeker: usize) -> Result<Asked, Failure> {
         let owner = |addr: &str| servents.iter().position(|servent| servent.addr.to_string() == addr);
         let before = flood::counts(&peers(servents).await, owner);
         let mut ears: Vec<_> = servents.iter().map(|servent| servent.node.events()).collect();
@@ -243,17 +249,18 @@ impl Stage<'_> {
         let guid = node.searches().await.into_iter().find(|s| s.id == search.id).map(|s| s.guid).unwrap_or_default();
 
         let after = flood::counts(&peers(servents).await, owner);
-        let mut heard = BTreeMap::from([(seeker, 0)]);
+        let (mut heard, mut answered) = (BTreeMap::from([(seeker, 0)]), BTreeSet::new());
         for (number, ears) in ears.iter_mut().enumerate() {
             while let Some(Some(event)) = futures::FutureExt::now_or_never(ears.next()) {
-                if let EventView::Query { guid: of, hops, .. } = event
+                if let EventView::Query { guid: of, hops, answered: files, .. } = event
                     && of == guid
                 {
                     heard.entry(number).or_insert(hops);
+                    answered.extend((files > 0).then_some(number));
                 }
             }
         }
-        Ok((Flood::between(&before, &after, &heard), heard, hits))
+        Ok(Asked { flood: Flood::between(&before, &after, &heard), heard, answered, hits })
     }
 
     async fn show_flood(
@@ -262,6 +269,7 @@ impl Stage<'_> {
         mesh: &Mesh,
         flood: &Flood,
         heard: &BTreeMap<usize, u8>,
+        answered: &BTreeSet<usize>,
     ) -> Result<(), Failure> {
         let say = &self.config.say;
         let names = |of: &[usize]| of.iter().map(|&node| servents[node].name).collect::<Vec<_>>().join(", ");
@@ -281,12 +289,13 @@ impl Stage<'_> {
             .enumerate()
             .map(|(node, servent)| match heard.get(&node) {
                 Some(0) => format!("{} asks", servent.name),
+                Some(hop) if answered.contains(&node) => format!("{} {hop}!", servent.name),
                 Some(hop) => format!("{} {hop}", servent.name),
                 None => format!("{} -", servent.name),
             })
             .collect();
         self.drawing(mesh, &labels)?;
-        say.line("The number is the hop at which the question came. Slowed down for you:")?;
+        say.line("A number is the hop at which the question came, ! has something. In slow motion:")?;
         for (hop, step) in (1..).zip(&flood.hops) {
             self.pause(1).await;
             let copies = match step.copies {

@@ -7,8 +7,9 @@ use crate::proto::{ConnId, Counters, PeerInfo, Servent};
 use crate::wire::Guid;
 
 use super::flood::Flood;
+use super::options::Found;
 use super::topology::Graph;
-use super::world::{Found, ServentId, World};
+use super::world::{ServentId, World};
 use std::net::SocketAddr;
 
 /// Two servents that do not agree about a link between them.

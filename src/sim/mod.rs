@@ -8,17 +8,21 @@
 //! ```text
 //! topology   graphs: who is linked to whom                link       how long and how much a link carries
 //! workload   which files at whom, what is asked           flood      what the world saw of one query
-//! world      the driver: one match over `Output`          inspect    questions that tests ask the world
+//! world      the driver: one match over `Output`          carriage   dials, links and datagrams between servents
+//! acts       what tests and scenarios do with a world     inspect    what they ask it
 //! scenario   a world described in JSON                    report     columns as text and as JSON lines
 //! table  run  compare  trace                              the four `filbert sim` commands
 //! ```
 //!
 //! Nothing in here decides how a message travels. If a table changes, a rule in `proto` did.
 
+mod acts;
+mod carriage;
 mod compare;
 mod flood;
 mod inspect;
 mod link;
+mod options;
 mod report;
 mod run;
 mod scenario;
@@ -32,10 +36,11 @@ pub use compare::{CompareOptions, CompareRow, Comparison, compare};
 pub use flood::{Copy, Flood, Sight, Step};
 pub use inspect::Asymmetry;
 pub use link::{Capacity, Latency};
+pub use options::{Found, Hop, Lan, NotSettled, WorldOptions};
 pub use run::{RunError, RunOptions, RunReport, Sample, SearchRow, run};
 pub use scenario::{Knobs, Scenario};
 pub use table::{Table, TableOptions, TableRow, table};
 pub use topology::{Graph, GraphError, Topology};
 pub use trace::{Trace, TraceOptions, TraceRow, trace};
 pub use workload::{SharedFile, Workload};
-pub use world::{Found, Hop, Lan, NotSettled, ServentId, World, WorldOptions};
+pub use world::{ServentId, World};

@@ -8,10 +8,11 @@ use serde::Serialize;
 use crate::base::Rng;
 use crate::proto::Command;
 
+use super::options::NotSettled;
 use super::report::{columns, json_lines, share};
 use super::scenario::Scenario;
 use super::topology::{GraphError, Topology};
-use super::world::{NotSettled, ServentId, World};
+use super::world::{ServentId, World};
 
 /// What to run.
 pub type RunOptions = Scenario;

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::proto::Config;
 
 use super::link::{Capacity, Latency};
+use super::options::WorldOptions;
 use super::topology::Topology;
 use super::workload::Workload;
-use super::world::WorldOptions;
 
 /// A world and what happens in it. Every field has a default, so that `{}` is a scenario; unknown fields are
 /// refused, so that a misspelt one is not silently ignored.

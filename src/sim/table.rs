@@ -11,10 +11,11 @@ use serde::Serialize;
 use crate::base::Rng;
 
 use super::link::Latency;
+use super::options::{Hop, NotSettled, WorldOptions};
 use super::report::{columns, json_lines, share};
 use super::topology::{Graph, GraphError};
 use super::workload::Workload;
-use super::world::{Hop, NotSettled, World, WorldOptions};
+use super::world::World;
 
 /// What to tabulate.
 #[derive(Clone, Debug)]

@@ -9,10 +9,11 @@ use crate::base::Rng;
 
 use super::flood::Copy;
 use super::link::Latency;
+use super::options::WorldOptions;
 use super::report::{columns, json_lines};
 use super::run::RunError;
 use super::topology::Topology;
-use super::world::{World, WorldOptions};
+use super::world::World;
 
 /// Which flood to follow.
 #[derive(Clone, Debug)]

@@ -2,8 +2,10 @@
 
 mod node_support;
 
+use filbert::app::view::EventView;
 use filbert::app::{ErrorCode, Node, SearchRequest};
 use filbert::disk::Home;
+use futures::StreamExt;
 use node_support::{eventually, options, run, shutdown, start, start_with};
 
 #[test]
@@ -124,5 +126,59 @@ fn what_is_shared_can_be_found_by_name_and_content_one_link_away() {
         assert_eq!(by_content[0].name, "Blue Train.ogg");
         assert_eq!(a.counter("queries_answered").await, 2);
         shutdown(vec![a, b]).await;
+    });
+}
+
+#[test]
+fn servents_meet_over_ipv6_as_well() {
+    run(async {
+        let v6 = |options: &mut filbert::app::Options| options.listen = "[::1]:0".parse().expect("an address");
+        let a = start_with(&[("six.txt", b"6")], &[], v6).await;
+        let b = start_with(&[], &[&a], v6).await;
+        let (hits, _) = b.search("six", None, 500).await;
+        assert_eq!(hits.len(), 1);
+        assert_eq!(hits[0].source.addr, a.addr().to_string());
+        shutdown(vec![a, b]).await;
+    });
+}
+
+#[test]
+fn who_listens_everywhere_tells_the_address_by_which_peers_see_it() {
+    run(async {
+        let everywhere = |options: &mut filbert::app::Options| {
+            options.listen = "0.0.0.0:0".parse().expect("an address");
+        };
+        let a = start_with(&[("somewhere.txt", b"x")], &[], everywhere).await;
+        let b = start(&[], &[]).await;
+        let at = format!("127.0.0.1:{}", a.addr().port());
+        b.node.connect(at.clone()).await.expect("linked");
+        let (hits, _) = b.search("somewhere", None, 500).await;
+        assert_eq!(hits.iter().map(|hit| hit.source.addr.as_str()).collect::<Vec<_>>(), [at]);
+        shutdown(vec![a, b]).await;
+    });
+}
+
+#[test]
+fn what_happens_is_told_to_those_who_listen() {
+    run(async {
+        let a = start(&[("told.txt", b"x")], &[]).await;
+        let mut events = a.node.events();
+        let b = start(&[], &[&a]).await;
+        b.search("told", None, 300).await;
+        let from = b.addr().to_string();
+        b.node.shutdown().await;
+        let mut told = Vec::new();
+        while told.len() < 3 {
+            match events.next().await.expect("it goes on") {
+                EventView::NeighbourUp { addr } => told.push(format!("up {addr}")),
+                EventView::Query { text, hops, answered, .. } => told.push(format!("{text} {hops} {answered}")),
+                EventView::NeighbourDown { addr, reason } => told.push(format!("down {addr}: {reason}")),
+                _ => {}
+            }
+        }
+        let bye = format!("down {from}: it said bye: 200 Shutting down");
+        assert_eq!(told, [format!("up {from}"), "told 1 1".to_owned(), bye]);
+        a.node.shutdown().await;
+        while events.next().await.is_some() {}
     });
 }

@@ -248,6 +248,10 @@ impl Servent {
         self.learn_from(now, from, &hello, &identity);
         match verdict {
             Ok(slot) => {
+                // One who dials us knows by which address, but could say anything: those we dial have more say.
+                if self.us.seen_as.is_none() {
+                    self.us.seen_as = hello.us.filter(|us| scope(*us) == scope(from.ip()));
+                }
                 let head = Head::Status { code: 200, reason: "OK".to_owned(), headers: self.answer(&identity) };
                 let deadline = now + self.config.handshake_timeout;
                 let identity = Some(Box::new(identity));

@@ -380,6 +380,8 @@ mod tests {
             now = at;
         }
         assert_eq!(hosts.len(), 1, "three failures are enough for a stranger's host");
+        hosts.failed(now, local(1), &mut rng);
+        assert!(matches!(hosts.pick(now, &mut rng, NOBODY), Pick::Wait(_)));
         hosts.learn(now, local(1), HostSource::User);
         assert_eq!(hosts.pick(now, &mut rng, NOBODY), Pick::Dial(local(1)), "named anew: dialled at once");
     }

@@ -145,10 +145,16 @@ impl Servent {
     /// The user wants a link to `addr`.
     pub(super) fn on_connect_command(&mut self, now: Instant, addr: SocketAddr) {
         self.restless();
-        self.neighbourhood.unwanted.remove(&addr);
         self.neighbourhood.ourselves.remove(&addr);
         self.neighbourhood.listed.insert(addr, Listed { not_before: now, failures: 0 });
         self.learn_named(now, addr, HostSource::User);
+    }
+
+    /// The user names a host: what he said against it before is forgotten.
+    pub(super) fn is_wanted_again(&mut self, addr: SocketAddr) {
+        if self.neighbourhood.unwanted.remove(&addr) {
+            self.restless();
+        }
     }
 
     /// The user wants no link to `addr`.

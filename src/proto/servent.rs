@@ -251,6 +251,9 @@ impl Servent {
 
     /// The application, or somebody whose word we take, named a host.
     pub(super) fn learn_named(&mut self, now: Instant, addr: SocketAddr, source: HostSource) {
+        if source == HostSource::User {
+            self.is_wanted_again(addr);
+        }
         if !self.is_ourselves(addr) && self.hosts.learn(now, addr, source) {
             self.learnt += 1;
             self.restless();

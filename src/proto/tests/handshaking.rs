@@ -165,6 +165,26 @@ fn after_ten_minutes_one_peer_makes_room_for_a_newcomer_and_then_none_for_ten_mo
 }
 
 #[test]
+fn the_next_newcomer_waits_ten_minutes_for_his_turn() {
+    let mut config = Config::new(ME);
+    config.only_listed = true;
+    config.accept = Some(16);
+    config.dead_after = std::time::Duration::from_secs(1_000_000);
+    let mut lone = Lone::with(config);
+    lone.accept_many(16);
+    lone.sleep_until(Instant::from_secs(700));
+    lone.accept(20, usize::MAX);
+    let knock = |lone: &mut Lone, n: u8| {
+        let conn = ConnId::accepted(n.into());
+        verdict(&lone.handle(Input::Handshake { conn, from: peer_addr(n), head: connect(n) }))
+    };
+    lone.sleep_until(Instant::from_secs(1299));
+    assert_eq!(knock(&mut lone, 21), Some((Verdict::Refuse, 503)));
+    lone.sleep_until(Instant::from_secs(1300));
+    assert_eq!(knock(&mut lone, 21), Some((Verdict::Accept, 200)));
+}
+
+#[test]
 fn public_peers_must_come_from_different_networks_and_near_ones_need_not() {
     let mut lone = Lone::new();
     let mut n = 0;
@@ -332,6 +352,56 @@ fn two_that_dial_each_other_at_the_same_moment_end_with_one_link() {
         let later = world.servent(a).counters().dials + world.servent(b).counters().dials;
         assert!(later <= dials, "they dialled on: {dials}, then {later}");
     }
+}
+
+/// A servent called `guid` dials us from 10.2.2.2; it says where it listens, or not.
+fn crossing(lone: &mut Lone, guid: Guid, listens: bool) -> Outbox {
+    let mut headers = Headers::default().with("GUID", guid.to_string());
+    if listens {
+        headers.push("Listen-IP", "10.2.2.2:6346");
+    }
+    lone.handle(leg(1, "10.2.2.2:5000", offer(headers)))
+}
+
+const GREATER: Guid = Guid([0xff; 16]);
+const LESSER: Guid = Guid([0x11; 16]);
+
+#[test]
+fn of_two_crossing_dials_the_one_of_the_greater_guid_stays() {
+    for (theirs, want) in [(GREATER, (Verdict::Accept, 200)), (LESSER, (Verdict::Refuse, 409))] {
+        let mut lone = Lone::new();
+        dialled(&mut lone, "10.2.2.2:6346");
+        assert_eq!(verdict(&crossing(&mut lone, theirs, true)), Some(want), "theirs is {theirs}");
+    }
+    // Where they do not say where they listen, we see it when they answer us.
+    for (theirs, want) in [(GREATER, (Verdict::Refuse, 409)), (LESSER, (Verdict::Accept, 200))] {
+        let mut lone = Lone::new();
+        let conn = dialled(&mut lone, "10.2.2.2:6346");
+        assert_eq!(verdict(&crossing(&mut lone, theirs, false)), Some((Verdict::Accept, 200)));
+        let headers = Headers::default().with("GUID", theirs.to_string());
+        let out = lone.handle(answer(conn, "10.2.2.2:6346", 200, headers));
+        assert_eq!(verdict(&out), Some(want), "theirs is {theirs}");
+        if want.0 == Verdict::Refuse {
+            continue;
+        }
+        // Both went through; the one that stays replaces the other, whichever was up first.
+        let twin = ConnId::accepted(1);
+        lone.handle(leg(1, "10.2.2.2:5000", status(200, "OK")));
+        lone.handle(Input::Connected { conn: twin, room: usize::MAX });
+        let out = lone.handle(Input::Connected { conn, room: usize::MAX });
+        assert!(out.contains(&Output::Close { conn: twin, reason: CloseReason::Duplicate }), "{out:?}");
+        let left: Vec<_> = lone.servent.peers().iter().map(|peer| peer.conn).collect();
+        assert_eq!(left, [conn]);
+    }
+}
+
+#[test]
+fn a_dial_to_somebody_who_dialled_us_meanwhile_is_not_gone_on_with() {
+    let mut lone = Lone::new();
+    let out = lone.command(Command::Connect(addr("10.2.2.2:6346")));
+    let Some(&Output::Dial { conn, .. }) = out.first() else { panic!("{out:?}") };
+    assert_eq!(verdict(&crossing(&mut lone, LESSER, true)), Some((Verdict::Accept, 200)));
+    assert_eq!(lone.handle(Input::Dialled { conn }), [Output::Close { conn, reason: CloseReason::Duplicate }]);
 }
 
 #[test]

@@ -267,6 +267,27 @@ fn a_servent_with_fewer_slots_than_it_wants_neighbours_does_not_dial_on_and_on()
 }
 
 #[test]
+fn no_dial_is_made_for_which_there_is_no_slot() {
+    let mut config = Config::new(super::lone::ME);
+    config.accept = Some(2);
+    let mut lone = super::lone::Lone::with(config);
+    lone.accept_many(2);
+    let hosts = vec![(super::lone::addr("10.3.3.3:6346"), HostSource::User)];
+    assert_eq!(lone.command(Command::AddHosts(hosts)), [Output::Event(Event::HostsLearned(1))]);
+}
+
+#[test]
+fn a_disconnected_host_is_dialled_again_only_when_the_user_names_it() {
+    let mut lone = super::lone::Lone::with(Config::new(super::lone::ME));
+    let host = super::lone::addr("10.3.3.3:6346");
+    lone.command(Command::Disconnect(host));
+    let dials = |out: Outbox| out.iter().filter(|output| matches!(output, Output::Dial { .. })).count();
+    assert_eq!(dials(lone.command(Command::AddHosts(vec![(host, HostSource::Cache)]))), 0);
+    assert_eq!(dials(lone.command(Command::AddHosts(vec![(host, HostSource::Lan)]))), 0);
+    assert_eq!(dials(lone.command(Command::AddHosts(vec![(host, HostSource::User)]))), 1);
+}
+
+#[test]
 fn the_hosts_that_we_dial_come_from_different_networks() {
     let dialled = |hosts: &[&str]| {
         let mut lone = super::lone::Lone::with(Config::new(super::lone::ME));

@@ -318,6 +318,11 @@ fn a_ping_is_answered_from_what_we_know_and_never_flooded() {
     // asked themselves, and their pong goes back.
     let asked = |link| send(&[link], frame(Kind::Ping, 1, 1, 1, Ping::default().encode()));
     assert_eq!(lone.frame(links[0], ping(7, 0)), [asked(links[1]), asked(links[2]), own_pong(1)]);
+    // What a neighbour says of others says nothing of itself.
+    let others = Pong::new(addr("0.0.0.0:0"), 1, 2).encode();
+    let back = send(&[links[0]], frame(Kind::Pong, 1, 1, 2, others.clone()));
+    assert_eq!(lone.frame(links[1], frame(Kind::Pong, 1, 2, 1, others)), [back]);
+    assert_eq!(lone.frame(links[0], ping(7, 0)), [asked(links[1]), asked(links[2]), own_pong(1)]);
     let theirs = Pong::new(addr("10.0.1.2:6346"), 1, 2).encode();
     let back = send(&[links[0]], frame(Kind::Pong, 1, 1, 1, theirs.clone()));
     let out = lone.frame(links[1], frame(Kind::Pong, 1, 2, 0, theirs.clone()));
@@ -327,7 +332,7 @@ fn a_ping_is_answered_from_what_we_know_and_never_flooded() {
     let cached = send(&[links[2]], frame(Kind::Pong, 1, 1, 1, theirs));
     assert!(out.contains(&cached), "{out:?}");
     assert!(!out.contains(&asked(links[1])), "{out:?}");
-    assert_eq!(lone.servent.counters().pings_received, 4);
+    assert_eq!(lone.servent.counters().pings_received, 5);
 }
 
 #[test]

@@ -40,9 +40,11 @@ fn those_with_room_get_a_query_at_once_and_the_slow_one_when_it_has_room_again()
 fn nothing_overtakes_what_waits() {
     let mut lone = Lone::new();
     let source = lone.accept(1, usize::MAX);
-    let slow = lone.accept(2, HEADER_LEN + 10);
+    let len = query_frame(1, 1, 0).wire_len();
+    let slow = lone.accept(2, HEADER_LEN + len - 1);
+    assert!(len > HEADER_LEN + 14, "a pong is shorter");
     assert_eq!(sent(&lone.frame(source, query_frame(1, 4, 0))), []);
-    // There is room for a ping, but older frames wait.
+    // There is room for a pong, but an older frame waits.
     let out = lone.frame(slow, frame(Kind::Ping, 9, 1, 0, Bytes::new()));
     assert_eq!(sent(&out), []);
     let out = lone.handle(Input::Room { conn: slow, bytes: 10_000 });

@@ -207,15 +207,15 @@ impl Servent {
                 if conn.direction() == Direction::Out {
                     self.is_also_at(theirs, identity.remote);
                 }
-                return out.push(Output::Close { conn, reason: CloseReason::Duplicate });
+                return self.turn_away(now, conn, identity.remote, CloseReason::Duplicate, out);
             }
             self.drop_link(now, twin, 409, "A second connection between us", CloseReason::Duplicate, out);
         }
         if self.links.len() >= self.config.accept_limit() && !self.is_listed(identity.addr) {
             let cut = pending.slot == Slot::Replacing && self.cut_least_useful(now, out);
             if !cut {
-                self.hosts.cool_down(now, identity.addr, &mut self.rng);
-                return out.push(Output::Close { conn, reason: CloseReason::WeRefused(503, "Slots full".to_owned()) });
+                let reason = CloseReason::WeRefused(503, "Slots full".to_owned());
+                return self.turn_away(now, conn, identity.remote, reason, out);
             }
         }
         match conn.direction() {
@@ -230,6 +230,14 @@ impl Servent {
         self.wake_by(now + self.config.keep_alive.min(self.config.dead_after));
         out.push(Output::Event(Event::NeighbourUp(conn, addr)));
         self.on_link_up(now, conn, out);
+    }
+
+    /// Closes a connection whose handshake is through, but which shall be no link.
+    fn turn_away(&mut self, now: Instant, conn: ConnId, remote: SocketAddr, reason: CloseReason, out: &mut Outbox) {
+        out.push(Output::Close { conn, reason: reason.clone() });
+        if conn.direction() == Direction::Out {
+            self.on_dial_over(now, remote, reason, out);
+        }
     }
 
     /// First leg: somebody wants a slot.

@@ -396,6 +396,21 @@ fn of_two_crossing_dials_the_one_of_the_greater_guid_stays() {
 }
 
 #[test]
+fn of_two_dials_to_two_addresses_of_one_servent_the_first_stays() {
+    let mut lone = Lone::new();
+    let conns = ["10.2.2.2:6346", "10.2.2.3:6346"].map(|host| {
+        let conn = dialled(&mut lone, host);
+        let headers = Headers::default().with("GUID", GREATER.to_string());
+        assert_eq!(verdict(&lone.handle(answer(conn, host, 200, headers))), Some((Verdict::Accept, 200)));
+        conn
+    });
+    lone.handle(Input::Connected { conn: conns[0], room: usize::MAX });
+    let out = lone.handle(Input::Connected { conn: conns[1], room: usize::MAX });
+    assert_eq!(out, [Output::Close { conn: conns[1], reason: CloseReason::Duplicate }]);
+    assert_eq!(lone.servent.peers().len(), 1);
+}
+
+#[test]
 fn a_dial_to_somebody_who_dialled_us_meanwhile_is_not_gone_on_with() {
     let mut lone = Lone::new();
     let out = lone.command(Command::Connect(addr("10.2.2.2:6346")));

@@ -15,6 +15,7 @@ const GLOBAL_HELP: &str = "Flags that go with every command: --home DIR, --json,
 #[derive(Clone, Debug, StructOpt)]
 #[structopt(
     name = "filbert",
+    set_term_width = 80,
     about = "Share a folder, search your neighbours, download straight from them.",
     settings = &[AppSettings::VersionlessSubcommands, AppSettings::UnifiedHelpMessage, AppSettings::DeriveDisplayOrder, AppSettings::DisableHelpSubcommand],
     after_help = "Begin with:\n    filbert demo                   see it happen in a minute\n    filbert share ~/Music          offer a folder\n    filbert up                     run your peer\n    filbert search blue train      find something\n    filbert get 1                  fetch the first hit"
@@ -47,7 +48,7 @@ pub struct Global {
     #[structopt(long)]
     pub no_color: bool,
     /// Give up after so many seconds (exit 124)
-    #[structopt(long, value_name = "SECS")]
+    #[structopt(long, value_name = "SECS", allow_hyphen_values = true)]
     pub timeout: Option<f64>,
 }
 
@@ -215,7 +216,7 @@ pub struct Search {
     #[structopt(long, value_name = "N")]
     pub ttl: Option<u8>,
     /// Search exactly that long
-    #[structopt(long, value_name = "SECS")]
+    #[structopt(long, value_name = "SECS", allow_hyphen_values = true)]
     pub wait: Option<f64>,
     /// Stop at so many hits
     #[structopt(long, value_name = "N")]

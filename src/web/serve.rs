@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::channel::{mpsc, oneshot};
 use futures::future::{Either, Shared, select};
-use futures::{AsyncWriteExt, Future, FutureExt, StreamExt};
+use futures::{AsyncReadExt, AsyncWriteExt, Future, FutureExt, StreamExt};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::Request;
 use hyper::body::{Body, Incoming};
@@ -182,9 +182,13 @@ async fn accept(listener: rt::TcpListener, context: Arc<Context>, alive: mpsc::S
 async fn connection(mut stream: rt::TcpStream, context: Arc<Context>) {
     let seat = Seat::take(&context);
     if seat.is_none() {
-        let _ = stream
-            .write_all(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-            .await;
+        // What was sent to us is read before we close: closing on unread bytes would take the answer along.
+        let _ = stream.write_all(NO_SEAT).await;
+        let mut unread = [0; 1024];
+        let _ = rt::timeout(context.limits.farewell, async {
+            while matches!(stream.read(&mut unread).await, Ok(n) if n == unread.len()) {}
+        })
+        .await;
         return;
     }
     let _ = stream.set_nodelay(true);
@@ -209,6 +213,8 @@ async fn connection(mut stream: rt::TcpStream, context: Arc<Context>) {
         log::debug!("control API: {error}");
     }
 }
+
+const NO_SEAT: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 /// One of the seats for connections, given back when dropped.
 struct Seat<'a>(&'a Context);

@@ -1,0 +1,229 @@
+//! The command line without a servent: grammar, help, settings, shares, and the exit codes that need nobody.
+
+mod common;
+
+use std::process::Stdio;
+
+use common::{Home, finish};
+
+const COMMANDS: &[&str] = &[
+    "up",
+    "down",
+    "share",
+    "unshare",
+    "shares",
+    "search",
+    "get",
+    "transfers",
+    "pause",
+    "resume",
+    "cancel",
+    "retry",
+    "peers",
+    "connect",
+    "disconnect",
+    "hosts",
+    "status",
+    "config",
+    "demo",
+    "version",
+];
+
+#[test]
+fn every_command_has_help_and_every_help_fits_eighty_columns() {
+    let home = Home::new();
+    let all = home.run(&["--help"]).expect(0);
+    for command in COMMANDS {
+        assert!(all.stdout.contains(&format!("    {command}")), "{command} is not in the help");
+        let help = home.run(&[command, "--help"]).expect(0);
+        assert!(help.stdout.contains("USAGE:"), "{command}");
+        assert!(help.stderr.is_empty(), "help is data: {}", help.stderr);
+        let wide: Vec<&str> = help.stdout.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(wide.is_empty(), "{command}: {wide:#?}");
+    }
+    for command in ["up", "share", "search", "get", "peers", "connect", "hosts", "config", "demo"] {
+        let help = home.run(&[command, "--help"]).expect(0).stdout;
+        assert!(help.contains("Example"), "no example in the help of {command}");
+    }
+}
+
+#[test]
+fn what_is_mistyped_ends_with_two_and_says_what_was_meant() {
+    let home = Home::new();
+    let table: &[(&[&str], &str)] = &[
+        (&["satus"], "Did you mean 'status'"),
+        (&["up", "--shar", "x"], "Did you mean --share"),
+        (&["search"], "WORDS"),
+        (&["search", "-live"], "-l"),
+        (&["search", "--", "-live"], "at least one word"),
+        (&["search", "urn:sha1:short"], "urn"),
+        (&["search", "blue", "--ttl", "9"], "1 to 7"),
+        (&["search", "blue", "--wait", "-1"], "--wait"),
+        (&["search", "blue", "--min-size", "lots"], "size"),
+        (&["get"], "WHAT"),
+        (&["pause", "x"], "ID"),
+        (&["peers", "set", "many"], "N"),
+        (&["--timeout", "-1", "status"], "--timeout"),
+        (&["up", "--role", "king"], "ultrapeer"),
+        (&["up", "--role", "leaf"], "leaf"),
+        (&["up", "--ttl", "99"], "1 to 7"),
+        (&["config", "set", "neighbours", "many"], "0 to 256"),
+        (&["config", "get", "neighbors"], "neighbours"),
+        (&["demo", "--nodes", "2"], "8"),
+        (&["share", "/etc/hostname"], "folder"),
+        (&["get", "--name", "x", "1", "2"], "one by one"),
+    ];
+    for (args, word) in table {
+        let ended = home.run(args);
+        assert_eq!(ended.code, 2, "{args:?}: {}", ended.stderr);
+        assert!(ended.stderr.starts_with("filbert: "), "{args:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(word), "{args:?}: {}", ended.stderr);
+        assert!(ended.stdout.is_empty(), "{args:?}: {}", ended.stdout);
+    }
+    // Without a terminal: the help, and 2.
+    let alone = home.run::<&str>(&[]);
+    assert_eq!(alone.code, 2);
+    assert!(alone.stderr.contains("SUBCOMMANDS") && alone.stdout.is_empty());
+}
+
+#[test]
+fn what_needs_a_servent_says_so_and_ends_with_seven() {
+    let home = Home::new();
+    let table: &[&[&str]] = &[
+        &["status"],
+        &["down"],
+        &["transfers"],
+        &["pause", "1"],
+        &["resume", "1"],
+        &["cancel", "1"],
+        &["retry", "1"],
+        &["peers"],
+        &["peers", "set", "3"],
+        &["connect", "127.0.0.1"],
+        &["disconnect", "127.0.0.1:1"],
+    ];
+    for args in table {
+        let ended = home.run(args);
+        assert_eq!(ended.code, 7, "{args:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains("filbert --home") && ended.stderr.contains(" up"), "{args:?}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_killed_servents_files_deceive_nobody() {
+    let home = Home::new();
+    let servent = home.up(&[]);
+    let (api, other_home) = (servent.api(), Home::new());
+    servent.kill();
+    home.run(&["status"]).expect(7);
+    // Another home's servent on the same port is not ours either.
+    let _other = other_home.up(&["--api", &api.to_string()]);
+    home.run(&["status"]).expect(7);
+    other_home.run(&["status"]).expect(0);
+}
+
+#[test]
+fn global_flags_stand_anywhere() {
+    let home = Home::new();
+    for args in [["--json", "version"], ["version", "--json"]] {
+        let version = home.run(&args).expect(0).lines();
+        assert_eq!(version[0]["version"], env!("CARGO_PKG_VERSION"));
+    }
+    let text = home.run(&["version", "--no-color", "-q"]).expect(0).stdout;
+    assert_eq!(text, format!("filbert {}, a Gnutella 0.6 servent\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn settings_come_from_flag_environment_file_and_default_in_this_order() {
+    let home = Home::new();
+    let origin = |args: &[&str], env: Option<(&str, &str)>| {
+        let mut command = home.command();
+        command.args(["config", "get", "--origin"]).args(args).envs(env);
+        finish(command.spawn().expect("started")).expect(0).stdout
+    };
+    assert_eq!(origin(&["ttl"], None), "4 (default)\n");
+    home.run(&["config", "set", "ttl", "3"]).expect(0);
+    assert_eq!(origin(&["ttl"], None), "3 (file)\n");
+    assert_eq!(origin(&["ttl"], Some(("FILBERT_TTL", "2"))), "2 (env)\n");
+    let servent = home.up(&["--ttl", "1"]);
+    assert_eq!(origin(&["ttl"], None), "1 (flag)\n", "of the running servent");
+    drop(servent);
+    assert_eq!(home.run(&["config", "get", "ttl"]).expect(0).stdout, "3\n");
+    let path = home.run(&["config", "path"]).expect(0).stdout;
+    assert_eq!(path.trim_end(), home.join("config.toml").display().to_string());
+    let all = home.run(&["config", "--json"]).expect(0).lines();
+    assert!(all.iter().any(|setting| setting["key"] == "ttl" && setting["value"] == 3 && setting["origin"] == "file"));
+}
+
+#[test]
+fn a_folder_is_shared_and_unshared_without_a_servent() {
+    let home = Home::new();
+    let music = home.folder("music", &[("one.txt", b"1"), ("two.txt", b"22"), (".hidden", b"x")]);
+    let music = music.canonicalize().expect("there");
+    let dry = home.run(&["share".as_ref(), music.as_os_str(), "--dry-run".as_ref()]).expect(0);
+    assert!(dry.stderr.contains("2 files, 3 B") && dry.stderr.contains("hidden 1"), "{}", dry.stderr);
+    assert_eq!(home.run(&["shares", "--json"]).expect(0).stdout, "", "a dry run shares nothing");
+
+    home.run(&["share".as_ref(), music.as_os_str()]).expect(0);
+    let shares = home.run(&["shares", "--json"]).expect(0).lines();
+    assert_eq!((shares.len(), shares[0]["path"].as_str()), (1, music.to_str()));
+    assert_eq!((&shares[0]["files"], &shares[0]["bytes"]), (&2.into(), &3.into()));
+    let servent = home.up(&[]);
+    servent.hashed(2);
+    drop(servent);
+    home.run(&["unshare".as_ref(), music.as_os_str()]).expect(0);
+    assert_eq!(home.run(&["shares", "--json"]).expect(0).stdout, "");
+    home.run(&["unshare".as_ref(), music.as_os_str()]).expect(3);
+}
+
+#[test]
+fn what_looks_private_or_is_too_much_is_refused() {
+    let home = Home::new();
+    let secrets = home.folder("stuff", &[("id_rsa", b"key"), ("song.txt", b"la")]);
+    let refused = home.run(&["share".as_ref(), secrets.as_os_str()]).expect(6);
+    assert!(refused.stderr.contains("id_rsa") && refused.stderr.contains("--yes"), "{}", refused.stderr);
+    home.run(&["share".as_ref(), secrets.as_os_str(), "--yes".as_ref()]).expect(0);
+    for root in ["/", "/etc"] {
+        let refused = home.run(&["share", root, "--yes"]).expect(6);
+        assert!(refused.stderr.contains("--i-mean-it"), "{}", refused.stderr);
+    }
+    let state = home.folder("state", &[]);
+    home.run(&["share".as_ref(), state.as_os_str(), "--i-mean-it".as_ref()]).expect(6);
+    home.run(&["share", "/nonexistent/folder"]).expect(1);
+}
+
+#[test]
+fn hosts_are_imported_without_a_servent() {
+    let home = Home::new();
+    let file = home.join("hosts.txt");
+    std::fs::write(&file, "# friends\n10.1.1.1:6346\n\n10.1.1.2  # the attic\n10.1.1.1:6346\n").expect("written");
+    let report =
+        home.run(&["hosts".as_ref(), "import".as_ref(), file.as_os_str(), "--json".as_ref()]).expect(0).lines();
+    assert_eq!((&report[0]["named"], &report[0]["added"]), (&3.into(), &2.into()));
+    let hosts = home.run(&["hosts", "--json"]).expect(0).lines();
+    let addrs: Vec<&str> = hosts.iter().filter_map(|host| host["addr"].as_str()).collect();
+    assert_eq!(addrs, ["10.1.1.1:6346", "10.1.1.2:6346"]);
+    home.run(&["hosts", "import", "/nonexistent"]).expect(1);
+}
+
+#[test]
+fn a_search_with_no_neighbours_says_what_to_do_next() {
+    let home = Home::new();
+    let lonely = home.run(&["search", "blue", "--wait", "0.3"]).expect(4);
+    assert!(lonely.stderr.contains("--connect") && lonely.stderr.contains("filbert up"), "{}", lonely.stderr);
+    let _servent = home.up(&[]);
+    let lonely = home.run(&["search", "blue", "--wait", "0.3", "--json"]).expect(4);
+    assert!(lonely.stderr.contains("connect HOST"), "{}", lonely.stderr);
+    assert!(lonely.stdout.is_empty());
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let home = Home::new();
+    let mut command = home.command();
+    command.args(["config"]).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("started");
+    drop(child.stdout.take());
+    let ended = finish(child);
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+}

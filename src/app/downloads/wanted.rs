@@ -4,22 +4,9 @@ use std::path::PathBuf;
 
 use crate::app::view::HitView;
 use crate::app::{Error, ErrorCode};
+pub use crate::disk::OnExists;
 use crate::transfer::{Expected, Source};
 use crate::wire::Urn;
-
-/// What happens when the finished file's name is taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnExists {
-    /// Skip when the content is the same, else rename.
-    #[default]
-    SkipSame,
-    /// The file that is there stays, and is the result.
-    Skip,
-    /// The new one becomes `NAME (2).EXT`.
-    Rename,
-    /// The new one takes its place.
-    Overwrite,
-}
 
 /// What somebody wants to have.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,12 +37,6 @@ impl Wanted {
     }
     /// `urn:...`, `magnet:?...` or `http://HOST[:PORT]/...`; resolves host names.
     pub async fn parse(what: &str) -> Result<Self, Error> {
-        todo!()
-    }
-}
-impl OnExists {
-    /// Reads `skip`, `rename` or `overwrite`.
-    pub fn parse(word: Option<&str>) -> Result<Self, Error> {
         todo!()
     }
 }

@@ -8,6 +8,7 @@ mod error;
 mod events;
 mod inner;
 mod kept;
+mod meter;
 mod node;
 pub mod offline;
 mod resolve;

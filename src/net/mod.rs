@@ -1,7 +1,9 @@
 //! Sockets: the one port that everything comes in by, Gnutella links, peer HTTP, and the task that drives the
 //! servent. Nothing here decides what a message means or touches a file by its path.
 
+mod body;
 mod driver;
+pub mod fetch;
 mod link;
 mod listen;
 pub mod rt;

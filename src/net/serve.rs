@@ -1,16 +1,55 @@
 //! The giving end of peer HTTP: one connection, one request after the other.
+//!
+//! A client is a stranger: its heads are bounded, a request may be slow to come and an answer slow to be read
+//! only within [`ServeConfig`], and it never names a path: the [`Shelf`] looks up what it names. Requests that
+//! come before the answer to the last one is through wait for it, in a buffer that is bounded too.
 
 use std::any::Any;
 use std::fs::File;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{Shutdown, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
+use futures::{AsyncReadExt, AsyncWriteExt};
 
-use super::rt::TcpStream;
-use crate::wire::http::{Request, Response};
+use super::rt::{self, TcpStream};
+use crate::wire::head::{Headers, RawHead};
+use crate::wire::http::{HEAD_LIMIT, Request, Response};
+
+/// Files are read and sent in pieces of this size; two are in memory for each connection.
+const PIECE: usize = 256 * 1024;
+/// After the last answer we take what the client still sends, up to this and for [`LINGER_TIME`]: closing on
+/// unread bytes would make the kernel throw our answer away.
+const LINGER: usize = 64 * 1024;
+const LINGER_TIME: Duration = Duration::from_secs(1);
+
+/// How long a client may take.
+#[derive(Clone, Copy, Debug)]
+pub struct ServeConfig {
+    /// To begin the next request.
+    pub idle: Duration,
+    /// To finish a head that it has begun.
+    pub head: Duration,
+    /// To take any byte of an answer. The kernel frees room in large steps, so this is generous.
+    pub stall: Duration,
+    /// To take [`PIECE`] bytes of it: a reader slower than that holds a slot for nothing.
+    pub piece: Duration,
+}
+
+impl Default for ServeConfig {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(60),
+            head: Duration::from_secs(20),
+            stall: Duration::from_secs(60),
+            piece: Duration::from_secs(300),
+        }
+    }
+}
 
 /// What answers requests: the application's shelf of shared files.
 pub trait Shelf: Send + Sync + 'static {
@@ -42,7 +81,195 @@ pub enum Body {
 
 /// Serves a connection until either side has had enough. `already` are bytes that were read from it to tell
 /// what it is.
-#[allow(unused_variables, clippy::todo)]
 pub async fn serve(stream: TcpStream, already: Vec<u8>, from: SocketAddr, shelf: Arc<dyn Shelf>) {
-    todo!()
+    serve_with(ServeConfig::default(), stream, already, from, shelf).await;
+}
+
+/// ... with other patience than usual.
+pub async fn serve_with(
+    config: ServeConfig,
+    stream: TcpStream,
+    already: Vec<u8>,
+    from: SocketAddr,
+    shelf: Arc<dyn Shelf>,
+) {
+    let _ = stream.set_nodelay(true);
+    let mut client = Client { config, stream, ahead: already };
+    if let Err(error) = client.serve(from, &*shelf).await {
+        log::debug!("upload to {from}: {error}");
+    }
+}
+
+struct Client {
+    config: ServeConfig,
+    stream: TcpStream,
+    ahead: Vec<u8>,
+}
+
+impl Client {
+    async fn serve(&mut self, from: SocketAddr, shelf: &dyn Shelf) -> io::Result<()> {
+        loop {
+            let request = match self.request().await? {
+                Some(Ok(request)) => request,
+                Some(Err(why)) => {
+                    log::debug!("{from} sent no request: {why}");
+                    self.write_all(&bad_request().encode()).await?;
+                    return self.linger().await;
+                }
+                None => return Ok(()),
+            };
+            let answer = shelf.answer(&request, from).await;
+            // We read no bodies, so what follows one could not be told from it.
+            let has_body = request.headers.get("Content-Length").is_some_and(|length| length.trim() != "0")
+                || request.headers.get("Transfer-Encoding").is_some();
+            let last = has_body || !request.keep_alive() || !answer.head.keep_alive();
+            self.send(answer).await?;
+            if last {
+                return self.linger().await;
+            }
+        }
+    }
+
+    /// The next request; `None` when the client has had enough.
+    async fn request(&mut self) -> io::Result<Option<Result<Request, String>>> {
+        let mut begun: Option<Instant> = None;
+        loop {
+            match RawHead::decode(&self.ahead, HEAD_LIMIT) {
+                Ok(Some((raw, taken))) => {
+                    self.ahead.drain(..taken);
+                    return Ok(Some(Request::parse(raw).map_err(|error| error.to_string())));
+                }
+                Ok(None) => {}
+                Err(error) => return Ok(Some(Err(error.to_string()))),
+            }
+            if !self.ahead.is_empty() && begun.is_none() {
+                begun = Some(Instant::now());
+            }
+            let patience = begun.map_or(self.config.idle, |begun| self.config.head.saturating_sub(begun.elapsed()));
+            let had = self.ahead.len();
+            self.ahead.resize(had + 4096, 0);
+            let read = rt::timeout(patience, self.stream.read(&mut self.ahead[had..])).await;
+            let read = read.unwrap_or_else(|late| Err(late.into()));
+            self.ahead.truncate(had + *read.as_ref().unwrap_or(&0));
+            match read {
+                Ok(0) => return Ok(None),
+                Ok(_) => {}
+                Err(_) if had == 0 => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn send(&mut self, answer: Answer) -> io::Result<()> {
+        let head = answer.head.encode();
+        match answer.body {
+            Body::Empty => self.write_all(&head).await,
+            Body::Bytes(bytes) => {
+                self.write_all(&[head, bytes].concat()).await?;
+                answer.sent.fetch_add(answer.head.content_length().unwrap_or(0), Ordering::Relaxed);
+                Ok(())
+            }
+            Body::File(file, range) => {
+                self.write_all(&head).await?;
+                self.send_file(file, range, &answer.sent).await
+            }
+        }
+    }
+
+    /// The next piece is read while the last one is sent. A file that was cut short meanwhile ends the
+    /// connection, since what the head promised cannot be kept.
+    async fn send_file(&mut self, file: Arc<File>, range: Range<u64>, sent: &AtomicU64) -> io::Result<()> {
+        let length = range.end.saturating_sub(range.start).min(PIECE as u64) as usize;
+        let mut at = range.start;
+        let mut spare = vec![0; length];
+        let mut next = read_piece(&file, vec![0; length], &range, &mut at);
+        while let Some(reading) = next {
+            let piece = reading.await?;
+            let full = std::mem::take(&mut spare);
+            next = read_piece(&file, full, &range, &mut at);
+            let begun = Instant::now();
+            let mut written = 0;
+            while written < piece.len() {
+                written += self.write_some(&piece[written..], sent).await?;
+                if begun.elapsed() > self.config.piece {
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "reads too slowly"));
+                }
+            }
+            spare = piece;
+            spare.resize(length, 0);
+        }
+        Ok(())
+    }
+
+    async fn write_some(&mut self, bytes: &[u8], sent: &AtomicU64) -> io::Result<usize> {
+        let written =
+            rt::timeout(self.config.stall, self.stream.write(bytes)).await.unwrap_or_else(|late| Err(late.into()))?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        sent.fetch_add(written as u64, Ordering::Relaxed);
+        Ok(written)
+    }
+
+    async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let written = rt::timeout(self.config.stall, self.stream.write_all(bytes)).await;
+        written.unwrap_or_else(|late| Err(late.into()))
+    }
+
+    async fn linger(&mut self) -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Write)?;
+        let drain = async {
+            let (mut sink, mut left) = ([0; 4096], LINGER);
+            while let Ok(read @ 1..) = self.stream.read(&mut sink).await {
+                left = left.saturating_sub(read);
+                if left == 0 {
+                    break;
+                }
+            }
+        };
+        let _ = rt::timeout(LINGER_TIME, drain).await;
+        Ok(())
+    }
+}
+
+/// Reads the piece at `at`, and moves `at` behind it; `None` at the end.
+fn read_piece(
+    file: &Arc<File>,
+    mut into: Vec<u8>,
+    range: &Range<u64>,
+    at: &mut u64,
+) -> Option<impl Future<Output = io::Result<Vec<u8>>> + use<>> {
+    if *at >= range.end {
+        return None;
+    }
+    into.resize((range.end - *at).min(PIECE as u64) as usize, 0);
+    let (file, from) = (Arc::clone(file), *at);
+    *at += into.len() as u64;
+    Some(rt::spawn_blocking(move || {
+        read_at(&file, &mut into, from)?;
+        Ok(into)
+    }))
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, mut bytes: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let read = std::os::windows::fs::FileExt::seek_read(file, bytes, offset)?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        bytes = &mut bytes[read..];
+        offset += read as u64;
+    }
+    Ok(())
+}
+
+fn bad_request() -> Response {
+    let headers = Headers::default().with("Connection", "close").with("Content-Length", "0");
+    Response { code: 400, reason: "Bad Request".into(), version: (1, 1), headers }
 }

@@ -1,0 +1,184 @@
+//! The taking end of peer HTTP: connect to a source, send a request, take its answer and its body.
+//!
+//! A source is a stranger: its head is bounded by [`HEAD_LIMIT`], its body is read into the caller's buffer and
+//! into one of [`BUFFER`] bytes, and every wait has an end. What an answer means is not decided here.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
+
+use super::body::{Framing, Step};
+use super::rt::{self, TcpStream};
+use crate::transfer::Lost;
+use crate::wire::head::RawHead;
+use crate::wire::http::{HEAD_LIMIT, Request, Response};
+
+/// What a link holds of what was read too far.
+const BUFFER: usize = 64 * 1024;
+/// Interim answers (100, 102) that are passed over before the true one.
+const INTERIM: usize = 4;
+
+/// How long a source may take.
+#[derive(Clone, Copy, Debug)]
+pub struct FetchConfig {
+    /// To accept a connection.
+    pub connect: Duration,
+    /// To send the whole head of an answer.
+    pub head: Duration,
+    /// To send any byte of a body.
+    pub stall: Duration,
+}
+
+impl Default for FetchConfig {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(10), head: Duration::from_secs(20), stall: Duration::from_secs(30) }
+    }
+}
+
+/// A connection to a source, between two requests or within an answer.
+#[derive(Debug)]
+pub struct Link {
+    stream: TcpStream,
+    config: FetchConfig,
+    /// Read, but not yet looked at.
+    ahead: Vec<u8>,
+    framing: Framing,
+    keep_alive: bool,
+}
+
+impl Link {
+    /// Connects.
+    pub async fn connect(addr: SocketAddr, config: FetchConfig) -> Result<Self, Lost> {
+        let connected = rt::timeout(config.connect, TcpStream::connect(addr)).await;
+        let stream = connected.map_err(|_| Lost::NoAnswer)?.map_err(|error| match error.kind() {
+            io::ErrorKind::ConnectionRefused => Lost::Refused,
+            io::ErrorKind::TimedOut => Lost::NoAnswer,
+            io::ErrorKind::ConnectionReset => Lost::Closed,
+            _ => Lost::Unreachable(error.to_string()),
+        })?;
+        // A request is one write: nothing is gained by waiting for more.
+        let _ = stream.set_nodelay(true);
+        Ok(Self { stream, config, ahead: Vec::new(), framing: Framing::Over, keep_alive: true })
+    }
+
+    /// Whether another request may be sent on it.
+    pub fn is_reusable(&self) -> bool {
+        self.keep_alive && self.framing == Framing::Over
+    }
+
+    /// Sends a request and reads the head of the answer. The body is to be read next.
+    pub async fn ask(&mut self, request: &Request) -> Result<Response, Lost> {
+        let bytes = request.encode();
+        let sent = rt::timeout(self.config.head, self.stream.write_all(&bytes)).await;
+        sent.map_err(|_| Lost::Silent(self.config.head))?.map_err(broken)?;
+        let head = rt::timeout(self.config.head, self.head()).await;
+        let head = head.map_err(|_| Lost::Silent(self.config.head))??;
+        self.keep_alive = head.keep_alive();
+        self.framing = Framing::of(request, &head);
+        if self.framing == Framing::UntilClosed {
+            self.keep_alive = false;
+        }
+        Ok(head)
+    }
+
+    async fn head(&mut self) -> Result<Response, Lost> {
+        for _ in 0..INTERIM {
+            let raw = loop {
+                match RawHead::decode(&self.ahead, HEAD_LIMIT) {
+                    Ok(Some((raw, taken))) => {
+                        self.ahead.drain(..taken);
+                        break raw;
+                    }
+                    Ok(None) => self.read_ahead().await?,
+                    Err(error) => return Err(Lost::Garbage(error.to_string())),
+                }
+            };
+            let head = Response::parse(raw).map_err(|error| Lost::Garbage(error.to_string()))?;
+            if !(100..200).contains(&head.code) {
+                return Ok(head);
+            }
+        }
+        Err(Lost::Garbage("one interim answer after the other".into()))
+    }
+
+    /// Reads some of the body, as much as is there, into `into`; 0 is its end. An error when the connection
+    /// ends before the body does.
+    pub async fn read(&mut self, into: &mut [u8]) -> Result<usize, Lost> {
+        loop {
+            match self.framing.step(&mut self.ahead)? {
+                Step::Over => return Ok(0),
+                Step::NeedMore => self.stalling(Self::read_ahead).await?,
+                Step::Bytes(most) if into.is_empty() || most == 0 => return Ok(0),
+                Step::Bytes(most) => {
+                    let most = usize::try_from(most).unwrap_or(usize::MAX).min(into.len());
+                    let read = self.fill(&mut into[..most]).await?;
+                    self.framing.took(read as u64);
+                    return Ok(read);
+                }
+            }
+        }
+    }
+
+    /// What was read ahead first, then from the socket: waits for the first bytes, and takes along what is
+    /// there besides, so that few large pieces go to the disk instead of many small ones.
+    async fn fill(&mut self, into: &mut [u8]) -> Result<usize, Lost> {
+        if !self.ahead.is_empty() {
+            let read = into.len().min(self.ahead.len());
+            into[..read].copy_from_slice(&self.ahead[..read]);
+            self.ahead.drain(..read);
+            return Ok(read);
+        }
+        let first = rt::timeout(self.config.stall, self.stream.read(into)).await;
+        let mut read = first.map_err(|_| Lost::Silent(self.config.stall))?.map_err(broken)?;
+        if read == 0 {
+            return match self.framing {
+                Framing::UntilClosed => {
+                    self.framing = Framing::Over;
+                    Ok(0)
+                }
+                _ => Err(Lost::Closed),
+            };
+        }
+        while read < into.len() {
+            // An end or an error shows again at the next read.
+            match self.stream.read(&mut into[read..]).now_or_never() {
+                Some(Ok(more)) if more > 0 => read += more,
+                _ => break,
+            }
+        }
+        Ok(read)
+    }
+
+    async fn stalling<'a, F, T>(&'a mut self, wait: impl FnOnce(&'a mut Self) -> F) -> Result<T, Lost>
+    where
+        F: Future<Output = Result<T, Lost>> + 'a,
+    {
+        let stall = self.config.stall;
+        rt::timeout(stall, wait(self)).await.map_err(|_| Lost::Silent(stall))?
+    }
+
+    async fn read_ahead(&mut self) -> Result<(), Lost> {
+        let had = self.ahead.len();
+        let room = BUFFER.saturating_sub(had).max(1);
+        self.ahead.resize(had + room, 0);
+        let read = self.stream.read(&mut self.ahead[had..]).await;
+        self.ahead.truncate(had + *read.as_ref().unwrap_or(&0));
+        match read.map_err(broken)? {
+            0 => Err(Lost::Closed),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn broken(error: io::Error) -> Lost {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::NotConnected => Lost::Closed,
+        _ => Lost::Unreachable(error.to_string()),
+    }
+}

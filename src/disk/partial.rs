@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use super::place::{self, OnExists};
 use crate::transfer::check::Checker;
 use crate::transfer::{Block, BlockMap, Expected, journal, name};
-use crate::wire::{Blake3, Urn};
+use crate::wire::Blake3;
 
 /// Files are read back in pieces of this many bytes.
 const PIECE: usize = 1 << 20;

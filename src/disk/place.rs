@@ -1,5 +1,6 @@
 //! Moving a finished file to its name, whatever has that name already.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,41 @@ pub enum OnExists {
     Rename,
     /// The new one takes its place.
     Overwrite,
+}
+
+/// A word that is no policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownPolicy(pub String);
+
+impl fmt::Display for UnknownPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} says not what to do with a file that exists: skip, rename or overwrite", self.0)
+    }
+}
+
+impl std::error::Error for UnknownPolicy {}
+
+impl OnExists {
+    /// Reads `skip`, `rename` or `overwrite`; without a word, the default.
+    pub fn parse(word: Option<&str>) -> Result<Self, UnknownPolicy> {
+        match word {
+            None => Ok(Self::SkipSame),
+            Some("skip") => Ok(Self::Skip),
+            Some("rename") => Ok(Self::Rename),
+            Some("overwrite") => Ok(Self::Overwrite),
+            Some(other) => Err(UnknownPolicy(other.to_owned())),
+        }
+    }
+
+    /// The word that [`OnExists::parse`] reads.
+    pub const fn word(self) -> Option<&'static str> {
+        match self {
+            Self::SkipSame => None,
+            Self::Skip => Some("skip"),
+            Self::Rename => Some("rename"),
+            Self::Overwrite => Some("overwrite"),
+        }
+    }
 }
 
 /// Names `NAME (N).EXT` that are tried.

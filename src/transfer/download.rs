@@ -21,7 +21,7 @@ use crate::wire::Blake3;
 use crate::wire::http::Response;
 
 pub use sources::SourceId;
-use sources::{Contact, Known, Sources};
+use sources::{Contact, Sources};
 
 /// How patient a download is, and how much it does at a time.
 #[derive(Clone, Debug)]
@@ -443,6 +443,11 @@ impl Download {
         self.size
     }
 
+    /// Whether its partial file is open: before that it does not know what is there.
+    pub fn is_open(&self) -> bool {
+        self.partial == Partial::Open
+    }
+
     /// Bytes that count.
     pub fn done(&self) -> u64 {
         self.map.done()
@@ -625,6 +630,7 @@ impl Download {
             return;
         }
         self.partial = Partial::Open;
+        self.map.clear();
         self.inherited |= !stored.is_empty();
         stored.into_iter().for_each(|(index, hash)| self.map.store(index, hash));
         if let Some((source, head)) = self.pending.take() {
@@ -633,6 +639,10 @@ impl Download {
     }
 
     fn on_wrote(&mut self, source: SourceId, range: Range<u64>, stored: Vec<(usize, Blake3)>) {
+        // Bytes that were on their way to a partial file which is gone since do not count.
+        if self.partial != Partial::Open {
+            return;
+        }
         if let Some(known) = self.sources.get_mut(source) {
             known.progress += range.end.saturating_sub(range.start);
             known.contributed = true;

@@ -53,12 +53,14 @@ pub struct Source {
     pub servent: Option<Guid>,
     /// Whether it can be connected to.
     pub reach: Reach,
+    /// What it calls the file, if it told; not sanitised.
+    pub name: Option<String>,
 }
 
 impl Source {
     /// A source that can be connected to and of which nothing else is known.
     pub fn new(addr: SocketAddr, ask: Ask) -> Self {
-        Self { addr, ask, servent: None, reach: Reach::Direct }
+        Self { addr, ask, servent: None, reach: Reach::Direct, name: None }
     }
 }
 

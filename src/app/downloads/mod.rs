@@ -3,19 +3,43 @@
 //! The set is kept in the state, so that after a crash every unfinished download goes on from its stored
 //! sources without being asked. Ids are never used again.
 
+mod contact;
+mod here;
+mod live;
+mod record;
+mod task;
+mod turns;
 mod wanted;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant as Clock};
+
+use futures::StreamExt;
+use futures::channel::mpsc;
 
 use super::node::BoxStream;
 use super::view::TransferView;
 use super::{Error, ErrorCode};
 use crate::base::Rng;
-use crate::transfer::{Expected, Source};
+use crate::disk::StateFile;
+use crate::net::rt::{self, Task};
+use crate::transfer::{Download, DownloadConfig, Expected, Input, Source, name};
 use crate::wire::Urn;
+use live::Live;
+use record::{Record, Saved, SourceRecord, Standing};
+use task::Runner;
+use turns::Turns;
 
 pub use wanted::{OnExists, Wanted};
+
+/// The state is written at most so often, but for what must not be lost.
+const SAVE_EVERY: Duration = Duration::from_millis(500);
+/// Downloads that are over are remembered up to this many.
+const KEPT: usize = 500;
+/// Numbers that are used up before the state has to be written again.
+const IDS_AHEAD: u64 = 64;
 
 /// Where downloads go and how many run.
 #[derive(Clone, Debug)]
@@ -42,63 +66,452 @@ pub struct Hooks {
     pub changed: Box<dyn Fn(TransferView) + Send + Sync>,
 }
 
-/// All downloads of a servent. Clones are handles to the same set.
+/// All downloads of a servent. Clones are handles to the same set; when the last one is dropped, everything
+/// stops where it is, as after a crash. [`Downloads::shutdown`] does it in order.
 #[derive(Clone)]
-pub struct Downloads(Arc<Inner>);
+pub struct Downloads(Arc<Owner>);
 
-struct Inner {}
+struct Owner {
+    inner: Arc<Inner>,
+    saver: Mutex<Option<Task<()>>>,
+}
 
-#[allow(unused_variables, clippy::todo)]
+/// What the tasks share.
+struct Inner {
+    config: DownloadsConfig,
+    hooks: Hooks,
+    rng: Mutex<Rng>,
+    start: Clock,
+    table: Mutex<Table>,
+    turns: Mutex<Turns>,
+    state: StateFile,
+    save_bell: Mutex<mpsc::Sender<()>>,
+    saving: futures::lock::Mutex<()>,
+    /// One `get` after the other: two of the same content become one download.
+    getting: futures::lock::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Table {
+    downloads: BTreeMap<u64, Arc<Live>>,
+    tasks: BTreeMap<u64, Task<()>>,
+    next_id: u64,
+    /// What the state says is the next number.
+    saved_id: u64,
+    closed: bool,
+}
+
 impl Downloads {
     /// Reads the state and lets unfinished downloads go on.
     pub async fn open(config: DownloadsConfig, hooks: Hooks, rng: Rng) -> Result<Self, Error> {
-        drop((config, hooks, rng));
-        Ok(Self(Arc::new(Inner {})))
+        let state = StateFile::new(config.state.join("transfers.json"), "transfers", 1);
+        let (save_bell, mut heard) = mpsc::channel(1);
+        let inner = Arc::new(Inner {
+            turns: Mutex::new(Turns::new(config.active)),
+            config,
+            hooks,
+            rng: Mutex::new(rng),
+            start: Clock::now(),
+            table: Mutex::default(),
+            state,
+            save_bell: Mutex::new(save_bell),
+            saving: futures::lock::Mutex::new(()),
+            getting: futures::lock::Mutex::new(()),
+        });
+        inner.load().await;
+        let saver = Arc::clone(&inner);
+        let saver = rt::spawn(async move {
+            while heard.next().await.is_some() {
+                saver.save().await;
+                rt::sleep(SAVE_EVERY).await;
+            }
+        });
+        Ok(Self(Arc::new(Owner { inner, saver: Mutex::new(Some(saver)) })))
     }
+
     /// Starts a download, joins the one of the same content, or finds that the file is here already.
     pub async fn get(&self, wanted: Wanted) -> Result<TransferView, Error> {
-        todo!()
+        self.inner().get(wanted).await
     }
+
     /// A source for content was found: every unfinished download of that content takes it.
-    pub fn add_source(&self, content: &Expected, source: Source) {}
+    pub fn add_source(&self, content: &Expected, source: Source) {
+        for live in self.inner().all() {
+            let wants = {
+                let guard = live.lock();
+                guard.machine().is_some_and(|machine| machine.expected().same_content(content))
+            };
+            if wants && !live.standing().is_over() {
+                live.add_source(source.clone());
+            }
+        }
+    }
+
     /// There are new neighbours: downloads without a source ask the network soon.
-    pub fn network_changed(&self) {}
+    pub fn network_changed(&self) {
+        self.inner().all().iter().for_each(|live| live.tell(Input::NetworkChanged));
+    }
+
     /// All downloads, in the order of their ids.
     pub fn views(&self) -> Vec<TransferView> {
-        Vec::new()
+        self.inner().all().iter().map(|live| live.view()).collect()
     }
+
     /// One download.
     pub fn view(&self, id: u64) -> Option<TransferView> {
-        todo!()
+        self.inner().find(id).ok().map(|live| live.view())
     }
+
     /// Its state now, then each change (at most ten a second); ends after `done`, `failed` or `cancelled`.
     pub fn watch(&self, id: u64) -> Option<BoxStream<TransferView>> {
-        todo!()
+        self.inner().find(id).ok().map(|live| live.watch())
     }
+
     /// Stops it until [`Downloads::resume`].
     pub fn pause(&self, id: u64) -> Result<TransferView, Error> {
-        todo!()
+        let live = self.inner().find(id)?;
+        refuse_if_over(&live, "pause")?;
+        live.tell(Input::Pause);
+        Ok(live.view())
     }
+
     /// Lets it go on.
     pub fn resume(&self, id: u64) -> Result<TransferView, Error> {
-        todo!()
+        let live = self.inner().find(id)?;
+        refuse_if_over(&live, "resume")?;
+        live.tell(Input::Resume);
+        Ok(live.view())
     }
+
     /// Ends it and removes the partial file. Returns when that is gone.
     pub async fn cancel(&self, id: u64) -> Result<TransferView, Error> {
-        todo!()
+        let live = self.inner().find(id)?;
+        match live.standing() {
+            Standing::Done => refuse_if_over(&live, "cancel")?,
+            Standing::Failed => drop(self.inner().begin_again(&live)),
+            Standing::Unfinished | Standing::Paused | Standing::Cancelled => {}
+        }
+        live.tell(Input::Cancel);
+        let task = self.inner().table().tasks.remove(&id);
+        if let Some(task) = task {
+            task.await;
+        }
+        self.inner().save().await;
+        Ok(live.view())
     }
+
     /// Tries at once instead of waiting; a failed or cancelled one starts again.
     pub fn retry(&self, id: u64) -> Result<TransferView, Error> {
-        todo!()
+        let live = self.inner().find(id)?;
+        match live.standing() {
+            Standing::Done => refuse_if_over(&live, "retry")?,
+            Standing::Failed | Standing::Cancelled => self.inner().begin_again(&live),
+            Standing::Unfinished | Standing::Paused => live.tell(Input::Retry),
+        }
+        Ok(live.view())
     }
+
     /// Bytes a second that all of them receive now.
     pub fn rate(&self) -> u64 {
-        0
+        self.inner().all().iter().map(|live| live.view().rate_bps).sum()
     }
+
     /// A fresh number for a transfer; uploads are numbered from here too.
     pub fn next_id(&self) -> u64 {
-        todo!()
+        self.inner().next_id()
     }
+
     /// Closes all connections, keeps the state. Returns when nothing of it runs any more.
-    pub async fn shutdown(&self) {}
+    pub async fn shutdown(&self) {
+        let tasks = {
+            let mut table = self.inner().table();
+            table.closed = true;
+            std::mem::take(&mut table.tasks)
+        };
+        futures::future::join_all(tasks.into_values().map(Task::cancel)).await;
+        let saver = self.0.saver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(saver) = saver {
+            saver.cancel().await;
+        }
+        self.inner().save().await;
+    }
+
+    fn inner(&self) -> &Arc<Inner> {
+        &self.0.inner
+    }
+}
+
+impl Drop for Owner {
+    /// The tasks hold what they share, so they have to be stopped first.
+    fn drop(&mut self) {
+        let mut table = self.inner.table();
+        table.closed = true;
+        let tasks = std::mem::take(&mut table.tasks);
+        drop(table);
+        drop(tasks);
+    }
+}
+
+fn refuse_if_over(live: &Live, what: &str) -> Result<(), Error> {
+    let state = live.view().state;
+    if live.standing().is_over() {
+        let message = format!("cannot {what} download {}: it is {state}", live.id);
+        return Err(Error::new(ErrorCode::Usage, message).hint("`filbert transfers` lists them"));
+    }
+    Ok(())
+}
+
+impl Inner {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn all(&self) -> Vec<Arc<Live>> {
+        self.table().downloads.values().cloned().collect()
+    }
+
+    fn find(&self, id: u64) -> Result<Arc<Live>, Error> {
+        self.table().downloads.get(&id).cloned().ok_or_else(|| {
+            Error::new(ErrorCode::NotFound, format!("there is no download {id}")).hint("`filbert transfers` lists them")
+        })
+    }
+
+    fn next_id(&self) -> u64 {
+        let mut table = self.table();
+        let id = table.next_id.max(1);
+        table.next_id = id + 1;
+        if table.next_id + IDS_AHEAD / 4 > table.saved_id {
+            self.ring_saver();
+        }
+        id
+    }
+
+    /// For a new download. Private servents share the state with others: they take their numbers out of it.
+    async fn new_id(self: &Arc<Self>) -> Result<u64, Error> {
+        if self.config.resume {
+            return Ok(self.next_id());
+        }
+        let state = self.state.clone();
+        let taken = rt::spawn_blocking(move || {
+            state.update(|saved: &mut Saved| {
+                let id = saved.next_id.max(1);
+                saved.next_id = id + 1;
+                id
+            })
+        });
+        taken.await.map_err(|error| {
+            let place = self.state.path().display();
+            Error::new(ErrorCode::Failed, format!("cannot write {place}: {error}")).hint("Say another --home DIR")
+        })
+    }
+
+    async fn load(self: &Arc<Self>) {
+        let state = self.state.clone();
+        let saved: Saved = rt::spawn_blocking(move || state.load().or_log()).await.unwrap_or_default();
+        let mut table = self.table();
+        table.next_id = saved.next_id.max(1);
+        if !self.config.resume {
+            return;
+        }
+        // A number that the state forgot to count must not be used again either.
+        let highest = saved.downloads.iter().map(|record| record.id).max().unwrap_or(0);
+        table.next_id = table.next_id.max(highest.saturating_add(1));
+        drop(table);
+        for mut record in saved.downloads {
+            record.name = name::sanitise(&record.name);
+            let over = record.standing.is_over();
+            let live = Live::new(record, self.start);
+            self.table().downloads.insert(live.id, Arc::clone(&live));
+            if !over {
+                self.begin(&live);
+            }
+        }
+    }
+
+    /// Writes the state, unless somebody does just now; then after that.
+    async fn save(self: &Arc<Self>) {
+        let _turn = self.saving.lock().await;
+        let (records, next_id) = {
+            let live = self.all();
+            let records: Vec<Record> = live.iter().map(|live| live.record()).collect();
+            let mut table = self.table();
+            let ahead = if self.config.resume && !table.closed { IDS_AHEAD } else { 0 };
+            table.saved_id = table.next_id + ahead;
+            (records, table.saved_id)
+        };
+        let (state, resume) = (self.state.clone(), self.config.resume);
+        let written = rt::spawn_blocking(move || {
+            state.update(|saved: &mut Saved| {
+                // Private servents write beside us: theirs stay as they are.
+                saved.downloads.retain(|other| records.iter().all(|own| own.id != other.id));
+                saved.downloads.extend(records);
+                saved.downloads.sort_by_key(|record| record.id);
+                forget_old(&mut saved.downloads);
+                saved.next_id = if resume { saved.next_id.max(1).max(next_id) } else { saved.next_id };
+            })
+        });
+        if let Err(error) = written.await {
+            log::warn!("cannot write {}: {error}; downloads may be forgotten at a crash", self.state.path().display());
+        }
+    }
+
+    fn ring_saver(&self) {
+        // It is rung already when it is full.
+        let _ = self.save_bell.lock().unwrap_or_else(PoisonError::into_inner).try_send(());
+    }
+
+    /// Something about a download may have to be written down.
+    fn note(&self, live: &Live) {
+        if live.lock().dirty {
+            self.ring_saver();
+        }
+    }
+
+    /// Gives a download its machine and its task.
+    fn begin(self: &Arc<Self>, live: &Arc<Live>) {
+        let machine = self.machine(&live.lock().record);
+        let bell = live.begin(machine);
+        self.run(live, bell);
+    }
+
+    /// ... to one that is over.
+    fn begin_again(self: &Arc<Self>, live: &Arc<Live>) {
+        let bell = live.begin_again(|record| self.machine(record));
+        self.run(live, bell);
+    }
+
+    fn machine(&self, record: &Record) -> Download {
+        let rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner).fork();
+        Download::new(DownloadConfig::default(), record.expected(), record.size, rng)
+    }
+
+    fn run(self: &Arc<Self>, live: &Arc<Live>, bell: mpsc::Receiver<()>) {
+        let mut table = self.table();
+        if !table.closed {
+            let runner = Runner::new(Arc::clone(self), Arc::clone(live), bell);
+            let old = table.tasks.insert(live.id, rt::spawn(runner.run()));
+            drop(table);
+            drop(old);
+        }
+    }
+
+    fn want_turn(&self, id: u64) {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner).want(id);
+        self.give_turns();
+    }
+
+    fn give_up_turn(&self, id: u64) {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner).give_up(id);
+        self.give_turns();
+    }
+
+    fn give_turns(&self) {
+        loop {
+            let Some(id) = self.turns.lock().unwrap_or_else(PoisonError::into_inner).next() else { return };
+            match self.find(id) {
+                Ok(live) => live.tell(Input::Turn),
+                Err(_) => self.turns.lock().unwrap_or_else(PoisonError::into_inner).give_up(id),
+            }
+        }
+    }
+
+    async fn get(self: &Arc<Self>, mut wanted: Wanted) -> Result<TransferView, Error> {
+        let _turn = self.getting.lock().await;
+        if self.table().closed {
+            return Err(Error::new(ErrorCode::Failed, "the servent is going down"));
+        }
+        if let Some(live) = self.same_download(&wanted) {
+            wanted.sources.into_iter().for_each(|source| live.add_source(source));
+            live.tell(Input::Resume);
+            return Ok(live.view());
+        }
+        if let Some(view) = self.had_before(&wanted.expected) {
+            return Ok(view);
+        }
+        if wanted.sources.is_empty() && wanted.expected.urn().is_none() {
+            let message = "neither a source nor a hash of the file is known";
+            return Err(Error::new(ErrorCode::Usage, message).hint("Say a hit's number, urn:sha1:... or a link"));
+        }
+        let dir = wanted.dir.take().unwrap_or_else(|| self.config.dir.clone());
+        let dir = std::path::absolute(&dir).unwrap_or(dir);
+        let here = self.is_here(&wanted, &dir).await;
+        let record = self.new_record(self.new_id().await?, &wanted, dir, here);
+        let over = record.standing.is_over();
+        let live = Live::new(record, self.start);
+        self.table().downloads.insert(live.id, Arc::clone(&live));
+        if !over {
+            // From here on it survives a crash.
+            self.save().await;
+            self.begin(&live);
+        } else {
+            self.ring_saver();
+        }
+        Ok(live.view())
+    }
+
+    fn new_record(&self, id: u64, wanted: &Wanted, dir: PathBuf, here: Option<here::Here>) -> Record {
+        let name = match (wanted.name.is_empty(), wanted.expected.urn()) {
+            (true, Some(urn)) => urn.to_string(),
+            _ => wanted.name.clone(),
+        };
+        let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let mut record = Record {
+            id,
+            name: name::sanitise(&name),
+            named: !wanted.name.is_empty(),
+            sha1: None,
+            tth: None,
+            blake3: None,
+            size: wanted.size,
+            dir,
+            on_exists: wanted.on_exists.word().map(str::to_owned),
+            part: None,
+            standing: Standing::Unfinished,
+            done: 0,
+            reason: String::new(),
+            error: None,
+            sources: wanted.sources.iter().map(SourceRecord::from).collect(),
+            created_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
+            elapsed_ms: 0,
+            path: None,
+            verified: None,
+        };
+        record.set_expected(&wanted.expected);
+        if let Some(here) = here {
+            record.standing = Standing::Done;
+            record.size = Some(here.size);
+            record.done = here.size;
+            record.reason = here.reason;
+            record.verified = Some(here.verified.word().to_owned());
+            record.name = here.path.file_name().map_or(record.name, |name| name.to_string_lossy().into_owned());
+            record.path = Some(here.path);
+        }
+        record
+    }
+
+    /// An unfinished download of the same content; without a hash, of the same file at the same source.
+    fn same_download(&self, wanted: &Wanted) -> Option<Arc<Live>> {
+        self.all().into_iter().find(|live| {
+            let live = live.lock();
+            let Some(machine) = live.machine().filter(|machine| !machine.state().is_over()) else { return false };
+            let same_source = |source: &Source| {
+                wanted.sources.iter().any(|wanted| wanted.addr == source.addr && wanted.ask == source.ask)
+            };
+            machine.expected().same_content(&wanted.expected)
+                || (wanted.expected.urn().is_none()
+                    && machine.expected().urn().is_none()
+                    && machine.sources().any(same_source))
+        })
+    }
+}
+
+/// Of those that are over, the oldest go.
+fn forget_old(downloads: &mut Vec<Record>) {
+    let over = downloads.iter().filter(|record| record.standing.is_over()).count();
+    let mut too_many = over.saturating_sub(KEPT);
+    downloads.retain(|record| {
+        let goes = too_many > 0 && record.standing.is_over();
+        too_many -= usize::from(goes);
+        !goes
+    });
 }

@@ -1,0 +1,206 @@
+//! One request to one source: head, decision, body to disk.
+//!
+//! While one piece is written and hashed on the pool for blocking work, the next one is read from the socket.
+//! A write that has begun runs to its end and is told to the machine by the thread that did it, even when the
+//! contact is dropped meanwhile: what is on disk and what the machine knows never differ.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::channel::oneshot;
+
+use super::live::Live;
+use crate::disk::Partial;
+use crate::net::fetch::{FetchConfig, Link};
+use crate::net::rt;
+use crate::transfer::{Input, Lost, Source, SourceId};
+use crate::wire::head::Headers;
+use crate::wire::http::{ByteRange, Request, percent_decode};
+
+/// Pieces that go to the disk have at most this many bytes; there are two of them for each contact.
+const PIECE: usize = 512 * 1024;
+
+/// The partial file of a download. `None` once it is finished, removed, or broken.
+pub(super) type Slot = Arc<Mutex<Option<Partial>>>;
+
+/// The body that is to come begins at that byte of the file; these are to be kept.
+pub(super) struct Decision {
+    pub(super) first: u64,
+    pub(super) keep: Range<u64>,
+    pub(super) slot: Slot,
+}
+
+/// What one contact needs.
+pub(super) struct Contact {
+    pub(super) live: Arc<Live>,
+    pub(super) id: SourceId,
+    pub(super) source: Source,
+    pub(super) first: u64,
+    pub(super) end: Option<u64>,
+    pub(super) agent: String,
+    /// The open connection from the last request, if there is one.
+    pub(super) link: Option<Link>,
+    /// What the machine says to the head.
+    pub(super) decided: oneshot::Receiver<Decision>,
+}
+
+impl Contact {
+    /// Does it; the connection comes back if another request may be sent on it. The machine has been told how
+    /// it went, but for the end of the body: [`Input::BodyEnd`] is due when the link is back in its place. `None`
+    /// when it did not come to that.
+    pub(super) async fn run(mut self) -> Option<Option<Link>> {
+        let mut link = match self.ask().await {
+            Ok(link) => link,
+            Err(how) => {
+                self.live.tell(Input::Lost { source: self.id, how });
+                return None;
+            }
+        };
+        let Ok(decision) = (&mut self.decided).await else { return None };
+        match self.receive(&mut link, decision).await {
+            Ok(()) => Some(link.is_reusable().then_some(link)),
+            Err(Some(how)) => {
+                self.live.tell(Input::Lost { source: self.id, how });
+                None
+            }
+            // The disk failed; the machine knows.
+            Err(None) => None,
+        }
+    }
+
+    fn request(&self) -> Request {
+        let range = match self.end {
+            Some(end) => ByteRange::Between(self.first, end.saturating_sub(1)),
+            None => ByteRange::From(self.first),
+        };
+        let headers = Headers::default()
+            .with("Host", self.source.addr.to_string())
+            .with("User-Agent", self.agent.clone())
+            .with("Range", range.to_string());
+        Request { method: "GET".into(), target: self.source.ask.target(), version: (1, 1), headers }
+    }
+
+    /// Sends the request and tells the machine of the head.
+    async fn ask(&mut self) -> Result<Link, Lost> {
+        let request = self.request();
+        let mut answered = None;
+        if let Some(mut link) = self.link.take() {
+            // A source may have closed the connection while we did not use it: that is no failure.
+            match link.ask(&request).await {
+                Ok(head) => answered = Some((link, head)),
+                Err(Lost::Closed) => {}
+                Err(how) => return Err(how),
+            }
+        }
+        let (link, head) = match answered {
+            Some(answered) => answered,
+            None => {
+                let mut link = Link::connect(self.source.addr, FetchConfig::default()).await?;
+                let head = link.ask(&request).await?;
+                (link, head)
+            }
+        };
+        if let (200 | 206, Some(name)) = (head.code, head.headers.get("Content-Disposition").and_then(file_name)) {
+            self.live.suggest_name(&name);
+        }
+        self.live.tell(Input::Head { source: self.id, head });
+        Ok(link)
+    }
+
+    async fn receive(&self, link: &mut Link, decision: Decision) -> Result<(), Option<Lost>> {
+        let Decision { first, keep, slot } = decision;
+        let (mut at, mut spare) = (first, Vec::new());
+        let mut writing = None;
+        while at < keep.end {
+            let mut piece = std::mem::take(&mut spare);
+            let want = usize::try_from(keep.end - at).unwrap_or(PIECE).min(PIECE);
+            piece.resize(want, 0);
+            let read = link.read(&mut piece).await;
+            if let Some(writing) = writing.take() {
+                let Some(written) = writing.await else { return Err(None) };
+                spare = written;
+            }
+            let read = match read {
+                Ok(0) => return Err(Some(Lost::Closed)),
+                Ok(read) => read,
+                Err(how) => return Err(Some(how)),
+            };
+            piece.truncate(read);
+            let skip = usize::try_from(keep.start.saturating_sub(at)).unwrap_or(usize::MAX);
+            if skip < read {
+                writing = Some(self.write(&slot, piece, skip, at + skip as u64));
+            } else {
+                spare = piece;
+            }
+            at += read as u64;
+        }
+        match writing {
+            Some(writing) => writing.await.map(|_| ()).ok_or(None),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes `piece[skip..]` at `offset`; gives the piece back, or nothing when the disk failed or the partial
+    /// file is gone.
+    fn write(
+        &self,
+        slot: &Slot,
+        piece: Vec<u8>,
+        skip: usize,
+        offset: u64,
+    ) -> impl Future<Output = Option<Vec<u8>>> + Send + Unpin + use<> {
+        let (live, slot, source) = (Arc::clone(&self.live), Arc::clone(slot), self.id);
+        rt::spawn_blocking(move || {
+            let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+            match slot.as_mut()?.write(offset, &piece[skip..]) {
+                Ok(stored) => {
+                    let range = offset..offset + (piece.len() - skip) as u64;
+                    live.tell(Input::Wrote { source, range, stored });
+                    Some(piece)
+                }
+                Err(error) => {
+                    *slot = None;
+                    live.tell(Input::DiskFailed(error.to_string()));
+                    None
+                }
+            }
+        })
+    }
+}
+
+/// The name in `Content-Disposition: inline; filename*=UTF-8''a%20b.txt` (RFC 6266), or `filename="a b.txt"`.
+fn file_name(value: &str) -> Option<String> {
+    let parameter = |name: &str| {
+        value.split(';').filter_map(|part| part.split_once('=')).find_map(|(key, value)| {
+            key.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"').to_owned())
+        })
+    };
+    let extended = parameter("filename*").and_then(|text| {
+        // Some clients quote it like a string of another language: utf-8'en'autumn%20glacier.
+        let encoded = text.splitn(3, '\'').nth(2)?.to_owned();
+        Some(String::from_utf8_lossy(&percent_decode(&encoded)).into_owned())
+    });
+    extended.or_else(|| parameter("filename")).filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_may_name_the_file() {
+        for (value, name) in [
+            ("inline; filename*=UTF-8''a%20b.txt", Some("a b.txt")),
+            (
+                "inline; filename*=\"utf-8'en'autumn%20glacier%20-%20pine%20051.mp3\"",
+                Some("autumn glacier - pine 051.mp3"),
+            ),
+            ("attachment; filename=\"a b.txt\"", Some("a b.txt")),
+            ("inline", None),
+            ("inline; filename=", None),
+            ("inline; filename*=x", None),
+        ] {
+            assert_eq!(file_name(value).as_deref(), name, "{value}");
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! One download as everybody sees it: its machine, its record, and what is to be done for it.
+//!
+//! Whoever has something to tell the machine does so here, at once; the download's task is woken to do what
+//! the machine wants done.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant as Clock;
+
+use futures::StreamExt;
+use futures::channel::mpsc;
+
+use super::record::{Record, SourceRecord, Standing};
+use crate::app::ErrorCode;
+use crate::app::meter::Meter;
+use crate::app::node::BoxStream;
+use crate::app::view::TransferView;
+use crate::base::Instant;
+use crate::net::rt;
+use crate::transfer::{Download, Failure, Input, Output, Source, State, name};
+
+/// Changes are told at most so often.
+pub(super) const AT_MOST: std::time::Duration = std::time::Duration::from_millis(100);
+/// Words like "next try 0:20" are told anew after this.
+const AT_LEAST: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// One download.
+pub(super) struct Live {
+    pub(super) id: u64,
+    start: Clock,
+    inner: Mutex<Inner>,
+}
+
+pub(super) struct Inner {
+    /// `None` for one that was over when we started.
+    machine: Option<Download>,
+    outbox: Vec<Output>,
+    pub(super) record: Record,
+    meter: Meter,
+    received: u64,
+    /// When it was taken up in this run; what it ran before is in the record.
+    since: Clock,
+    /// Wakes the task.
+    bell: Option<mpsc::Sender<()>>,
+    watchers: Vec<mpsc::Sender<()>>,
+    /// Something changed that is not written down yet.
+    pub(super) dirty: bool,
+}
+
+impl Live {
+    /// A download without a machine: see [`Live::begin`].
+    pub(super) fn new(record: Record, start: Clock) -> Arc<Self> {
+        let inner = Inner {
+            machine: None,
+            outbox: Vec::new(),
+            meter: Meter::default(),
+            received: 0,
+            since: Clock::now(),
+            bell: None,
+            watchers: Vec::new(),
+            dirty: false,
+            record,
+        };
+        Arc::new(Self { id: inner.record.id, start, inner: Mutex::new(inner) })
+    }
+
+    /// Gives it a machine, and the bell by which its task hears that there is something to do.
+    pub(super) fn begin(&self, mut machine: Download) -> mpsc::Receiver<()> {
+        let (bell, heard) = mpsc::channel(1);
+        let now = self.now();
+        let mut inner = self.lock();
+        let mut outbox = Vec::new();
+        for source in inner.record.sources.iter().filter_map(SourceRecord::read) {
+            machine.handle(now, Input::AddSource(source), &mut outbox);
+        }
+        if inner.record.standing == Standing::Paused {
+            machine.handle(now, Input::Pause, &mut outbox);
+        } else {
+            machine.handle_timeout(now, &mut outbox);
+        }
+        inner.outbox = outbox;
+        inner.machine = Some(machine);
+        inner.bell = Some(bell);
+        inner.since = Clock::now();
+        inner.after();
+        heard
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The machine's clock.
+    pub(super) fn now(&self) -> Instant {
+        Instant::from_micros(u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// A download that is over begins again: its task has ended, and a new one is to hear the bell.
+    pub(super) fn begin_again(&self, fresh: impl FnOnce(&Record) -> Download) -> mpsc::Receiver<()> {
+        let (bell, heard) = mpsc::channel(1);
+        let mut inner = self.lock();
+        if inner.machine.is_none() {
+            inner.record.standing = Standing::Unfinished;
+            let machine = fresh(&inner.record);
+            drop(inner);
+            return self.begin(machine);
+        }
+        inner.bell = Some(bell);
+        inner.since = Clock::now();
+        if inner.record.standing.is_over() {
+            inner.record.standing = Standing::Unfinished;
+        }
+        drop(inner);
+        self.tell(Input::Retry);
+        heard
+    }
+
+    /// Tells the machine what happened.
+    pub(super) fn tell(&self, input: Input) {
+        let now = self.now();
+        let mut inner = self.lock();
+        let Inner { machine: Some(machine), outbox, meter, received, .. } = &mut *inner else { return };
+        if let Input::Wrote { range, .. } = &input {
+            *received += range.end - range.start;
+            meter.sample(Clock::now(), *received);
+        }
+        machine.handle(now, input, outbox);
+        inner.after();
+    }
+
+    /// Its time has come.
+    pub(super) fn tell_time(&self) {
+        let now = self.now();
+        let mut inner = self.lock();
+        let Inner { machine: Some(machine), outbox, .. } = &mut *inner else { return };
+        machine.handle_timeout(now, outbox);
+        inner.after();
+    }
+
+    /// Whether something is to be done now.
+    pub(super) fn has_outputs(&self) -> bool {
+        !self.lock().outbox.is_empty()
+    }
+
+    /// Whether nothing is to be done any more, ever.
+    pub(super) fn is_through(&self) -> bool {
+        let inner = self.lock();
+        inner.outbox.is_empty() && inner.current_standing().is_over()
+    }
+
+    /// What is to be done, in order.
+    pub(super) fn take_outputs(&self) -> Vec<Output> {
+        std::mem::take(&mut self.lock().outbox)
+    }
+
+    /// How long until its time comes, if it has one.
+    pub(super) fn patience(&self) -> Option<std::time::Duration> {
+        let now = self.now();
+        self.lock().machine.as_ref().and_then(Download::next_timeout).map(|at| at.since(now))
+    }
+
+    /// A source was found; it may know the name.
+    pub(super) fn add_source(&self, source: Source) {
+        if let Some(name) = &source.name {
+            self.suggest_name(name);
+        }
+        self.tell(Input::AddSource(source));
+    }
+
+    /// Takes a name, if it has none yet.
+    pub(super) fn suggest_name(&self, stranger: &str) {
+        let mut inner = self.lock();
+        if !inner.record.named && !inner.record.standing.is_over() {
+            inner.record.name = name::sanitise(stranger);
+            inner.record.named = true;
+            inner.dirty = true;
+        }
+    }
+
+    /// What it does.
+    pub(super) fn standing(&self) -> Standing {
+        self.lock().current_standing()
+    }
+
+    /// As the outside sees it.
+    pub(super) fn view(&self) -> TransferView {
+        self.lock().view(self.now())
+    }
+
+    /// Its record, brought up to date.
+    pub(super) fn record(&self) -> Record {
+        let mut inner = self.lock();
+        inner.dirty = false;
+        inner.update_record(self.now());
+        inner.record.clone()
+    }
+
+    /// Its state now, then each change, until it is over.
+    pub(super) fn watch(self: &Arc<Self>) -> BoxStream<TransferView> {
+        let (watcher, heard) = mpsc::channel(1);
+        self.lock().watchers.push(watcher);
+        let first = (Arc::clone(self), heard, None::<TransferView>, false);
+        futures::stream::unfold(first, |(live, mut heard, last, over)| async move {
+            if over {
+                return None;
+            }
+            if last.is_some() {
+                rt::sleep(AT_MOST).await;
+            }
+            loop {
+                let view = live.view();
+                let over = matches!(view.state.as_str(), "done" | "failed" | "cancelled");
+                if over || last.as_ref().is_none_or(|last| differs(last, &view)) {
+                    return Some((view.clone(), (live, heard, Some(view), over)));
+                }
+                let _ = rt::timeout(AT_LEAST, heard.next()).await;
+            }
+        })
+        .boxed()
+    }
+}
+
+/// The clock alone is no change.
+fn differs(a: &TransferView, b: &TransferView) -> bool {
+    let facts = |view: &TransferView| {
+        let TransferView { state, done, size, rate_bps, sources, reason, name, .. } = view;
+        (state.clone(), *done, *size, *rate_bps, *sources, reason.clone(), name.clone())
+    };
+    facts(a) != facts(b)
+}
+
+impl Inner {
+    pub(super) fn machine(&self) -> Option<&Download> {
+        self.machine.as_ref()
+    }
+
+    /// Wakes whoever waits; notes what has to be written down.
+    fn after(&mut self) {
+        let standing = self.current_standing();
+        let sources = self.machine.as_ref().map_or(0, |machine| machine.sources().count());
+        if standing != self.record.standing || sources != self.record.sources.len() {
+            self.dirty = true;
+        }
+        if let Some(bell) = &mut self.bell {
+            // It is rung already when it is full.
+            let _ = bell.try_send(());
+        }
+        self.watchers.retain_mut(|watcher| watcher.try_send(()).is_ok() || !watcher.is_closed());
+    }
+
+    fn current_standing(&self) -> Standing {
+        match self.machine.as_ref().map(Download::state) {
+            None => self.record.standing,
+            Some(State::Done) => Standing::Done,
+            Some(State::Failed) => Standing::Failed,
+            Some(State::Cancelled) => Standing::Cancelled,
+            Some(State::Paused) => Standing::Paused,
+            Some(_) => Standing::Unfinished,
+        }
+    }
+
+    /// The record follows the machine.
+    fn update_record(&mut self, now: Instant) {
+        let (standing, done, elapsed) = (self.current_standing(), self.done(), self.elapsed_ms());
+        let Some(machine) = &self.machine else { return };
+        self.record.standing = standing;
+        self.record.size = machine.size();
+        self.record.done = done;
+        self.record.reason = machine.reason(now);
+        self.record.error = machine.failure().map(error_code);
+        self.record.verified = verified(machine);
+        self.record.sources = machine.sources().map(SourceRecord::from).collect();
+        self.record.elapsed_ms = elapsed;
+        self.since = Clock::now();
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        if self.record.standing.is_over() {
+            return self.record.elapsed_ms;
+        }
+        self.record.elapsed_ms + u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Before its partial file was looked at, what was known of it when it was last written down.
+    fn done(&self) -> u64 {
+        match &self.machine {
+            Some(machine) if machine.state() == State::Done => machine.size().unwrap_or(0),
+            Some(machine) if machine.done() == 0 && !machine.is_open() && !machine.state().is_over() => {
+                self.record.done
+            }
+            Some(machine) => machine.done(),
+            None => self.record.done,
+        }
+    }
+
+    fn view(&self, now: Instant) -> TransferView {
+        let record = &self.record;
+        let machine = self.machine.as_ref();
+        let state = machine.map_or_else(|| word(record.standing), |machine| machine.state().word());
+        let rate = if state == State::Downloading.word() { self.meter.rate(Clock::now()) } else { 0 };
+        let (done, size) = (self.done(), machine.map_or(record.size, Download::size));
+        let left = size.map(|size| size.saturating_sub(done));
+        let next_try = machine.and_then(Download::next_try).map(|at| at.since(now).as_millis().div_ceil(1000) as u64);
+        TransferView {
+            id: record.id,
+            direction: "down".to_owned(),
+            name: record.name.clone(),
+            urn: record.urn(),
+            state: state.to_owned(),
+            done,
+            size,
+            rate_bps: rate,
+            sources: machine.map_or(record.sources.len(), |machine| machine.sources().count()) as u64,
+            reason: machine.map_or_else(|| record.reason.clone(), |machine| machine.reason(now)),
+            eta_s: left.filter(|_| rate > 0).map(|left| left.div_ceil(rate)),
+            next_try_s: next_try,
+            path: Some(self.path()),
+            verified: machine.map_or_else(|| record.verified.clone(), verified),
+            error: machine.map_or(record.error, |machine| machine.failure().map(error_code)),
+            elapsed_ms: self.elapsed_ms(),
+            peer: machine.and_then(|machine| machine.active().next()).map(Source::to_string),
+        }
+    }
+
+    /// The finished file, or the folder that it will lie in.
+    fn path(&self) -> PathBuf {
+        self.record.path.clone().unwrap_or_else(|| self.record.dir.clone())
+    }
+}
+
+fn verified(machine: &Download) -> Option<String> {
+    machine.verified().filter(|_| machine.state() == State::Done).map(|check| check.word().to_owned())
+}
+
+fn word(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Unfinished => State::Queued.word(),
+        Standing::Paused => State::Paused.word(),
+        Standing::Done => State::Done.word(),
+        Standing::Failed => State::Failed.word(),
+        Standing::Cancelled => State::Cancelled.word(),
+    }
+}
+
+fn error_code(failure: Failure) -> ErrorCode {
+    match failure {
+        Failure::Verification => ErrorCode::VerificationFailed,
+        Failure::NotFound => ErrorCode::NotFound,
+        Failure::Refused => ErrorCode::Refused,
+        Failure::Disk => ErrorCode::Failed,
+    }
+}

@@ -1,0 +1,186 @@
+//! What is kept of a download: enough to go on after a crash, or to tell how it ended.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::wanted::guid;
+use crate::app::ErrorCode;
+use crate::disk::OnExists;
+use crate::transfer::{Ask, Expected, Reach, Source};
+
+/// `transfers.json`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Saved {
+    /// The next number that was never used.
+    pub(super) next_id: u64,
+    /// In the order of their ids.
+    pub(super) downloads: Vec<Record>,
+}
+
+/// How it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Standing {
+    /// It goes on by itself.
+    Unfinished,
+    /// The user paused it.
+    Paused,
+    /// It is over: see the path.
+    Done,
+    /// It is over: see the error.
+    Failed,
+    /// The user did not want it any more.
+    Cancelled,
+}
+
+impl Standing {
+    pub(super) fn is_over(self) -> bool {
+        matches!(self, Self::Done | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// One download.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Record {
+    pub(super) id: u64,
+    /// Sanitised.
+    pub(super) name: String,
+    /// Whether somebody gave it that name; if not, a source may.
+    #[serde(default)]
+    pub(super) named: bool,
+    #[serde(default)]
+    pub(super) sha1: Option<String>,
+    #[serde(default)]
+    pub(super) tth: Option<String>,
+    #[serde(default)]
+    pub(super) blake3: Option<String>,
+    pub(super) size: Option<u64>,
+    pub(super) dir: PathBuf,
+    #[serde(default)]
+    pub(super) on_exists: Option<String>,
+    /// The partial file's name, once there is one.
+    #[serde(default)]
+    pub(super) part: Option<String>,
+    pub(super) standing: Standing,
+    /// Bytes that counted when this was written.
+    #[serde(default)]
+    pub(super) done: u64,
+    #[serde(default)]
+    pub(super) reason: String,
+    #[serde(default)]
+    pub(super) error: Option<ErrorCode>,
+    #[serde(default)]
+    pub(super) sources: Vec<SourceRecord>,
+    /// Milliseconds since 1970.
+    pub(super) created_ms: u64,
+    /// Milliseconds that it ran, in all runs.
+    #[serde(default)]
+    pub(super) elapsed_ms: u64,
+    /// The finished file.
+    #[serde(default)]
+    pub(super) path: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) verified: Option<String>,
+}
+
+impl Record {
+    pub(super) fn expected(&self) -> Expected {
+        Expected {
+            sha1: self.sha1.as_deref().and_then(|text| text.parse().ok()),
+            tth: self.tth.as_deref().and_then(|text| text.parse().ok()),
+            blake3: self.blake3.as_deref().and_then(|text| text.parse().ok()),
+        }
+    }
+
+    pub(super) fn set_expected(&mut self, expected: &Expected) {
+        self.sha1 = expected.sha1.map(|hash| hash.to_string());
+        self.tth = expected.tth.map(|hash| hash.to_string());
+        self.blake3 = expected.blake3.map(|hash| hash.to_string());
+    }
+
+    pub(super) fn on_exists(&self) -> OnExists {
+        OnExists::parse(self.on_exists.as_deref()).unwrap_or_default()
+    }
+
+    /// The name that the network knows it by.
+    pub(super) fn urn(&self) -> Option<String> {
+        self.expected().urn().map(|urn| urn.to_string())
+    }
+}
+
+/// Who has the file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct SourceRecord {
+    addr: String,
+    #[serde(default)]
+    urn: Option<String>,
+    #[serde(default)]
+    index: Option<u32>,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    target: Option<String>,
+    #[serde(default)]
+    servent: Option<String>,
+    #[serde(default)]
+    push: bool,
+}
+
+impl From<&Source> for SourceRecord {
+    fn from(source: &Source) -> Self {
+        let mut record = Self {
+            addr: source.addr.to_string(),
+            urn: None,
+            index: None,
+            name: source.name.clone(),
+            target: None,
+            servent: source.servent.map(|guid| guid.to_string()),
+            push: source.reach == Reach::Push,
+        };
+        match &source.ask {
+            Ask::Urn(urn) => record.urn = Some(urn.to_string()),
+            Ask::Index(index, name) => (record.index, record.name) = (Some(*index), Some(name.clone())),
+            Ask::Target(target) => record.target = Some(target.clone()),
+        }
+        record
+    }
+}
+
+impl SourceRecord {
+    /// `None` when somebody wrote nonsense into the state.
+    pub(super) fn read(&self) -> Option<Source> {
+        let ask = match (&self.urn, self.index, &self.target) {
+            (Some(urn), ..) => Ask::Urn(urn.parse().ok()?),
+            (_, Some(index), _) => Ask::Index(index, self.name.clone()?),
+            (_, _, Some(target)) => Ask::Target(target.clone()),
+            _ => return None,
+        };
+        Some(Source {
+            servent: self.servent.as_deref().and_then(guid),
+            reach: if self.push { Reach::Push } else { Reach::Direct },
+            name: self.name.clone(),
+            ..Source::new(self.addr.parse().ok()?, ask)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_survive_a_restart() {
+        let addr = "127.0.0.1:4711".parse().expect("an address");
+        let urn = "urn:sha1:GKECXDEZDWGCRBZWKYBJD5GGT4KAUE5V".parse().expect("a urn");
+        for ask in [Ask::Urn(urn), Ask::Index(7, "a b.txt".into()), Ask::Target("/x?y".into())] {
+            let name = matches!(ask, Ask::Index(..)).then(|| "a b.txt".to_owned());
+            let source = Source { servent: guid(&"0f".repeat(16)), reach: Reach::Push, name, ..Source::new(addr, ask) };
+            let text = serde_json::to_string(&SourceRecord::from(&source)).expect("text");
+            let record: SourceRecord = serde_json::from_str(&text).expect("a record");
+            assert_eq!(record.read(), Some(source), "{text}");
+        }
+        let nonsense: SourceRecord = serde_json::from_str(r#"{"addr":"x","urn":"y"}"#).expect("a record");
+        assert_eq!(nonsense.read(), None);
+    }
+}

@@ -1,0 +1,230 @@
+//! The task behind one download: does what the machine wants done, in order, until it is over.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant as Clock;
+
+use futures::StreamExt;
+use futures::channel::{mpsc, oneshot};
+
+use super::Inner;
+use super::contact::{Contact, Decision, Slot};
+use super::live::{AT_MOST, Live};
+use crate::disk::{Partial, PartialSpec};
+use crate::net::fetch::Link;
+use crate::net::rt::{self, Task};
+use crate::transfer::{Input, Output, Source, SourceId};
+
+/// What runs for one download.
+pub(super) struct Runner {
+    inner: Arc<Inner>,
+    live: Arc<Live>,
+    bell: mpsc::Receiver<()>,
+    /// Shared with the partial file's writers.
+    slot: Slot,
+    contacts: BTreeMap<SourceId, Running>,
+    /// Open connections that no request is under way on.
+    links: Arc<Mutex<BTreeMap<SourceId, Link>>>,
+    told: Option<Clock>,
+}
+
+/// A contact under way.
+struct Running {
+    _task: Task<()>,
+    decide: Option<oneshot::Sender<Decision>>,
+}
+
+impl Runner {
+    pub(super) fn new(inner: Arc<Inner>, live: Arc<Live>, bell: mpsc::Receiver<()>) -> Self {
+        Self { inner, live, bell, slot: Slot::default(), contacts: BTreeMap::new(), links: Arc::default(), told: None }
+    }
+
+    /// Runs until the download is over.
+    pub(super) async fn run(mut self) {
+        loop {
+            for output in self.live.take_outputs() {
+                self.perform(output).await;
+            }
+            self.inner.note(&self.live);
+            if self.live.is_through() {
+                break;
+            }
+            if !self.live.has_outputs() {
+                self.wait().await;
+            }
+        }
+        self.inner.give_up_turn(self.live.id);
+        (self.inner.hooks.changed)(self.live.view());
+    }
+
+    /// Until something is to be done; tells of changes meanwhile, but not all the time.
+    async fn wait(&mut self) {
+        let quiet = self.told.map_or(AT_MOST, |told| told.elapsed());
+        if quiet >= AT_MOST {
+            (self.inner.hooks.changed)(self.live.view());
+            self.told = Some(Clock::now());
+        }
+        let heard = match self.live.patience() {
+            Some(patience) => rt::timeout(patience, self.bell.next()).await.is_ok(),
+            None => {
+                self.bell.next().await;
+                true
+            }
+        };
+        if !heard {
+            self.live.tell_time();
+        }
+    }
+
+    async fn perform(&mut self, output: Output) {
+        match output {
+            Output::WantTurn => self.inner.want_turn(self.live.id),
+            Output::YieldTurn => self.inner.give_up_turn(self.live.id),
+            Output::Open { size } => self.open(size).await,
+            Output::Fetch { source, from, first, end } => self.fetch(source, from, first, end),
+            Output::Receive { source, first, keep } => {
+                if let Some(decide) = self.contacts.get_mut(&source).and_then(|running| running.decide.take()) {
+                    // A contact that is gone has told the machine so.
+                    let _ = decide.send(Decision { first, keep, slot: Arc::clone(&self.slot) });
+                }
+            }
+            Output::Drop { source } => {
+                self.contacts.remove(&source);
+                self.links().remove(&source);
+            }
+            Output::Requery => {
+                let urn = self.live.lock().machine().and_then(|machine| machine.expected().urn());
+                if let Some(urn) = urn {
+                    (self.inner.hooks.requery)(&urn);
+                }
+            }
+            Output::Verify => self.verify().await,
+            Output::Finish => self.finish().await,
+            Output::Discard => self.discard().await,
+        }
+    }
+
+    fn links(&self) -> std::sync::MutexGuard<'_, BTreeMap<SourceId, Link>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fetch(&mut self, id: SourceId, source: Source, first: u64, end: Option<u64>) {
+        let (decide, decided) = oneshot::channel();
+        let link = self.links().remove(&id);
+        let (live, agent) = (Arc::clone(&self.live), self.inner.config.agent.clone());
+        let contact = Contact { live, id, source, first, end, agent, link, decided };
+        let (live, links) = (Arc::clone(&self.live), Arc::clone(&self.links));
+        let task = rt::spawn(async move {
+            let Some(link) = contact.run().await else { return };
+            if let Some(link) = link {
+                links.lock().unwrap_or_else(PoisonError::into_inner).insert(id, link);
+            }
+            live.tell(Input::BodyEnd { source: id });
+        });
+        self.contacts.insert(id, Running { _task: task, decide: Some(decide) });
+    }
+
+    async fn open(&mut self, size: u64) {
+        let spec = {
+            let record = &self.live.lock().record;
+            PartialSpec {
+                dir: self.inner.config.dir.join("incomplete"),
+                name: record.name.clone(),
+                size,
+                expected: record.expected(),
+                own: record.part.clone(),
+            }
+        };
+        match rt::spawn_blocking(move || Partial::open(spec)).await {
+            Ok(partial) => {
+                let stored = partial.stored();
+                {
+                    let mut live = self.live.lock();
+                    live.record.part = Some(partial.file_name());
+                    live.dirty = true;
+                }
+                self.slot = Arc::new(Mutex::new(Some(partial)));
+                self.live.tell(Input::Opened { stored });
+            }
+            Err(error) => self.live.tell(Input::DiskFailed(error.to_string())),
+        }
+    }
+
+    async fn verify(&mut self) {
+        let found = self.with_partial(|slot| slot.as_mut().map(Partial::digests)).await;
+        match found {
+            Some(Ok(found)) => self.live.tell(Input::Verified(found)),
+            Some(Err(error)) => self.disk_failed(error.to_string()),
+            None => {}
+        }
+    }
+
+    async fn finish(&mut self) {
+        let (dir, name, on_exists) = {
+            let record = &self.live.lock().record;
+            (record.dir.clone(), record.name.clone(), record.on_exists())
+        };
+        let finish = move |slot: &mut Option<Partial>| slot.as_mut().map(|it| it.finish(&dir, &name, on_exists));
+        match self.with_partial(finish).await {
+            Some(Ok(path)) => {
+                self.slot = Slot::default();
+                {
+                    let mut live = self.live.lock();
+                    if let Some(name) = path.file_name() {
+                        live.record.name = name.to_string_lossy().into_owned();
+                    }
+                    live.record.path = Some(path);
+                    live.record.part = None;
+                    live.dirty = true;
+                }
+                self.live.tell(Input::Finished);
+            }
+            Some(Err(error)) => self.disk_failed(error.to_string()),
+            None => {}
+        }
+    }
+
+    /// Whatever writes to it comes to its end first; what comes later finds no file.
+    async fn discard(&mut self) {
+        let discarded = self.with_partial(|slot| slot.take().map(Partial::discard)).await;
+        let left = {
+            let mut live = self.live.lock();
+            live.dirty = true;
+            live.record.part.take()
+        };
+        match (discarded, left) {
+            // One that was never opened in this run lies where it was left.
+            (None, Some(left)) => self.remove_left(left).await,
+            (Some(Err(error)), _) => log::warn!("{error}"),
+            _ => {}
+        }
+    }
+
+    async fn remove_left(&self, file_name: String) {
+        let dir = self.inner.config.dir.join("incomplete");
+        rt::spawn_blocking(move || {
+            // The name is our own, from the state; but the state is a file that anybody may have edited.
+            if file_name == crate::transfer::name::sanitise(&file_name) && file_name.ends_with(".part") {
+                for name in [file_name.clone(), format!("{file_name}.map")] {
+                    let _ = std::fs::remove_file(dir.join(name));
+                }
+                let _ = std::fs::remove_dir(dir);
+            }
+        })
+        .await;
+    }
+
+    fn disk_failed(&mut self, words: String) {
+        self.slot = Slot::default();
+        self.live.tell(Input::DiskFailed(words));
+    }
+
+    /// On the pool for blocking work, when no writer has it.
+    async fn with_partial<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Option<Partial>) -> T + Send + 'static,
+    ) -> T {
+        let slot = Arc::clone(&self.slot);
+        rt::spawn_blocking(move || work(&mut slot.lock().unwrap_or_else(PoisonError::into_inner))).await
+    }
+}

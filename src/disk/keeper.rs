@@ -32,6 +32,8 @@ const RENAME: Duration = Duration::from_millis(50);
 const FRESH: Duration = Duration::from_millis(500);
 /// A known file that is being written for longer is taken off the shelf until it is quiet.
 const STALE: Duration = Duration::from_secs(2);
+/// Lost events are spoken of once in this time.
+const MISSED_WARNING: Duration = Duration::from_secs(60);
 /// So many names that look private are told.
 const TOLD: usize = 20;
 
@@ -101,7 +103,7 @@ pub(super) struct Keeper {
     known: BTreeMap<PathBuf, Known>,
     /// Folders, and whether each is watched.
     folders: BTreeMap<PathBuf, bool>,
-    skipped: BTreeMap<PathBuf, SkipReason>,
+    skipped: Skips,
     pending: BTreeMap<PathBuf, Pending>,
     due: BTreeSet<(Instant, PathBuf)>,
     scan: u32,
@@ -110,6 +112,7 @@ pub(super) struct Keeper {
     changes: Vec<Change>,
     jobs: Vec<(Job, Turn)>,
     limit_told: bool,
+    next_missed_warning: Instant,
     next_probe: Instant,
     next_poll: Instant,
 }
@@ -136,7 +139,7 @@ impl Keeper {
             watch: None,
             known: BTreeMap::new(),
             folders: BTreeMap::new(),
-            skipped: BTreeMap::new(),
+            skipped: Skips::default(),
             pending: BTreeMap::new(),
             due: BTreeSet::new(),
             scan: 0,
@@ -144,6 +147,7 @@ impl Keeper {
             changes: Vec::new(),
             jobs: Vec::new(),
             limit_told: false,
+            next_missed_warning: now,
             next_probe: now,
             next_poll: now,
         }
@@ -167,11 +171,7 @@ impl Keeper {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             if self.missed.swap(false, Ordering::Relaxed) && self.present.is_some() {
-                self.warn(format!(
-                    "{}: more happened at once than could be followed; the folder is read again",
-                    self.root.display()
-                ));
-                self.rescan();
+                self.catch_up();
             }
             self.settle();
             let now = Instant::now();
@@ -220,7 +220,10 @@ impl Keeper {
             Happened::Created(path) => self.at(beneath(&path), |keeper, path| keeper.created(path)),
             Happened::Written(path) => self.at(beneath(&path), Self::written),
             Happened::Closed(path) => self.at(beneath(&path), |keeper, path| keeper.check(path, Hold::Complete)),
-            Happened::Gone(path) => self.at(beneath(&path), |keeper, path| keeper.check(path, Hold::IfFresh)),
+            Happened::Gone(path) => self.at(beneath(&path), |keeper, path| {
+                keeper.unwatch(path);
+                keeper.check(path, Hold::IfFresh);
+            }),
             Happened::Touched(path) => self.at(beneath(&path), |keeper, path| {
                 // A file that is held back already waits for its own event.
                 if !keeper.pending.contains_key(path) {
@@ -229,6 +232,7 @@ impl Keeper {
             }),
             Happened::MovedAway(path) | Happened::MovedHere(path) => {
                 self.at(beneath(&path), |keeper, path| {
+                    keeper.unwatch(path);
                     keeper.hold(path, RENAME);
                 });
             }
@@ -245,6 +249,7 @@ impl Keeper {
     }
 
     fn created(&mut self, path: &Path) {
+        self.unwatch(path);
         let Ok(meta) = std::fs::symlink_metadata(self.root.join(path)) else { return self.check(path, Hold::IfFresh) };
         if meta.is_file() {
             // Its writer will close it. A hard link has no writer.
@@ -268,6 +273,15 @@ impl Keeper {
         self.pending.insert(path.to_owned(), Pending { due, since, seen: None });
         self.due.insert((due, path.to_owned()));
         now - since
+    }
+
+    /// Looks at the path soon, and again for as long as it grows: for when no event may tell.
+    fn hold_and_compare(&mut self, path: &Path) {
+        self.hold(path, self.common.options.quiet);
+        let meta = std::fs::symlink_metadata(self.root.join(path)).ok();
+        if let Some(pending) = self.pending.get_mut(path) {
+            pending.seen = meta.map(|meta| stamp_of(&meta));
+        }
     }
 
     fn written(&mut self, path: &Path) {
@@ -311,6 +325,7 @@ impl Keeper {
         match std::fs::symlink_metadata(self.root.join(path)) {
             Ok(meta) if meta.is_dir() => {
                 self.release(path);
+                self.forget_file(path);
                 let own = self.common.options.own.iter().any(|own| *own == self.root.join(path));
                 let skip = path.file_name().and_then(|name| policy::skip_name(name, true));
                 match skip.or(own.then_some(SkipReason::Own)) {
@@ -333,6 +348,9 @@ impl Keeper {
 
     fn take_file(&mut self, path: &Path, stamp: Stamp, hold: Hold, turn: Turn) {
         self.skipped.remove(path);
+        if self.folders.contains_key(path) {
+            self.forget(path);
+        }
         if let Some(known) = self.known.get_mut(path) {
             known.scan = self.scan;
             if known.stamp == stamp {
@@ -341,12 +359,8 @@ impl Keeper {
             }
         }
         if hold == Hold::IfFresh && is_fresh(&stamp) {
-            let held = self.pending.contains_key(path);
-            if !held {
-                self.hold(path, self.common.options.quiet);
-                if let Some(pending) = self.pending.get_mut(path) {
-                    pending.seen = Some(stamp);
-                }
+            if !self.pending.contains_key(path) {
+                self.hold_and_compare(path);
             }
             return;
         }
@@ -384,6 +398,8 @@ impl Keeper {
     fn renamed(&mut self, from: &Path, to: &Path) {
         self.release(from);
         self.release(to);
+        self.unwatch(from);
+        self.unwatch(to);
         self.skipped.remove(from);
         let Ok(meta) = std::fs::symlink_metadata(self.root.join(to)) else {
             self.check(from, Hold::IfFresh);
@@ -455,14 +471,20 @@ impl Keeper {
             self.changes.push(Change::Removed { root: self.id, path });
             self.flush_if_full();
         }
+        self.unwatch(path);
+        self.skipped.remove_below(path, Depth::All);
+        for (path, pending) in take_below(&mut self.pending, path) {
+            self.due.remove(&(pending.due, path));
+        }
+    }
+
+    /// What was at this path is not there, or not the same: a watch by this path may be one of the old folder, or
+    /// be dropped any moment. Whoever finds a folder here watches it anew.
+    fn unwatch(&mut self, path: &Path) {
         for (folder, watched) in take_below(&mut self.folders, path) {
             if watched && let Some(watch) = &mut self.watch {
                 watch.forget(&self.root.join(folder));
             }
-        }
-        take_below(&mut self.skipped, path);
-        for (path, pending) in take_below(&mut self.pending, path) {
-            self.due.remove(&(pending.due, path));
         }
     }
 
@@ -484,9 +506,7 @@ impl Keeper {
         let (root, common) = (Arc::clone(&self.root), self.common.clone());
         let mut failed = None;
         let turn = if self.phase() == Phase::Scanning { Turn::Last } else { Turn::Next };
-        if depth == Depth::All {
-            take_below(&mut self.skipped, below);
-        }
+        self.skipped.remove_below(below, depth);
         let mut fresh_folders = Vec::new();
         scan::walk(&root, below, &common.options.own, depth, |path, seen| {
             match seen {
@@ -538,6 +558,8 @@ impl Keeper {
 
     /// Watches a folder that is about to be read.
     fn enter(&mut self, folder: &Path) {
+        self.forget_file(folder);
+        self.skipped.remove(folder);
         if self.folders.get(folder) == Some(&true) {
             return;
         }
@@ -571,6 +593,27 @@ impl Keeper {
             self.root.display(),
             self.common.options.poll_every.as_secs()
         ));
+    }
+
+    /// Events were lost.
+    fn catch_up(&mut self) {
+        let now = Instant::now();
+        if now >= self.next_missed_warning {
+            self.next_missed_warning = now + MISSED_WARNING;
+            self.warn(format!(
+                "{}: more happened at once than could be followed; the folder is read again",
+                self.root.display()
+            ));
+        }
+        // The event that would have released a file may be among the lost.
+        let held: Vec<PathBuf> = self.pending.keys().cloned().collect();
+        for path in held {
+            self.hold_and_compare(&path);
+        }
+        // What folders were replaced meanwhile is not known either: all are watched anew.
+        self.folders.clear();
+        self.watch_anew();
+        self.rescan();
     }
 
     /// Reads the whole share again. Watches stay.
@@ -633,6 +676,19 @@ impl Keeper {
         if replaced {
             self.forget_all();
         }
+        self.watch_anew();
+        self.limit_told = false;
+        self.next_poll = Instant::now() + self.common.options.poll_every;
+        self.set_phase(Phase::Scanning);
+        // Files of before are complete, as far as anyone can tell; those that are not tell so when they grow.
+        self.scan(Path::new(""), Depth::All, Hold::Complete);
+        self.flush();
+        if self.present.is_some() {
+            self.set_phase(Phase::Ready);
+        }
+    }
+
+    fn watch_anew(&mut self) {
         let watch = Watch::new(self.sender.clone(), Arc::clone(&self.missed), self.common.options.max_watches);
         self.watch = watch
             .inspect_err(|error| {
@@ -643,15 +699,6 @@ impl Keeper {
                 ));
             })
             .ok();
-        self.limit_told = false;
-        self.next_poll = Instant::now() + self.common.options.poll_every;
-        self.set_phase(Phase::Scanning);
-        // Files of before are complete, as far as anyone can tell; those that are not tell so when they grow.
-        self.scan(Path::new(""), Depth::All, Hold::Complete);
-        self.flush();
-        if self.present.is_some() {
-            self.set_phase(Phase::Ready);
-        }
     }
 
     /// The root is not there.
@@ -671,7 +718,7 @@ impl Keeper {
         self.watch = None;
         self.known.clear();
         self.folders.clear();
-        self.skipped.clear();
+        self.skipped = Skips::default();
         self.pending.clear();
         self.due.clear();
         self.jobs.clear();
@@ -716,11 +763,8 @@ impl Keeper {
 
     /// Hands over what has changed, and only then has it hashed: a file is put before it is hashed.
     fn flush(&mut self) {
-        let mut skipped = BTreeMap::new();
-        for reason in self.skipped.values() {
-            *skipped.entry(*reason).or_insert(0_u64) += 1;
-        }
-        self.status(|status| status.skipped = skipped);
+        let skipped = &self.skipped.counts;
+        self.status(|status| status.skipped.clone_from(skipped));
         let jobs = std::mem::take(&mut self.jobs);
         let (next, last): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|(_, turn)| *turn == Turn::Next);
         let changes = std::mem::take(&mut self.changes);
@@ -730,6 +774,42 @@ impl Keeper {
         for (jobs, turn) in [(next, Turn::Next), (last, Turn::Last)] {
             if !jobs.is_empty() {
                 self.common.hashers.push(jobs.into_iter().map(|(job, _)| job), turn);
+            }
+        }
+    }
+}
+
+/// What is left out, and how much of it for each reason.
+#[derive(Default)]
+struct Skips {
+    paths: BTreeMap<PathBuf, SkipReason>,
+    counts: BTreeMap<SkipReason, u64>,
+}
+
+impl Skips {
+    fn insert(&mut self, path: PathBuf, reason: SkipReason) {
+        self.remove(&path);
+        self.paths.insert(path, reason);
+        *self.counts.entry(reason).or_default() += 1;
+    }
+
+    fn remove(&mut self, path: &Path) {
+        if let Some(reason) = self.paths.remove(path) {
+            self.uncount(reason);
+        }
+    }
+
+    fn remove_below(&mut self, path: &Path, depth: Depth) {
+        let here = |below: &Path| depth == Depth::All || below.parent() == Some(path);
+        let gone: Vec<PathBuf> = range_below(&self.paths, path).map(|(below, _)| below.clone()).collect();
+        gone.iter().filter(|below| here(below)).for_each(|below| self.remove(below));
+    }
+
+    fn uncount(&mut self, reason: SkipReason) {
+        if let Some(count) = self.counts.get_mut(&reason) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&reason);
             }
         }
     }

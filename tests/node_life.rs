@@ -182,3 +182,28 @@ fn what_happens_is_told_to_those_who_listen() {
         while events.next().await.is_some() {}
     });
 }
+
+#[test]
+fn a_private_servent_searches_beside_the_one_that_holds_the_home_and_shares_nothing() {
+    run(async {
+        let a = start(&[("mine.txt", b"a")], &[]).await;
+        let b = start(&[("theirs.txt", b"b")], &[]).await;
+        let private = filbert::app::Options {
+            private: true,
+            share: vec![a.dir.path().join("share")],
+            connect: vec![b.addr().to_string()],
+            ..options(a.dir.path())
+        };
+        let node = Node::start(private).await.expect("no lock is needed");
+        let request = SearchRequest { query: "theirs".into(), ttl: None, wait_ms: Some(500), max: Some(1) };
+        let search = node.search(request).await.expect("it waits for the first neighbour");
+        let lines: Vec<_> = node.hits(search.id).await.expect("hits").collect().await;
+        assert_eq!(lines.len(), 2, "a hit and the end: {lines:?}");
+        let status = node.status().await;
+        assert_eq!(status.files, 0);
+        assert_ne!(status.servent, a.node.status().await.servent, "two servents never go by one name");
+        assert_eq!(b.search("mine", None, 200).await.0.len(), 0);
+        node.shutdown().await;
+        shutdown(vec![a, b]).await;
+    });
+}

@@ -15,7 +15,7 @@ use super::searches::Searches;
 use super::shelf::{Shelf, Totals};
 use super::uploads::Uploads;
 use super::view::EventView;
-use super::{Options, words};
+use super::words;
 use crate::library::{Criteria, SharedFile};
 use crate::net::{Clock, Handle, rt};
 use crate::proto::{Answer, CloseReason, Command, Event, HostSource};
@@ -32,7 +32,6 @@ const TELL_SHARES_EVERY: Duration = Duration::from_millis(200);
 
 /// What the parts of a servent share.
 pub(super) struct Inner {
-    pub(super) options: Options,
     pub(super) servent: Guid,
     pub(super) listen: SocketAddr,
     pub(super) clock: Clock,

@@ -570,6 +570,37 @@ mod tests {
     }
 
     #[test]
+    fn hit_numbers_mean_the_latest_search_and_survive_a_restart() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = StateFile::new(dir.path().join("search.json"), "search", 1);
+        rt::block_on(async {
+            let mut rng = crate::base::Rng::from_number(1);
+            let running =
+                crate::net::start(crate::proto::Config::new(Guid([9; 16])), rng.fork(), crate::net::Clock::start());
+            let open = || Searches::open(Guid([9; 16]), running.handle.clone(), file.clone());
+            let searches = open();
+            assert_eq!(searches.hit(1), None);
+            for name in ["first", "second"] {
+                let request = SearchRequest { query: name.to_owned(), ttl: None, wait_ms: Some(60_000), max: Some(2) };
+                let criteria = Criteria::parse(name).expect("words");
+                let view = searches.begin(request, criteria);
+                let asked = SearchId(lock(&searches.table).asked);
+                searches.on_hit(asked, &hit(1, vec![entry(1, name, &[SHA1]), entry(2, name, &[SHA1])]), 1);
+                let lines: Vec<_> = searches.hits(view.id).expect("it is there").collect().await;
+                assert!(
+                    matches!(&lines[..], [SearchLine::Hit(_), SearchLine::Hit(_), SearchLine::Done(_)]),
+                    "{lines:?}"
+                );
+            }
+            for searches in [searches, open()] {
+                let (hit, same) = searches.hit(2).expect("two hits");
+                assert_eq!((hit.name.as_str(), hit.index, same.len()), ("second", 2, 1));
+                assert_eq!((searches.hit(0), searches.hit(3)), (None, None));
+            }
+        });
+    }
+
+    #[test]
     fn a_download_learns_the_sources_of_its_content_alone() {
         let other = "urn:sha1:VGMT4NSHA2AWVOR6EVYXQUGCNSONBWE5";
         let urn: Urn = SHA1.parse().expect("a urn");

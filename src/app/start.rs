@@ -67,7 +67,6 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
         dials: Mutex::default(),
         hosts_changed: AtomicBool::new(false),
         hosts_bell: Bell::default(),
-        options,
     });
     let listener = rt::spawn(net::listen(listener, running.gate, Arc::new(uploads)));
     let tasks = vec![

@@ -35,6 +35,12 @@ const SLOTS_PER_REPLACEMENT: usize = 8;
 /// The first wait before a listed host is dialled again, and the longest.
 const LISTED_BACKOFF: Duration = Duration::from_secs(1);
 const LISTED_BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// The same where the host refused: it is there and has no slot. A widely used client bans for five minutes
+/// whom it sees more than twice a minute.
+const REFUSED_BACKOFF: Duration = Duration::from_secs(40);
+const REFUSED_BACKOFF_MAX: Duration = Duration::from_secs(600);
+/// A link that ended sooner than this counts as a failed dial, or we would come back every second.
+const SETTLED: Duration = Duration::from_secs(60);
 /// How soon neighbours are asked for more hosts, and how rarely at last.
 const DISCOVER_FIRST: Duration = Duration::from_secs(2);
 const DISCOVER_LAST: Duration = Duration::from_secs(300);
@@ -85,13 +91,6 @@ impl Servent {
     /// A link is up: what is missed of the peer is asked.
     pub(super) fn on_link_up(&mut self, now: Instant, conn: ConnId, out: &mut Outbox) {
         self.neighbourhood.discover = None;
-        if let Some(link) = self.links.get(conn) {
-            for addr in [link.identity.addr, link.identity.remote] {
-                if let Some(listed) = self.neighbourhood.listed.get_mut(&addr) {
-                    listed.failures = 0;
-                }
-            }
-        }
         // "Ping TTL 2, hops 0": the peer and its neighbours, if we want to know more hosts.
         let ttl = if self.wants_more() { 2 } else { 1 };
         self.send_ping(now, conn, ttl, out);
@@ -104,9 +103,11 @@ impl Servent {
         self.neighbourhood.discover = None;
         let addr = link.identity.addr;
         self.hosts.cool_down(now, addr, &mut self.rng);
-        for addr in [addr, link.identity.remote] {
+        for addr in BTreeSet::from([addr, link.identity.remote]) {
             if let Some(listed) = self.neighbourhood.listed.get_mut(&addr) {
-                listed.not_before = now + backoff(LISTED_BACKOFF, LISTED_BACKOFF_MAX, 1);
+                let settled = now.since(link.since) >= SETTLED;
+                listed.failures = if settled { 1 } else { listed.failures.saturating_add(1) };
+                listed.not_before = now + backoff(LISTED_BACKOFF, LISTED_BACKOFF_MAX, listed.failures);
             }
         }
         out.push(Output::Event(Event::NeighbourDown(link.conn, addr, reason)));
@@ -132,7 +133,11 @@ impl Servent {
         let met = self.links.iter().any(|link| link.is_at(addr)) || self.pending.values().any(|p| p.is_at(addr));
         let Some(listed) = self.neighbourhood.listed.get_mut(&addr) else { return };
         listed.failures = listed.failures.saturating_add(1);
-        listed.not_before = now + backoff(LISTED_BACKOFF, LISTED_BACKOFF_MAX, listed.failures);
+        let (first, longest) = match reason {
+            CloseReason::Refused(..) => (REFUSED_BACKOFF, REFUSED_BACKOFF_MAX),
+            _ => (LISTED_BACKOFF, LISTED_BACKOFF_MAX),
+        };
+        listed.not_before = now + backoff(first, longest, listed.failures);
         if reason == CloseReason::Ourselves {
             self.neighbourhood.listed.remove(&addr);
         }

@@ -128,6 +128,34 @@ fn a_listed_host_is_dialled_again_after_one_two_four_seconds_and_at_least_once_a
 }
 
 #[test]
+fn a_listed_host_that_refuses_is_not_bothered_and_one_whose_links_end_at_once_ever_less() {
+    use crate::wire::handshake::Head;
+    use crate::wire::head::Headers;
+    let host = addr("10.2.2.2:6346");
+    // (code of the answer; seconds between dials)
+    for (code, want) in [(503, [40, 80, 160, 320, 600, 600]), (200, [1, 2, 4, 8, 16, 32])] {
+        let mut lone = Lone::new();
+        let mut out = lone.command(Command::Connect(host));
+        let mut waits = Vec::new();
+        for _ in 0..want.len() {
+            let Some(&Output::Dial { conn, .. }) = out.first() else { panic!("{out:?}") };
+            lone.handle(Input::Dialled { conn });
+            let head = Head::Status { code, reason: String::new(), headers: Headers::default() };
+            lone.handle(Input::Handshake { conn, from: host, head });
+            if code == 200 {
+                lone.handle(Input::Connected { conn, room: usize::MAX });
+                assert_eq!(lone.servent.peers().len(), 1);
+                lone.handle(Input::Disconnected { conn, reason: CloseReason::Closed });
+            }
+            let (before, next) = (lone.now, lone.servent.next_timeout().expect("it will try again"));
+            out = lone.sleep_until(next);
+            waits.push((next - before).as_secs());
+        }
+        assert_eq!(waits, want, "answered with {code}");
+    }
+}
+
+#[test]
 fn a_servent_without_links_and_hosts_never_wakes() {
     let mut lone = Lone::with(Config::new(Guid([1; 16])));
     assert_eq!(lone.servent.next_timeout(), None);

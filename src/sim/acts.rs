@@ -158,7 +158,7 @@ impl World {
     /// Runs until no query and no hit is on any link, or for `limit`; returns whether it became quiet. On
     /// links with a capacity, messages may wait inside servents while none is under way.
     pub fn run_until_quiet(&mut self, limit: Duration) -> bool {
-        self.run_until(self.now + limit, |world| world.under_way == 0)
+        self.run_until(self.now + limit, World::is_quiet)
     }
 
     /// Runs until no message of any kind is on any link, or for `limit`; returns whether it became still.

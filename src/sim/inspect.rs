@@ -35,6 +35,11 @@ impl World {
         self.now
     }
 
+    /// Whether no query and no hit is on any link.
+    pub fn is_quiet(&self) -> bool {
+        self.under_way == 0
+    }
+
     /// How many servents there are, dead ones included.
     pub fn len(&self) -> usize {
         self.nodes.len()

@@ -8,6 +8,7 @@ mod error;
 mod events;
 mod inner;
 mod kept;
+mod limits;
 mod meter;
 mod node;
 pub mod offline;
@@ -20,4 +21,5 @@ pub mod view;
 mod words;
 
 pub use error::{Error, ErrorCode};
+pub use limits::{LIMITS, LimitKey, Limits};
 pub use node::{GetRequest, Node, Options, SearchRequest, ShareRequest, What};

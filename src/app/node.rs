@@ -17,7 +17,7 @@ use super::inner::Inner;
 use super::resolve::HostPort;
 use super::shelf::{Consent, Lasting, Totals};
 use super::view::{EventView, HostView, PeerView, SearchLine, SearchView, ShareView, StatusView, TransferView};
-use super::{Error, ErrorCode, searches, words};
+use super::{Error, ErrorCode, Limits, searches, words};
 use crate::base::Instant;
 use crate::disk::lock::Lock;
 use crate::library::Criteria;
@@ -50,6 +50,8 @@ pub struct Options {
     pub ttl: u8,
     /// Where finished files go, used as is; `None` is the home's own.
     pub download_dir: Option<PathBuf>,
+    /// Bounds on what strangers can make us do.
+    pub limits: Limits,
     /// In-process for one command: shares nothing, takes no lock, resumes nothing.
     pub private: bool,
 }

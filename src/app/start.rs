@@ -24,8 +24,6 @@ use crate::wire::Guid;
 
 /// Ports tried after the default one when that is taken.
 const NEXT_PORTS: u16 = 100;
-/// Downloads that connect or receive at a time.
-const ACTIVE_DOWNLOADS: usize = 16;
 
 /// [`Node::start`].
 pub(super) async fn start(options: Options) -> Result<Node, Error> {
@@ -45,7 +43,7 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
     let shelf = Shelf::open(&options.home, options.private, &mut rng, &warnings, &events);
     take_up_shares(&options, &kept, &shelf, &warnings, &events).await?;
     let downloads = open_downloads(&options, &searches, &shelf, &events, rng.fork()).await?;
-    let uploads = open_uploads(&downloads, &shelf, &events, &handle);
+    let uploads = open_uploads(options.limits.uploads, &downloads, &shelf, &events, &handle);
 
     handle.command(Command::Listening(listen));
     let cached = kept.hosts();
@@ -128,6 +126,8 @@ fn servent_config(options: &Options, servent: Guid) -> proto::Config {
         neighbours: options.neighbours,
         only_listed: options.only_listed,
         ttl: options.ttl,
+        accept: (options.limits.peers > 0).then_some(options.limits.peers),
+        limits: options.limits.messages.clone(),
         ..proto::Config::new(servent)
     }
 }
@@ -142,7 +142,7 @@ async fn open_downloads(
     let config = DownloadsConfig {
         dir: options.download_dir.clone().unwrap_or_else(|| options.home.downloads.clone()),
         state: options.home.state.clone(),
-        active: ACTIVE_DOWNLOADS,
+        active: options.limits.downloads.max(1),
         resume: !options.private,
         agent: concat!("filbert/", env!("CARGO_PKG_VERSION")).to_owned(),
     };
@@ -155,7 +155,13 @@ async fn open_downloads(
     Downloads::open(config, hooks, rng).await
 }
 
-fn open_uploads(downloads: &Downloads, shelf: &Shelf, events: &Arc<Broadcast>, handle: &net::Handle) -> Uploads {
+fn open_uploads(
+    config: UploadsConfig,
+    downloads: &Downloads,
+    shelf: &Shelf,
+    events: &Arc<Broadcast>,
+    handle: &net::Handle,
+) -> Uploads {
     let (find, open) = (shelf.clone(), shelf.clone());
     let (downloads, events, handle) = (downloads.clone(), Arc::clone(events), handle.clone());
     let hooks = UploadHooks {
@@ -165,7 +171,7 @@ fn open_uploads(downloads: &Downloads, shelf: &Shelf, events: &Arc<Broadcast>, h
         changed: Box::new(move |view| events.tell(|| EventView::Transfer(view))),
         busy: Box::new(move |busy| handle.command(Command::UploadsBusy(busy))),
     };
-    Uploads::new(UploadsConfig::default(), hooks)
+    Uploads::new(config, hooks)
 }
 
 /// Looks up the hosts that the user named, and has them linked.

@@ -3,14 +3,17 @@
 //! One table, [`KEYS`], says what there is. `config.toml` is people's: it is changed only by `config set`,
 //! which keeps comments and order.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 use toml_edit::{DocumentMut, Item};
 
 use super::exit::{Exit, Failure};
+use crate::app::{LIMITS, LimitKey, Limits};
 use crate::web::Setting;
 
 /// A setting that can be made.
@@ -20,7 +23,7 @@ pub struct Key {
     /// What it does.
     pub what: &'static str,
     kind: Kind,
-    default: &'static str,
+    default: Cow<'static, str>,
 }
 
 #[derive(Clone, Copy)]
@@ -31,10 +34,22 @@ enum Kind {
     Number(u64, u64),
     Word(&'static [&'static str]),
     Path,
+    Limit(&'static LimitKey),
 }
 
-/// Every setting.
-pub const KEYS: &[Key] = &[
+/// Every setting: these, and the limits of the servent.
+pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
+    let defaults = Limits::default();
+    let limit = |limit: &'static LimitKey| Key {
+        name: limit.name,
+        what: limit.what,
+        kind: Kind::Limit(limit),
+        default: limit.text(&defaults).into(),
+    };
+    BASIC.into_iter().chain(LIMITS.iter().map(limit)).collect()
+});
+
+const BASIC: [Key; 10] = [
     key("listen", Kind::Address, "0.0.0.0:6346", "where peers reach you; port 0 is any free one"),
     key("api", Kind::Address, "127.0.0.1:7346", "where the control API listens"),
     key("connect", Kind::Hosts, "", "hosts to stay connected to"),
@@ -48,7 +63,7 @@ pub const KEYS: &[Key] = &[
 ];
 
 const fn key(name: &'static str, kind: Kind, default: &'static str, what: &'static str) -> Key {
-    Key { name, what, kind, default }
+    Key { name, what, kind, default: Cow::Borrowed(default) }
 }
 
 /// Values by name, each with its origin.
@@ -63,23 +78,23 @@ impl Settings {
         flags: &BTreeMap<&'static str, Value>,
     ) -> Result<Self, Failure> {
         let document = read(file)?;
-        for (name, _) in document.iter() {
-            if find(name).is_none() {
+        for name in names(&document) {
+            if find(&name).is_none() {
                 log::warn!("{}: there is no setting {name:?}", file.display());
             }
         }
         let mut settings = BTreeMap::new();
-        for key in KEYS {
+        for key in KEYS.iter() {
             let variable = key.variable();
             let won = if let Some(value) = flags.get(key.name) {
                 (value.clone(), "flag")
             } else if let Some(text) = env(&variable) {
                 (key.parse(&text).map_err(|why| bad(&variable, &why))?, "env")
-            } else if let Some(item) = document.get(key.name) {
+            } else if let Some(item) = item(&document, key.name) {
                 let place = format!("{} in {}", key.name, file.display());
                 (key.parse(&plain(item)).map_err(|why| bad(&place, &why))?, "file")
             } else {
-                (key.parse(key.default).unwrap_or_default(), "default")
+                (key.parse(&key.default).unwrap_or_default(), "default")
             };
             settings.insert(key.name, won);
         }
@@ -123,6 +138,15 @@ impl Settings {
         self.0.get(name).and_then(|(value, _)| value.as_bool()).unwrap_or_default()
     }
 
+    /// The limits of the servent.
+    pub fn limits(&self) -> Result<Limits, Failure> {
+        let mut limits = Limits::default();
+        for key in LIMITS {
+            key.set(&mut limits, self.text(key.name)).map_err(|why| bad(key.name, &why))?;
+        }
+        Ok(limits)
+    }
+
     /// A list of texts.
     pub fn list(&self, name: &str) -> Vec<String> {
         let values = self.0.get(name).and_then(|(value, _)| value.as_array());
@@ -135,12 +159,18 @@ pub fn set(file: &Path, name: &str, text: &str) -> Result<(), Failure> {
     let key = find(name).ok_or_else(|| unknown(name))?;
     let value = key.parse(text).map_err(|why| bad(name, &why))?;
     let mut document = read(file)?;
-    document[key.name] = match &value {
+    let written = match &value {
         Value::Bool(on) => toml_edit::value(*on),
         Value::Number(n) => toml_edit::value(n.as_i64().unwrap_or_default()),
         Value::Array(list) => toml_edit::value(list.iter().filter_map(Value::as_str).collect::<toml_edit::Array>()),
         other => toml_edit::value(other.as_str().unwrap_or_default()),
     };
+    match key.name.split_once('.') {
+        None => document[key.name] = written,
+        Some((table, name)) => {
+            document.entry(table).or_insert_with(toml_edit::table)[name] = written;
+        }
+    }
     super::files::write(file, document.to_string().as_bytes(), super::files::Secrecy::Plain)
 }
 
@@ -163,7 +193,7 @@ pub fn unknown(name: &str) -> Failure {
 impl Key {
     /// The environment variable.
     pub fn variable(&self) -> String {
-        format!("FILBERT_{}", self.name.to_uppercase())
+        format!("FILBERT_{}", self.name.to_uppercase().replace('.', "_"))
     }
 
     /// The value in a text, or what would have been right.
@@ -189,6 +219,7 @@ impl Key {
             Kind::Word(words) if words.contains(&text) => Ok(json!(text)),
             Kind::Word(words) => Err(format!("{text:?} is none of {}", words.join(", "))),
             Kind::Path => Ok(json!(text)),
+            Kind::Limit(limit) => limit.set(&mut Limits::default(), text).map(|()| json!(text)),
         }
     }
 }
@@ -209,6 +240,23 @@ fn read(file: &Path) -> Result<DocumentMut, Failure> {
         Failure::new(Exit::Usage, format!("cannot read {}: {line}", file.display()))
             .hint("Mend it with filbert config edit")
     })
+}
+
+/// The setting of that name in the file: `a`, or `b` in the table `a` for `a.b`.
+fn item<'a>(document: &'a DocumentMut, name: &str) -> Option<&'a Item> {
+    match name.split_once('.') {
+        None => document.get(name),
+        Some((table, name)) => document.get(table)?.get(name),
+    }
+}
+
+/// The names of all settings in the file.
+fn names(document: &DocumentMut) -> Vec<String> {
+    let in_table = |(name, item): (&str, &Item)| match item.as_table_like() {
+        Some(table) => table.iter().map(|(inner, _)| format!("{name}.{inner}")).collect(),
+        None => vec![name.to_owned()],
+    };
+    document.iter().flat_map(in_table).collect()
 }
 
 /// A TOML value as it would be typed.
@@ -261,6 +309,24 @@ mod tests {
     }
 
     #[test]
+    fn limits_have_a_table_of_their_own() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("config.toml");
+        set(&file, "limits.queries", "off").expect("written");
+        set(&file, "limits.uploads", "3").expect("written");
+        let text = std::fs::read_to_string(&file).expect("there");
+        assert_eq!(text, "[limits]\nqueries = \"off\"\nuploads = \"3\"\n");
+        let env = |name: &str| (name == "FILBERT_LIMITS_DOWNLOADS").then(|| "5".to_owned());
+        let settings = Settings::load(&file, env, &BTreeMap::new()).expect("all readable");
+        let limits = settings.limits().expect("all limits");
+        assert_eq!(limits.messages.queries, crate::proto::Rate::OFF);
+        assert_eq!((limits.uploads.slots, limits.downloads), (3, 5));
+        std::fs::write(&file, "[limits]\nuploads = 4\n").expect("written");
+        let settings = Settings::load(&file, |_| None, &BTreeMap::new()).expect("all readable");
+        assert_eq!(settings.limits().expect("all limits").uploads.slots, 4);
+    }
+
+    #[test]
     fn wrong_values_and_names_are_refused_with_the_right_ones() {
         let dir = tempfile::tempdir().expect("a folder");
         let file = dir.path().join("config.toml");
@@ -283,8 +349,8 @@ mod tests {
 
     #[test]
     fn every_default_is_a_value_of_its_kind() {
-        for key in KEYS {
-            assert!(key.parse(key.default).is_ok(), "{}", key.name);
+        for key in KEYS.iter() {
+            assert!(key.parse(&key.default).is_ok(), "{}", key.name);
         }
     }
 }

@@ -154,6 +154,7 @@ pub fn options(config: &Config, args: &Up, settings: &Settings) -> Result<Option
         neighbours: usize::try_from(settings.number("neighbours")).unwrap_or(usize::MAX),
         ttl,
         download_dir,
+        limits: settings.limits()?,
         private: false,
     })
 }

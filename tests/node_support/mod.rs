@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use filbert::app::view::{HitView, PeerView, SearchDone, SearchLine};
-use filbert::app::{Error, Node, Options, SearchRequest};
+use filbert::app::{Error, Limits, Node, Options, SearchRequest};
 use filbert::disk::Home;
 use filbert::net::rt;
 use filbert::wire::{Frame, HEADER_LEN, Header, Kind};
@@ -32,6 +32,7 @@ pub fn options(dir: &Path) -> Options {
         neighbours: 8,
         ttl: 4,
         download_dir: None,
+        limits: Limits::default(),
         private: false,
     }
 }

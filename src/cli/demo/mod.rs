@@ -24,7 +24,7 @@ use super::config::Config;
 use super::exit::{Exit, Failure};
 use super::{get, interrupt, text};
 use crate::app::view::{EventView, HitView, PeerView, SearchDone, SearchLine, TransferView};
-use crate::app::{GetRequest, Node, Options, SearchRequest};
+use crate::app::{GetRequest, Limits, Node, Options, SearchRequest};
 use crate::base::Rng;
 use crate::disk::Home;
 use crate::net::rt;
@@ -168,6 +168,7 @@ impl Stage<'_> {
                 neighbours: mesh.nodes,
                 ttl: TTL,
                 download_dir: None,
+                limits: Limits::default(),
                 private: false,
             };
             let node = Arc::new(Node::start(options).await?);

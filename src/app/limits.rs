@@ -137,7 +137,7 @@ mod tests {
     fn a_rate_has_a_burst() {
         assert_eq!(read_rate("50/500"), Some(Rate { per_second: 50, burst: 500 }));
         assert_eq!(read_rate("50"), Some(Rate { per_second: 50, burst: 50 }));
-        assert_eq!(read_rate("limits.off"), Some(Rate::OFF));
+        assert_eq!(read_rate("off"), Some(Rate::OFF));
         assert_eq!(read_rate("-1"), None);
     }
 }

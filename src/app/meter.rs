@@ -38,11 +38,6 @@ impl Meter {
         let span = now.duration_since(*first).max(GRAIN);
         (to.saturating_sub(*from) as f64 / span.as_secs_f64()) as u64
     }
-
-    /// Forgets what was: after a pause.
-    pub fn clear(&mut self) {
-        self.samples.clear();
-    }
 }
 
 #[cfg(test)]

@@ -26,6 +26,10 @@ use crate::wire::Blake3;
 const PIECE: usize = 1 << 20;
 /// How often what was written is brought to the disk.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
+/// Our own partial file may still be held by a last write of the servent that ran before us: we wait two
+/// seconds for it.
+const OWN_TRIES: u32 = 20;
+const OWN_PAUSE: Duration = Duration::from_millis(100);
 /// Names `NAME (N).part` that are tried for a new partial file.
 const TRIES: u32 = 1000;
 
@@ -119,7 +123,7 @@ impl Partial {
     fn try_open(spec: &PartialSpec, file_name: &str, own: bool) -> Result<Option<Self>, DiskError> {
         let part = spec.dir.join(file_name);
         let map_path = spec.dir.join(format!("{file_name}.map"));
-        let Some(file) = lock(&spec.dir, &part)? else { return Ok(None) };
+        let Some(file) = lock(&spec.dir, &part, if own { OWN_TRIES } else { 1 })? else { return Ok(None) };
         let length = file.metadata().map_err(|error| DiskError::new("read", &part, &error))?.len();
         let urn = spec.expected.urn();
         let (mut map, mut fresh) = (BlockMap::new(spec.size), true);
@@ -293,9 +297,10 @@ impl Partial {
     }
 }
 
-/// Opens and locks; `None` when somebody else holds it.
-fn lock(dir: &Path, part: &Path) -> Result<Option<File>, DiskError> {
-    for _ in 0..10 {
+/// Opens and locks; `None` when somebody else holds it, also after `tries`.
+fn lock(dir: &Path, part: &Path, tries: u32) -> Result<Option<File>, DiskError> {
+    let mut held = 0;
+    for _ in 0..10 + tries {
         fs::create_dir_all(dir).map_err(|error| DiskError::new("make the folder", dir, &error))?;
         let file = match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(part) {
             // The folder was removed, as it was empty, just after we had made sure of it.
@@ -307,7 +312,13 @@ fn lock(dir: &Path, part: &Path) -> Result<Option<File>, DiskError> {
             Ok(()) if is_at(&file, part) => return Ok(Some(file)),
             // It was moved into place between our opening and our locking it.
             Ok(()) => continue,
-            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::WouldBlock) => {
+                held += 1;
+                if held >= tries {
+                    return Ok(None);
+                }
+                std::thread::sleep(OWN_PAUSE);
+            }
             Err(TryLockError::Error(error)) => return Err(DiskError::new("lock", part, &error)),
         }
     }

@@ -138,10 +138,15 @@ impl Runner {
         match rt::spawn_blocking(move || Partial::open(spec)).await {
             Ok(partial) => {
                 let stored = partial.stored();
-                {
+                let nameless = {
                     let mut live = self.live.lock();
                     live.record.part = Some(partial.file_name());
                     live.dirty = true;
+                    live.record.expected().urn().is_none()
+                };
+                if nameless {
+                    // By its hash it would be found again; without one, only by what the state says.
+                    self.inner.save().await;
                 }
                 self.slot = Arc::new(Mutex::new(Some(partial)));
                 self.live.tell(Input::Opened { stored });

@@ -1,0 +1,280 @@
+//! A downloader in a folder of its own, our own server over files in memory of a test, and sources that lie.
+
+#![allow(dead_code)]
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use filbert::app::downloads::{Downloads, DownloadsConfig, Hooks, Wanted};
+use filbert::app::uploads::{UploadHooks, Uploads, UploadsConfig};
+use filbert::app::view::TransferView;
+use filbert::base::Rng;
+use filbert::library::{RootId, SharedFile};
+use filbert::net::rt::{self, Task};
+use filbert::net::serve::{ServeConfig, Shelf, serve_with};
+use filbert::transfer::{Ask, Expected, Source};
+use filbert::wire::http::Target;
+use filbert::wire::{Digests, Urn};
+use futures::StreamExt;
+
+pub const MIB: usize = 1 << 20;
+
+/// Bytes that look like nothing else.
+pub fn content(length: usize, seed: u64) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    Rng::from_number(seed).fill(&mut bytes);
+    bytes
+}
+
+pub fn urn(bytes: &[u8]) -> Urn {
+    Urn::Sha1(Digests::of(bytes).sha1)
+}
+
+/// A download directory with its state; `open` it again to see what a crash leaves.
+pub struct Place {
+    pub dir: tempfile::TempDir,
+    pub requeries: Arc<Mutex<Vec<Urn>>>,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        Self { dir: tempfile::tempdir().expect("a folder"), requeries: Arc::default() }
+    }
+
+    pub fn downloads(&self) -> PathBuf {
+        self.dir.path().join("downloads")
+    }
+
+    pub fn open(&self) -> Downloads {
+        let config = DownloadsConfig {
+            dir: self.downloads(),
+            state: self.dir.path().join("state"),
+            active: 4,
+            resume: true,
+            agent: "filbert/test".into(),
+        };
+        let requeries = Arc::clone(&self.requeries);
+        let hooks = Hooks {
+            requery: Box::new(move |urn| requeries.lock().expect("no panic").push(urn.clone())),
+            owned: Box::new(|_| None),
+            changed: Box::new(|_| {}),
+        };
+        rt::block_on(Downloads::open(config, hooks, Rng::from_number(1))).expect("opened")
+    }
+
+    /// Every file in the download directory, folders included, by its path in it.
+    pub fn files(&self) -> Vec<String> {
+        fn walk(base: &Path, dir: &Path, found: &mut Vec<String>) {
+            for entry in fs::read_dir(dir).into_iter().flatten() {
+                let path = entry.expect("entry").path();
+                found.push(path.strip_prefix(base).expect("below").display().to_string());
+                if path.is_dir() {
+                    walk(base, &path, found);
+                }
+            }
+        }
+        let mut found = Vec::new();
+        walk(&self.downloads(), &self.downloads(), &mut found);
+        found.sort();
+        found
+    }
+}
+
+/// What to fetch, from there, by its SHA-1.
+pub fn wanted(name: &str, bytes: &[u8], sources: &[SocketAddr]) -> Wanted {
+    let urn = urn(bytes);
+    Wanted {
+        name: name.into(),
+        size: Some(bytes.len() as u64),
+        expected: Expected::of_urn(&urn),
+        sources: sources.iter().map(|addr| Source::new(*addr, Ask::Urn(urn.clone()))).collect(),
+        ..Wanted::urn(&urn)
+    }
+}
+
+/// Waits until a download is in one of these states.
+pub fn wait(downloads: &Downloads, id: u64, states: &[&str]) -> TransferView {
+    wait_for(downloads, id, |view| states.contains(&view.state.as_str()))
+}
+
+pub fn wait_for(downloads: &Downloads, id: u64, test: impl Fn(&TransferView) -> bool) -> TransferView {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        let view = downloads.view(id).expect("a download");
+        if test(&view) {
+            return view;
+        }
+        assert!(Instant::now() < end, "it did not come to that: {view:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The end of a download.
+pub fn finish(downloads: &Downloads, id: u64) -> TransferView {
+    let watch = downloads.watch(id).expect("a download");
+    let end = async { rt::timeout(Duration::from_secs(60), watch.collect::<Vec<_>>()).await };
+    rt::block_on(end).expect("it ends").pop().expect("at least one view")
+}
+
+/// Our own server.
+pub struct Served {
+    pub addr: SocketAddr,
+    pub uploads: Uploads,
+    pub dir: tempfile::TempDir,
+    task: Option<Task<()>>,
+}
+
+impl Served {
+    pub fn new(files: &[(&str, &[u8])]) -> Self {
+        Self::with(UploadsConfig::default(), ServeConfig::default(), files)
+    }
+
+    pub fn with(config: UploadsConfig, serve: ServeConfig, files: &[(&str, &[u8])]) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut shared = BTreeMap::new();
+        for (index, (name, bytes)) in files.iter().enumerate() {
+            let path = dir.path().join(name);
+            fs::write(&path, bytes).expect("written");
+            let stamp = filbert::disk::stamp_of(&fs::metadata(&path).expect("a file"));
+            let digests = Some(Digests::of(bytes));
+            let (index, root, name) = (index as u32, RootId(0), (*name).to_owned());
+            let file = SharedFile { index, root, path: PathBuf::from(&name), name, stamp, digests };
+            shared.insert(index, Arc::new(file));
+        }
+        let (root, ids) = (dir.path().to_owned(), AtomicU64::new(1));
+        let hooks = UploadHooks {
+            find: Box::new(move |target| match target {
+                Target::ByIndex(index, _) => shared.get(index).cloned(),
+                Target::ByUrn(urn) => {
+                    let has = |file: &&Arc<SharedFile>| file.digests.is_some_and(|it| Some(it.sha1) == urn.sha1());
+                    shared.values().find(has).cloned()
+                }
+                _ => None,
+            }),
+            open: Box::new(move |_, path| filbert::disk::open_beneath(&root, path)),
+            next_id: Box::new(move || ids.fetch_add(1, Ordering::Relaxed)),
+            changed: Box::new(|_| {}),
+            busy: Box::new(|_| {}),
+        };
+        let uploads = Uploads::new(config, hooks);
+        let shelf: Arc<dyn Shelf> = Arc::new(uploads.clone());
+        let listener = rt::block_on(rt::TcpListener::bind("127.0.0.1:0")).expect("a port");
+        let addr = listener.local_addr().expect("an address");
+        let task = rt::spawn(async move {
+            let mut serving = Vec::new();
+            while let Ok((stream, from)) = listener.accept().await {
+                serving.push(rt::spawn(serve_with(serve, stream, Vec::new(), from, Arc::clone(&shelf))));
+            }
+        });
+        Self { addr, uploads, dir, task: Some(task) }
+    }
+
+    /// Stops it, and all its connections.
+    pub fn stop(&mut self) {
+        if let Some(task) = self.task.take() {
+            rt::block_on(task.cancel());
+        }
+    }
+}
+
+/// A source on a thread of its own that answers each request as a test wants it. Returns `false` to close the
+/// connection.
+pub struct Script {
+    pub addr: SocketAddr,
+    pub requests: Arc<Mutex<Vec<String>>>,
+    pub connections: Arc<AtomicUsize>,
+    stopped: Arc<AtomicBool>,
+}
+
+impl Script {
+    pub fn new(answer: impl Fn(&str, &mut TcpStream) -> bool + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let addr = listener.local_addr().expect("an address");
+        let (requests, connections) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
+        let stopped = Arc::new(AtomicBool::new(false));
+        let answer = Arc::new(answer);
+        let (heads, count, stop) = (Arc::clone(&requests), Arc::clone(&connections), Arc::clone(&stopped));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if stop.load(Ordering::SeqCst) {
+                    return;
+                }
+                let Ok(stream) = stream else { return };
+                count.fetch_add(1, Ordering::SeqCst);
+                let (heads, answer) = (Arc::clone(&heads), Arc::clone(&answer));
+                std::thread::spawn(move || serve_script(stream, &heads, &*answer));
+            }
+        });
+        Self { addr, requests, connections, stopped }
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(self.addr);
+    }
+}
+
+fn serve_script(stream: TcpStream, heads: &Mutex<Vec<String>>, answer: &dyn Fn(&str, &mut TcpStream) -> bool) {
+    let mut reader = BufReader::new(stream.try_clone().expect("a handle"));
+    let mut stream = stream;
+    loop {
+        let mut head = String::new();
+        loop {
+            let mut line = String::new();
+            match reader.read_line(&mut line) {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+            if line == "\r\n" {
+                break;
+            }
+            head.push_str(&line);
+        }
+        heads.lock().expect("no panic").push(head.clone());
+        if !answer(&head, &mut stream) {
+            return;
+        }
+    }
+}
+
+/// First and last byte that a request asks for; the last one is included.
+pub fn asked(head: &str) -> (usize, usize) {
+    let value = head.lines().find_map(|line| line.strip_prefix("Range: bytes=")).expect("a range");
+    let (first, last) = value.split_once('-').expect("a hyphen");
+    (first.parse().expect("a number"), last.parse().unwrap_or(usize::MAX))
+}
+
+/// A 206 with these bytes of `all`.
+pub fn send_206(stream: &mut TcpStream, all: &[u8], first: usize, end: usize) -> bool {
+    let head = format!(
+        "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {first}-{}/{}\r\nContent-Length: {}\r\n\r\n",
+        end - 1,
+        all.len(),
+        end - first
+    );
+    send(stream, &head, &all[first..end])
+}
+
+pub fn send(stream: &mut TcpStream, head: &str, body: &[u8]) -> bool {
+    stream.write_all(head.as_bytes()).is_ok() && stream.write_all(body).is_ok()
+}
+
+/// Nobody listens there.
+pub fn nobody() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address")
+}
+
+pub fn read(path: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut File::open(path).expect("a file"), &mut bytes).expect("read");
+    bytes
+}

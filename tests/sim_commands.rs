@@ -64,6 +64,7 @@ fn a_scenario_can_give_the_links_and_make_them_slow() {
 #[test]
 fn what_cannot_be_run_says_why() {
     assert_eq!(run(&Scenario { nodes: 1, ..small() }), Err(RunError::TooFew));
+    assert_eq!(run(&Scenario { nodes: 1_000_001, ..small() }), Err(RunError::TooMany));
     let odd = Scenario { nodes: 5, topology: Topology::Regular { degree: 3 }, ..small() };
     let error = run(&odd).expect_err("5 times 3 is odd").to_string();
     assert_eq!(error, "no graph of 5 servents with 3 neighbours each: servents times neighbours must be even");

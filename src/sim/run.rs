@@ -11,7 +11,7 @@ use crate::proto::Command;
 use super::options::NotSettled;
 use super::report::{columns, json_lines, share};
 use super::scenario::Scenario;
-use super::topology::{GraphError, Topology};
+use super::topology::{GraphError, MOST_SERVENTS, Topology};
 use super::world::{ServentId, World};
 
 /// What to run.
@@ -85,6 +85,8 @@ pub enum RunError {
     NotSettled(NotSettled),
     /// It has fewer than two servents.
     TooFew,
+    /// It has more than a million servents.
+    TooMany,
 }
 
 impl fmt::Display for RunError {
@@ -93,6 +95,7 @@ impl fmt::Display for RunError {
             Self::Graph(error) => error.fmt(f),
             Self::NotSettled(error) => error.fmt(f),
             Self::TooFew => f.write_str("a network needs two servents at least: give --nodes 2 or more"),
+            Self::TooMany => f.write_str("a world holds a million servents at most: give --nodes 1000000 or less"),
         }
     }
 }
@@ -101,9 +104,7 @@ impl std::error::Error for RunError {}
 
 /// Runs a scenario.
 pub fn run(scenario: &Scenario) -> Result<RunReport, RunError> {
-    if scenario.nodes < 2 {
-        return Err(RunError::TooFew);
-    }
+    bounded(scenario.nodes)?;
     let mut rng = Rng::from_number(scenario.seed).fork();
     let mut world = build(scenario, &mut rng)?;
     let mut report = RunReport { samples: Vec::new(), searches: Vec::new() };
@@ -123,6 +124,15 @@ pub fn run(scenario: &Scenario) -> Result<RunReport, RunError> {
         ask(&mut world, scenario, &holders, &mut rng, &mut report);
     }
     Ok(report)
+}
+
+/// Whether a world can have so many servents.
+pub(super) fn bounded(nodes: usize) -> Result<(), RunError> {
+    match nodes {
+        0..2 => Err(RunError::TooFew),
+        2..=MOST_SERVENTS => Ok(()),
+        _ => Err(RunError::TooMany),
+    }
 }
 
 fn build(scenario: &Scenario, rng: &mut Rng) -> Result<World, RunError> {

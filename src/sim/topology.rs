@@ -116,6 +116,9 @@ impl Graph {
     /// degrees. A graph that falls into parts is thrown away; for three neighbours and more that is rare.
     pub fn random_regular(nodes: usize, degree: usize, rng: &mut Rng) -> Result<Self, GraphError> {
         let broken = |rule| GraphError { nodes, degree, rule };
+        if nodes > MOST_SERVENTS {
+            return Err(broken("a world holds a million servents at most"));
+        }
         if degree >= nodes {
             return Err(broken("each has fewer possible neighbours than that"));
         }
@@ -237,6 +240,9 @@ impl Graph {
     }
 }
 
+/// Servents of a world, at most: their addresses are cut from 10/8, and a million take some ten GB.
+pub(super) const MOST_SERVENTS: usize = 1_000_000;
+
 /// Pairings that are tried before we give up.
 const ATTEMPTS: usize = 100;
 
@@ -322,6 +328,7 @@ mod tests {
             "no graph of 5 servents with 3 neighbours each: servents times neighbours must be even"
         );
         assert!(refuse(4, 4).contains("fewer possible neighbours"));
+        assert!(refuse(MOST_SERVENTS + 2, 4).contains("a million servents at most"));
         assert!(refuse(6, 1).contains("connects nothing"));
     }
 

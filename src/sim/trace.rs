@@ -11,7 +11,7 @@ use super::flood::Copy;
 use super::link::Latency;
 use super::options::WorldOptions;
 use super::report::{columns, json_lines};
-use super::run::RunError;
+use super::run::{RunError, bounded};
 use super::topology::Topology;
 use super::world::World;
 
@@ -67,9 +67,7 @@ impl Default for TraceOptions {
 
 /// Follows one flood from servent 0.
 pub fn trace(options: &TraceOptions) -> Result<Trace, RunError> {
-    if options.nodes < 2 {
-        return Err(RunError::TooFew);
-    }
+    bounded(options.nodes)?;
     let mut rng = Rng::from_number(options.seed).fork();
     let graph = options.topology.graph(options.nodes, &mut rng).map_err(RunError::Graph)?;
     let mut settings = WorldOptions::new(options.seed);

@@ -11,7 +11,7 @@ use crate::wire::{Frame, Guid};
 use super::options::{NotSettled, WorldOptions};
 use super::topology::Graph;
 use super::workload::SharedFile;
-use super::world::{Node, Parcel, ServentId, World};
+use super::world::{Machine, Node, Parcel, ServentId, World};
 
 impl World {
     /// A world whose links are the edges of `graph` and no others: each servent opens the links to its higher
@@ -78,8 +78,8 @@ impl World {
         self.command(a, Command::Connect(addr));
     }
 
-    /// Lets a servent ask for `text`. The GUID finds the [`Flood`]; `None` when the servent did not ask,
-    /// because it is dead or has no neighbour.
+    /// Lets a servent ask for `text`; `None` when it is dead. The GUID finds the [`Flood`](super::Flood), of which there
+    /// is none when the servent has no neighbour.
     pub fn search(&mut self, id: ServentId, text: &str, ttl: Option<u8>) -> Option<Guid> {
         self.searches += 1;
         let search = SearchId(self.searches);
@@ -106,8 +106,9 @@ impl World {
         self.nodes[id].conns.clear();
     }
 
-    /// Ends a servent as a pulled plug does: nobody is told anything.
+    /// Ends a servent as a pulled plug does: nobody is told anything, and who dials it waits in vain.
     pub fn vanish(&mut self, id: ServentId) {
+        self.nodes[id].machine = Machine::Off;
         self.vanish_conns(id);
         self.nodes[id].conns.clear();
     }

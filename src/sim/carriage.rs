@@ -19,7 +19,7 @@ use crate::wire::{Frame, Kind};
 use super::flood::{Flood, Step};
 use super::link::{End, Link};
 use super::options::{Hop, Lan};
-use super::world::{Parcel, ServentId, What, World};
+use super::world::{Machine, Parcel, ServentId, What, World};
 
 impl World {
     pub(super) fn dial(&mut self, id: ServentId, conn: ConnId, addr: SocketAddr) {
@@ -34,7 +34,7 @@ impl World {
         }
         let target = self.at(addr);
         let failure = match target {
-            Some(to) if self.parted(by, to) => DialFailure::TimedOut,
+            Some(to) if self.parted(by, to) || self.nodes[to].machine == Machine::Off => DialFailure::TimedOut,
             Some(to) if self.nodes[to].servent.is_some() => {
                 let latency = self.latency(by, to);
                 let port = 32_768 + (self.links.len() % 28_000) as u16;

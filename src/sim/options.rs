@@ -24,11 +24,11 @@ pub struct WorldOptions {
     pub capacity: Option<Capacity>,
     /// How messages travel.
     pub hop: Hop,
-    /// Who hears [`Output::Announce`].
+    /// Who hears [`Output::Announce`](crate::proto::Output::Announce).
     pub lan: Lan,
     /// How long a dial to a host that gives no sign takes to fail.
     pub dial_timeout: Duration,
-    /// Whether each [`Flood`] keeps every copy that arrived.
+    /// Whether each [`Flood`](super::Flood) keeps every copy that arrived.
     pub steps: bool,
 }
 

@@ -53,6 +53,7 @@ pub(super) struct Node {
     pub addr: SocketAddr,
     /// `None` when it is dead.
     pub servent: Option<Servent>,
+    pub machine: Machine,
     pub files: Vec<SharedFile>,
     /// Its connections: the link and which end of it, or `None` while it dials.
     pub conns: BTreeMap<ConnId, Option<(usize, usize)>>,
@@ -61,6 +62,15 @@ pub(super) struct Node {
     /// When it is to be woken next.
     wake: Option<Instant>,
     wakes_at_once: u32,
+}
+
+/// What a servent runs on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Machine {
+    /// It answers for a servent that is dead: nobody listens here.
+    On,
+    /// It answers nothing.
+    Off,
 }
 
 /// What can happen.
@@ -105,6 +115,7 @@ impl Node {
         Self {
             addr,
             servent: Some(servent),
+            machine: Machine::On,
             files: Vec::new(),
             conns: BTreeMap::new(),
             asked: BTreeMap::new(),

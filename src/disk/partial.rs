@@ -123,12 +123,14 @@ impl Partial {
     fn try_open(spec: &PartialSpec, file_name: &str, own: bool) -> Result<Option<Self>, DiskError> {
         let part = spec.dir.join(file_name);
         let map_path = spec.dir.join(format!("{file_name}.map"));
-        let Some(file) = lock(&spec.dir, &part, if own { OWN_TRIES } else { 1 })? else { return Ok(None) };
-        let length = file.metadata().map_err(|error| DiskError::new("read", &part, &error))?.len();
         let urn = spec.expected.urn();
+        let same = |journal: &journal::Journal| urn.is_some() && journal.urn == urn && journal.map.size() == spec.size;
+        let ours = own || matches!(read_journal(&map_path)?, Some(Ok(journal)) if same(&journal));
+        let Some(file) = lock(&spec.dir, &part, if ours { OWN_TRIES } else { 1 })? else { return Ok(None) };
+        let length = file.metadata().map_err(|error| DiskError::new("read", &part, &error))?.len();
         let (mut map, mut fresh) = (BlockMap::new(spec.size), true);
         match read_journal(&map_path)? {
-            Some(Ok(found)) if found.map.size() == spec.size && found.urn == urn && (own || urn.is_some()) => {
+            Some(Ok(found)) if same(&found) || (own && found.urn == urn && found.map.size() == spec.size) => {
                 fresh = found.untidy;
                 map = found.map;
             }

@@ -116,8 +116,8 @@ fn without_its_map_it_begins_anew_and_without_its_state_it_is_found_by_its_hash(
     while source.starts().len() < 2 {
         std::thread::sleep(Duration::from_millis(5));
     }
-    drop(downloads);
-    // The map is torn to nothing.
+    rt::block_on(downloads.shutdown());
+    // The map is torn to nothing; the state says whose file it is.
     std::fs::write(place.downloads().join("incomplete/a.part.map"), "").expect("written");
     source.free.store(true, Ordering::SeqCst);
     let downloads = place.open();

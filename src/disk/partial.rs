@@ -125,7 +125,7 @@ impl Partial {
         let map_path = spec.dir.join(format!("{file_name}.map"));
         let urn = spec.expected.urn();
         let same = |journal: &journal::Journal| urn.is_some() && journal.urn == urn && journal.map.size() == spec.size;
-        let ours = own || matches!(read_journal(&map_path)?, Some(Ok(journal)) if same(&journal));
+        let ours = own || matches!(read_journal(&map_path), Ok(Some(Ok(journal))) if same(&journal));
         let Some(file) = lock(&spec.dir, &part, if ours { OWN_TRIES } else { 1 })? else { return Ok(None) };
         let length = file.metadata().map_err(|error| DiskError::new("read", &part, &error))?.len();
         let (mut map, mut fresh) = (BlockMap::new(spec.size), true);

@@ -27,6 +27,7 @@ const COMMANDS: &[&str] = &[
     "config",
     "demo",
     "version",
+    "sim",
 ];
 
 #[test]
@@ -41,7 +42,7 @@ fn every_command_has_help_and_every_help_fits_eighty_columns() {
         let wide: Vec<&str> = help.stdout.lines().filter(|line| line.chars().count() > 80).collect();
         assert!(wide.is_empty(), "{command}: {wide:#?}");
     }
-    for command in ["up", "share", "search", "get", "peers", "connect", "hosts", "config", "demo"] {
+    for command in ["up", "share", "search", "get", "peers", "connect", "hosts", "config", "demo", "sim"] {
         let help = home.run(&[command, "--help"]).expect(0).stdout;
         assert!(help.contains("Example"), "no example in the help of {command}");
     }

@@ -126,6 +126,9 @@ pub enum Command {
     /// Watch a small network search and download, on this machine, in a few seconds
     #[structopt(after_help = "Examples:\n    filbert demo\n    filbert demo --seed 7 --fast")]
     Demo(Demo),
+    /// Study the network in a simulator that runs the same servents
+    #[structopt(after_help = SIM_EXAMPLES)]
+    Sim(Sim),
     /// What this program is
     Version,
 }
@@ -348,6 +351,75 @@ pub struct Demo {
     #[structopt(long, hidden = true)]
     pub corrupt: bool,
 }
+
+/// `sim`.
+#[derive(Clone, Debug, StructOpt)]
+#[structopt(settings = &[AppSettings::SubcommandRequired, AppSettings::VersionlessSubcommands, AppSettings::UnifiedHelpMessage, AppSettings::DeriveDisplayOrder, AppSettings::DisableHelpSubcommand])]
+pub struct Sim {
+    /// Which study.
+    #[structopt(subcommand)]
+    pub study: Study,
+}
+
+/// `sim ...`.
+#[derive(Clone, Debug, StructOpt)]
+pub enum Study {
+    /// What a flood reaches and costs, by degree and TTL
+    Table {
+        /// Servents
+        #[structopt(long, value_name = "N", default_value = "1000")]
+        nodes: usize,
+        /// The same number, the same bytes
+        #[structopt(long, value_name = "N", default_value = "1")]
+        seed: u64,
+        /// Only this number of neighbours (repeat)
+        #[structopt(long, value_name = "N", number_of_values = 1)]
+        degree: Vec<usize>,
+    },
+    /// Servents find each other, ask, lose a part of themselves and ask again
+    Run {
+        /// A scenario in JSON; without one, the default
+        #[structopt(parse(from_os_str), value_name = "FILE")]
+        scenario: Option<PathBuf>,
+        /// Servents
+        #[structopt(long, value_name = "N")]
+        nodes: Option<usize>,
+        /// The same number, the same bytes
+        #[structopt(long, value_name = "N")]
+        seed: Option<u64>,
+    },
+    /// Two scenarios side by side
+    Compare {
+        /// What is
+        #[structopt(parse(from_os_str), value_name = "A")]
+        a: PathBuf,
+        /// What might be
+        #[structopt(parse(from_os_str), value_name = "B")]
+        b: PathBuf,
+    },
+    /// One flood, copy by copy
+    Trace {
+        /// Servents
+        #[structopt(long, value_name = "N", default_value = "12")]
+        nodes: usize,
+        /// The same number, the same bytes
+        #[structopt(long, value_name = "N", default_value = "1")]
+        seed: u64,
+        /// Neighbours of each
+        #[structopt(long, value_name = "N", default_value = "3")]
+        degree: usize,
+        /// Links that the question travels
+        #[structopt(long, value_name = "N", default_value = "4")]
+        ttl: u8,
+    },
+}
+
+const SIM_EXAMPLES: &str = "Examples:
+    filbert sim table                      a thousand servents
+    filbert sim table --nodes 200 --seed 7 --json
+    filbert sim trace --nodes 12 --ttl 3
+    filbert sim run scenario.json
+    filbert sim compare now.json then.json";
 
 const UP_EXAMPLES: &str = "Examples:
     filbert up --share ~/Music

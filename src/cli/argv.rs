@@ -37,6 +37,7 @@ const OTHER_VALUES: &[&str] = &[
     "--best",
     "--seed",
     "--nodes",
+    "--degree",
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]

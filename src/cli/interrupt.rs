@@ -2,31 +2,41 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::OnceLock;
 
 use async_signal::{Signal, Signals};
 use futures::StreamExt;
 use futures::future::{Either, select};
+use futures::lock::Mutex;
 
 use super::config::Config;
 use super::exit::{Exit, Failure};
 use crate::net::rt;
 
-/// Ready at the first Ctrl-C or SIGTERM from now on; says which.
-pub async fn stop_signal() -> Signal {
+/// Signals since [`listen`], one after the other.
+static SIGNALS: OnceLock<Mutex<Signals>> = OnceLock::new();
+
+/// From now on Ctrl-C and SIGTERM wait to be heard instead of ending the process. Called once, first of all.
+pub fn listen() {
     match Signals::new([Signal::Int, Signal::Term]) {
-        Ok(mut signals) => {
-            while let Some(signal) = signals.next().await {
-                if let Ok(signal) = signal {
-                    return signal;
-                }
-            }
-            futures::future::pending().await
+        Ok(signals) => {
+            let _ = SIGNALS.set(Mutex::new(signals));
         }
-        Err(error) => {
-            log::warn!("cannot listen for signals: {error}");
-            futures::future::pending().await
+        Err(error) => log::warn!("cannot listen for signals: {error}"),
+    }
+}
+
+/// Ready at the next Ctrl-C or SIGTERM; one that came since [`listen`] and was not heard counts.
+pub async fn stop_signal() {
+    if let Some(signals) = SIGNALS.get() {
+        let mut signals = signals.lock().await;
+        while let Some(signal) = signals.next().await {
+            if signal.is_ok() {
+                return;
+            }
         }
     }
+    futures::future::pending().await
 }
 
 /// Gives `work` until Ctrl-C (code 130) and for as long as `--timeout` allows (code 124). It is dropped then.

@@ -22,6 +22,7 @@ mod search;
 mod servent;
 mod settings;
 mod share;
+mod sim;
 mod status;
 mod text;
 mod transfers;
@@ -53,6 +54,7 @@ pub fn run(typed: Vec<OsString>) -> Exit {
         }
     };
     log_to_stderr(&config);
+    interrupt::listen();
     match rt::block_on(act(&config, command)) {
         Ok(()) => Exit::Done,
         Err(failure) => {
@@ -89,6 +91,7 @@ async fn act(config: &Config, command: Option<Command>) -> Result<(), Failure> {
             Command::Hosts(args) => peers::hosts(config, &args).await,
             Command::Status => status::status(config).await,
             Command::Config(args) => configure::configure(config, &args).await,
+            Command::Sim(args) => sim::sim(config, args).await,
             Command::Version => status::version(config),
             Command::Up(_) | Command::Search(_) | Command::Get(_) | Command::Demo(_) => Ok(()),
         }

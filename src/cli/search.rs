@@ -1,6 +1,8 @@
 //! `search`: hits stream in; then one line says what it took.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
 
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -14,12 +16,20 @@ use super::{say, text};
 use crate::app::SearchRequest;
 use crate::app::view::{HitView, SearchDone, SearchLine, SearchView};
 use crate::library::Criteria;
+use crate::net::rt;
+
+/// Time to tell the servent that a search was broken off.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// `search`.
 pub async fn search(config: &Config, args: &Search) -> Result<(), Failure> {
-    let request = request(args)?;
-    servent::with(config, &args.connect, |client, whose| async move {
-        let search = begin(config, &client, &request, whose).await?;
+    let request = &request(args)?;
+    let begun = &Mutex::new(None);
+    let done = servent::with(config, &args.connect, |client, whose| async move {
+        let search = begin(config, &client, request, whose).await?;
+        if let (Whose::Running, Ok(mut begun)) = (whose, begun.lock()) {
+            *begun = Some((client.clone(), search.id));
+        }
         let mut lines = client.lines::<SearchLine>(&format!("/api/v1/searches/{}/hits?follow=1", search.id)).await?;
         let mut shown = Shown::default();
         while let Some(line) = lines.next().await {
@@ -31,7 +41,14 @@ pub async fn search(config: &Config, args: &Search) -> Result<(), Failure> {
         }
         Err(Failure::new(Exit::Failed, "the servent went away in the middle of the search"))
     })
-    .await
+    .await;
+    // Nobody reads its hits any more: the servent need not gather them.
+    let left = begun.lock().ok().and_then(|mut begun| begun.take());
+    let broken_off = matches!(&done, Err(failure) if matches!(failure.exit, Exit::Interrupted | Exit::TimedOut));
+    if let (true, Some((client, id))) = (broken_off, left) {
+        let _ = rt::timeout(GOODBYE, client.delete(&format!("/api/v1/searches/{id}"))).await;
+    }
+    done
 }
 
 /// The request that was typed; nonsense ends here, before anybody is asked.

@@ -1,0 +1,333 @@
+//! The main job between real processes: share, search over several links, download, watch a folder, stop.
+
+mod common;
+
+use std::path::Path;
+use std::time::Duration;
+
+use common::{Home, Servent, finish, noise, until, within};
+use serde_json::Value;
+
+/// Three homes in a line: A - B - C; only B knows both others. C shares `files`.
+struct Line {
+    a: Home,
+    b: Home,
+    c: Home,
+    servents: Vec<Servent>,
+    shared: std::path::PathBuf,
+}
+
+impl Line {
+    fn new(files: &[(&str, &[u8])]) -> Self {
+        let (a, b, c) = (Home::new(), Home::new(), Home::new());
+        let shared = c.folder("music", files);
+        let up_b = b.up(&["--only-listed"]);
+        let up_a = a.up(&["--only-listed", "--connect", &up_b.listen()]);
+        let share = shared.to_string_lossy().into_owned();
+        let up_c = c.up(&["--only-listed", "--connect", &up_b.listen(), "--share", &share]);
+        up_b.linked(2);
+        up_a.linked(1);
+        up_c.linked(1);
+        up_c.hashed(files.len() as u64);
+        Self { a, b, c, servents: vec![up_a, up_b, up_c], shared }
+    }
+}
+
+#[track_caller]
+fn assert_same(path: &Path, bytes: &[u8]) {
+    let got = std::fs::read(path).expect("the downloaded file");
+    assert!(got == bytes, "{} has {} bytes, wanted {}", path.display(), got.len(), bytes.len());
+}
+
+#[test]
+fn a_file_two_links_away_is_found_by_keyword_and_fetched_from_there() {
+    let bytes = noise(3_000_000, 1);
+    let line = Line::new(&[("Blue Train.flac", &bytes), ("Other.txt", b"other")]);
+    let peers = line.a.run(&["peers", "--json"]).expect(0).lines();
+    assert_eq!(peers.len(), 1, "A and C are no neighbours: {peers:?}");
+    assert_eq!(peers[0]["addr"], line.servents[1].listen());
+
+    let found = line.a.run(&["search", "blue", "train", "--json"]).expect(0).lines();
+    assert_eq!(found.len(), 2, "{found:?}");
+    let hit = &found[0];
+    assert_eq!((hit["hit"].as_u64(), hit["hops"].as_u64(), hit["size"].as_u64()), (Some(1), Some(2), Some(3_000_000)));
+    assert_eq!(hit["name"], "Blue Train.flac");
+    assert_eq!(hit["source"]["addr"], line.servents[2].listen());
+    for (key, len) in [("sha1", 32), ("tth", 39), ("blake3", 64)] {
+        assert_eq!(hit[key].as_str().map(str::len), Some(len), "{key} in {hit}");
+    }
+    assert_eq!(hit["urn"].as_str(), hit["sha1"].as_str().map(|sha1| format!("urn:sha1:{sha1}")).as_deref());
+    for key in ["servent", "vendor"] {
+        assert!(hit["source"][key].is_string(), "{hit}");
+    }
+    for key in ["push", "busy"] {
+        assert!(hit["source"][key].is_boolean(), "{hit}");
+    }
+    let done = &found[1];
+    assert_eq!(
+        (done["event"].as_str(), done["hits"].as_u64(), done["files"].as_u64()),
+        (Some("done"), Some(1), Some(1))
+    );
+    assert_eq!(done["neighbours_asked"], 1);
+    assert!(done["elapsed_ms"].is_u64() && done["explain"].is_object(), "{done}");
+
+    let got = line.a.run(&["get", "1"]).expect(0);
+    let path = Path::new(got.stdout.trim_end());
+    assert!(path.is_absolute() && got.stdout.lines().count() == 1, "stdout is the path alone: {:?}", got.stdout);
+    assert!(path.starts_with(line.a.join("downloads")), "{}", path.display());
+    assert_same(path, &bytes);
+    // Owned already: the path again, at once.
+    let again = line.a.run(&["get", hit["urn"].as_str().expect("a urn")]).expect(0);
+    assert_eq!(again.stdout, got.stdout);
+    let transfers = line.a.run(&["transfers", "--json"]).expect(0).lines();
+    let transfer = &transfers[0];
+    assert_eq!((transfer["direction"].as_str(), transfer["state"].as_str()), (Some("down"), Some("done")));
+    for key in ["id", "name", "urn", "state", "done", "size", "rate_bps", "sources", "reason", "eta_s"] {
+        assert!(transfer.get(key).is_some(), "{key} in {transfer}");
+    }
+    // B routed the question and nothing else; it has no files and no transfers.
+    assert_eq!(line.b.run(&["transfers", "--json"]).expect(0).stdout, "");
+}
+
+#[test]
+fn the_ttl_of_a_search_is_obeyed() {
+    let line = Line::new(&[("blue train.txt", b"abc")]);
+    let near = line.a.run(&["search", "blue", "--ttl", "1", "--wait", "1", "--json"]).expect(3);
+    assert_eq!(near.lines().len(), 1, "only the end: {}", near.stdout);
+    assert!(near.stderr.contains("asked 1 peer"), "{}", near.stderr);
+    line.a.run(&["search", "blue", "--ttl", "2", "--max", "1"]).expect(0);
+    line.a.run(&["search", "nosuchword", "--wait", "0.5"]).expect(3);
+}
+
+#[test]
+fn what_is_typed_decides_what_is_found() {
+    let line = Line::new(&[
+        ("Blue Train.flac", b"1"),
+        ("Blue Train live.flac", b"22"),
+        ("Night Train.txt", b"333"),
+        ("Été bleu.txt", b"4444"),
+    ]);
+    let names = |args: &[&str]| -> Vec<String> {
+        let mut all = vec!["search", "--json", "--wait", "0.7"];
+        all.extend(args);
+        let lines = line.a.run(&all).lines();
+        let mut names: Vec<String> = lines.iter().filter_map(|hit| hit["name"].as_str().map(str::to_owned)).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&["blue", "train"]), ["Blue Train live.flac", "Blue Train.flac"]);
+    assert_eq!(names(&["blue", "train", "-live"]), ["Blue Train.flac"]);
+    assert_eq!(names(&["blue", "train", "-live", "--ttl", "3"]), ["Blue Train.flac"]);
+    assert_eq!(names(&["\"train live\""]), ["Blue Train live.flac"]);
+    assert_eq!(names(&["train", "ext:txt"]), ["Night Train.txt"]);
+    assert_eq!(names(&["night", "--any", "live"]), ["Blue Train live.flac", "Night Train.txt"]);
+    assert_eq!(names(&["train", "--min-size", "3"]), ["Night Train.txt"]);
+    assert_eq!(names(&["train", "--max-size", "1"]), ["Blue Train.flac"]);
+    assert_eq!(names(&["ete", "BLEU"]), ["Été bleu.txt"]);
+    let timed = std::time::Instant::now();
+    line.a.run(&["search", "train", "--wait", "20", "--max", "2"]).expect(0);
+    assert!(timed.elapsed() < Duration::from_secs(10), "--max ends it early");
+}
+
+#[test]
+fn hits_are_shown_in_a_table_that_fits_and_cannot_harm_the_terminal() {
+    let line = Line::new(&[
+        ("blue \u{1b}[31m red\u{202e}gpj.exe", b"abc"),
+        ("blue 東京東京東京東京東京東京東京東京東京東京東京東京.txt", b"12"),
+    ]);
+    let found = line.a.run(&["search", "blue", "--max", "2"]).expect(0);
+    assert_eq!(found.stdout.lines().count(), 2, "{}", found.stdout);
+    assert!(!found.stdout.contains(['\u{1b}', '\u{202e}']), "{:?}", found.stdout);
+    assert!(found.stdout.lines().all(|row| unicode_width::UnicodeWidthStr::width(row) <= 80), "{}", found.stdout);
+    assert!(found.stderr.contains("2 hits of 2 files") && found.stderr.contains("2 hops"), "{}", found.stderr);
+}
+
+#[test]
+fn a_private_servent_searches_and_fetches_for_one_command() {
+    let line = Line::new(&[("blue train.txt", b"all aboard")]);
+    let guest = Home::new();
+    let at = line.servents[1].listen();
+    let found = guest.run(&["search", "blue", "--connect", &at, "--json", "--max", "1"]).expect(0);
+    assert!(found.stderr.contains("private"), "it says so: {}", found.stderr);
+    assert_eq!(found.lines()[0]["hops"], 2);
+    // Its numbers survive it.
+    let dir = guest.join("here");
+    let got = guest.run(&["get", "1", "--connect", &at, "-o", &dir.to_string_lossy(), "--json"]).expect(0);
+    let lines = got.lines();
+    let done = lines.last().expect("a last line");
+    assert_eq!(
+        (done["event"].as_str(), done["bytes"].as_u64(), done["verified"].as_str()),
+        (Some("done"), Some(10), Some("sha1"))
+    );
+    assert!(done["elapsed_ms"].is_u64() && done["sources"].is_u64());
+    assert_same(Path::new(done["path"].as_str().expect("a path")), b"all aboard");
+    assert!(done["path"].as_str().is_some_and(|path| Path::new(path).starts_with(&dir)));
+    let best = guest
+        .run(&["get", "--best", "blue train", "--connect", &at, "-o", &guest.join("b").to_string_lossy()])
+        .expect(0);
+    assert!(best.stdout.trim_end().ends_with("blue train.txt"), "{}", best.stdout);
+}
+
+#[test]
+fn the_watched_folder_is_searchable_as_it_is_now() {
+    let line = Line::new(&[("first.txt", b"1")]);
+    let find = |word: &str| -> Option<Value> {
+        let found = line.b.run(&["search", word, "--wait", "0.15", "--max", "1", "--json"]);
+        found.lines().into_iter().next().filter(|hit| hit["name"].is_string())
+    };
+    let second = Duration::from_secs(1);
+    let slack = Duration::from_millis(400); // for the search itself, and a slow machine
+    std::fs::copy(line.shared.join("first.txt"), line.shared.join("added.txt")).expect("copied");
+    within(second + slack, "a new file is found", || find("added"));
+    std::fs::rename(line.shared.join("added.txt"), line.shared.join("moved.txt")).expect("renamed");
+    within(second + slack, "a renamed file is found", || find("moved"));
+    assert!(find("added").is_none(), "under its old name it is not");
+    std::fs::remove_file(line.shared.join("moved.txt")).expect("removed");
+    within(second + slack, "a removed file is not found", || find("moved").is_none().then_some(()));
+    let _ = &line.c;
+}
+
+#[test]
+fn connect_and_disconnect_by_hand() {
+    let (a, b) = (Home::new(), Home::new());
+    let (up_a, up_b) = (a.up(&["--only-listed"]), b.up(&["--only-listed"]));
+    let peer = a.run(&["connect", &up_b.listen(), "--json"]).expect(0).lines();
+    assert_eq!(peer[0]["addr"], up_b.listen());
+    let table = a.run(&["peers"]).expect(0).stdout;
+    assert!(table.contains(&up_b.listen()) && table.starts_with("ADDRESS"), "{table}");
+    let status = a.run(&["status"]).expect(0).stdout;
+    assert!(status.starts_with("1 neighbour") && status.lines().count() == 1, "{status}");
+    a.run(&["peers", "set", "3"]).expect(0);
+    a.run(&["disconnect", &up_b.listen()]).expect(0);
+    up_a.linked(0);
+    up_b.linked(0);
+    a.run(&["disconnect", &up_b.listen()]).expect(3);
+    // Nobody listens there.
+    let nobody = a.run(&["connect", "127.0.0.1:1"]);
+    assert!(nobody.code != 0 && nobody.stderr.contains("127.0.0.1:1"), "{} {}", nobody.code, nobody.stderr);
+}
+
+#[test]
+fn one_servent_a_home_and_down_ends_it() {
+    let home = Home::new();
+    let first = home.up(&[]);
+    let Err(second) = home.try_up(&[]) else { panic!("two servents in one home") };
+    assert_eq!(second.code, 1);
+    assert!(second.stderr.contains("home") && second.stderr.contains("down"), "{}", second.stderr);
+    // A port in use is named, with the next step.
+    let other = Home::new();
+    let Err(taken) = other.try_up(&["--listen", &first.listen()]) else { panic!("two servents on one port") };
+    assert_eq!(taken.code, 1);
+    assert!(taken.stderr.contains(&first.listen()) && taken.stderr.contains("--listen"), "{}", taken.stderr);
+
+    home.run(&["down"]).expect(0);
+    home.run(&["status"]).expect(7);
+    let again = home.up(&["--listen", &first.listen()]);
+    assert_eq!(again.listen(), first.listen(), "at once on the same home and port");
+    assert_eq!(again.interrupt(), 0, "Ctrl-C is how it is stopped");
+}
+
+#[test]
+fn after_kill_nine_the_same_home_and_port_work_at_once() {
+    let home = Home::new();
+    let first = home.up(&[]);
+    let (listen, api) = (first.listen(), first.api().to_string());
+    first.kill();
+    let second = home.up(&["--listen", &listen, "--api", &api]);
+    assert_eq!((second.listen(), second.api().to_string()), (listen, api));
+}
+
+#[test]
+fn up_goes_to_the_background_and_comes_back_with_the_address() {
+    let home = Home::new();
+    let ready = home.run(&["up", "--detach", "--json", "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0"]).expect(0);
+    let ready = &ready.lines()[0];
+    for key in ["event", "listen", "api", "token_file", "files", "pid"] {
+        assert!(ready.get(key).is_some(), "{key} in {ready}");
+    }
+    assert!(!ready["api"].as_str().is_some_and(|url| url.ends_with('/')));
+    home.run(&["status"]).expect(0);
+    assert!(home.join("state/log").exists());
+    // A second one fails with the reason, not silently in a log.
+    let second = home.run(&["up", "--detach"]).expect(1);
+    assert!(second.stderr.contains("home"), "{}", second.stderr);
+    home.run(&["down"]).expect(0);
+    home.run(&["status"]).expect(7);
+}
+
+#[test]
+fn time_limits_and_ctrl_c_end_a_search() {
+    let line = Line::new(&[("blue train.txt", b"abc")]);
+    line.a.run(&["search", "blue", "--wait", "20", "--timeout", "0.5"]).expect(124);
+    let mut command = line.a.command();
+    command.args(["search", "blue", "--wait", "20"]);
+    let child = command.spawn().expect("started");
+    until("it asks", || {
+        let searches = line.servents[0].get("/api/v1/searches");
+        searches.as_array()?.iter().any(|search| search["ended"] == false).then_some(())
+    });
+    common::interrupt(&child);
+    let ended = finish(child);
+    assert_eq!(ended.code, 130, "{}", ended.stderr);
+}
+
+#[test]
+fn nothing_outside_the_share_can_be_read() {
+    let home = Home::new();
+    let share = home.folder("share", &[("inside.txt", b"inside")]);
+    std::fs::write(home.join("secret.txt"), b"TOP SECRET").expect("written");
+    std::os::unix::fs::symlink(home.join("secret.txt"), share.join("link.txt")).expect("linked");
+    std::os::unix::fs::symlink(home.path(), share.join("up")).expect("linked");
+    let servent = home.up(&["--share", &share.to_string_lossy(), "--yes"]);
+    servent.hashed(1);
+    let addr: std::net::SocketAddr = servent.listen().parse().expect("an address");
+    let get = |path: &[u8]| {
+        let mut request = b"GET ".to_vec();
+        request.extend_from_slice(path);
+        request.extend_from_slice(b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        common::http(addr, request)
+    };
+    let good = get(b"/get/1/inside.txt");
+    assert_eq!((good.status, good.body.as_slice()), (200, b"inside".as_slice()), "{}", good.head);
+    let secret = home.join("secret.txt");
+    let absolute = secret.to_string_lossy();
+    let mut tries: Vec<Vec<u8>> = [
+        "/get/1/../secret.txt",
+        "/get/1/..%2fsecret.txt",
+        "/get/1/%2e%2e/secret.txt",
+        "/get/1/%2e%2e%2fsecret.txt",
+        "/get/../secret.txt",
+        "/../secret.txt",
+        "/secret.txt",
+        "/get/2/link.txt",
+        "/get/2/up/secret.txt",
+        "/get/4294967295/secret.txt",
+        "/get/-1/secret.txt",
+        "/uri-res/N2R?urn:sha1:../secret.txt",
+        "/uri-res/N2R?file:///etc/passwd",
+        "/link.txt",
+        "/up/secret.txt",
+        "//etc/passwd",
+        "file:///etc/passwd",
+        "http://127.0.0.1/../secret.txt",
+        "",
+    ]
+    .iter()
+    .map(|path| path.as_bytes().to_vec())
+    .collect();
+    tries.push(absolute.as_bytes().to_vec());
+    tries.push(format!("/get/1/{absolute}").into_bytes());
+    tries.push(b"/get/1/inside.txt\0/../../secret.txt".to_vec());
+    tries.push(b"/get/2/secret.txt\0".to_vec());
+    tries.push(b"/get/1/\xff\xfe/../secret.txt".to_vec());
+    for path in tries {
+        let answer = get(&path);
+        let shown = String::from_utf8_lossy(&path).into_owned();
+        let whole = [answer.head.as_bytes(), &answer.body].concat();
+        let holds = |needle: &[u8]| whole.windows(needle.len()).any(|w| w == needle);
+        assert!(!holds(b"TOP SECRET") && !holds(b"root:"), "{shown}: {}", answer.head);
+        // An index that exists gives its own file, whatever the name says; everything else gives none.
+        assert!(answer.status != 200 || answer.body == b"inside", "{shown}: {}", answer.head);
+    }
+    servent.get("/api/v1/status");
+}

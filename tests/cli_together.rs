@@ -157,7 +157,7 @@ fn a_private_servent_searches_and_fetches_for_one_command() {
     let done = lines.last().expect("a last line");
     assert_eq!(
         (done["event"].as_str(), done["bytes"].as_u64(), done["verified"].as_str()),
-        (Some("done"), Some(10), Some("sha1"))
+        (Some("done"), Some(10), Some("blake3"))
     );
     assert!(done["elapsed_ms"].is_u64() && done["sources"].is_u64());
     assert_same(Path::new(done["path"].as_str().expect("a path")), b"all aboard");

@@ -347,7 +347,7 @@ pub struct Demo {
     /// Without the pauses for reading
     #[structopt(long)]
     pub fast: bool,
-    /// Change a byte of each source after it was hashed.
+    /// Let the source send a wrong byte: the demo must notice and end with 5.
     #[structopt(long, hidden = true)]
     pub corrupt: bool,
 }

@@ -15,6 +15,7 @@ mod stamp;
 pub mod state;
 mod watch;
 
+pub use cache::pretend;
 pub use home::{Home, PrivateHome};
 pub use lock::{Lock, LockError};
 pub use open::open_beneath;

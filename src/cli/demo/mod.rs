@@ -12,11 +12,12 @@ mod mesh;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
-use futures::future::join_all;
+use futures::future::{Either, join_all, select};
 use serde_json::json;
 
 use super::args::Demo;
@@ -26,8 +27,9 @@ use super::{get, interrupt, text};
 use crate::app::view::{EventView, HitView, PeerView, SearchDone, SearchLine, TransferView};
 use crate::app::{GetRequest, Limits, Node, Options, SearchRequest};
 use crate::base::Rng;
-use crate::disk::Home;
+use crate::disk::{self, Home};
 use crate::net::rt;
+use crate::wire::Digester;
 use canvas::Ink;
 use flood::Flood;
 use mesh::Mesh;
@@ -91,7 +93,6 @@ struct Servent {
     node: Arc<Node>,
     name: &'static str,
     addr: SocketAddr,
-    share: PathBuf,
 }
 
 /// What came of a question.
@@ -138,9 +139,6 @@ impl Stage<'_> {
                 format!("nobody answered for {wanted}, which {} has", servents[owner].name),
             )
         })?;
-        if self.args.corrupt {
-            spoil(&servents[owner].share.join(wanted))?;
-        }
         let transfer = self.fetch(&servents[seeker], hit).await?;
         self.end(&servents, seeker, &transfer)
     }
@@ -156,9 +154,14 @@ impl Stage<'_> {
             for (file, bytes) in files.iter().map(|&file| library::FILES[file]) {
                 std::fs::write(share.join(file), bytes).map_err(|error| trouble(&share, &error))?;
             }
+            let at = Home::at(&home);
+            if self.args.corrupt && files.contains(&library::WANTED) {
+                let path = share.join(library::FILES[library::WANTED].0);
+                spoil(&at, &path).map_err(|error| trouble(&path, &error))?;
+            }
             let callable = mesh.neighbours(number).filter(|&other| other < number);
             let options = Options {
-                home: Home::at(&home),
+                home: at,
                 share: vec![share.clone()],
                 yes: true,
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -175,7 +178,7 @@ impl Stage<'_> {
             let addr = node.listen_addr();
             started.push(addr);
             let mut servents = self.servents.lock().unwrap_or_else(PoisonError::into_inner);
-            servents.push(Servent { node, name, addr, share });
+            servents.push(Servent { node, name, addr });
         }
         Ok(())
     }
@@ -360,7 +363,8 @@ impl Stage<'_> {
         let mut changes = seeker.node.watch_transfer(transfer.id).await?;
         let bar = (!say.json && !say.quiet).then(get::bar);
         let mut last = transfer;
-        while let Some(change) = changes.next().await {
+        let mut late = pin!(rt::sleep(PATIENCE));
+        while let Either::Left((Some(change), _)) = select(changes.next(), late.as_mut()).await {
             if let Some(bar) = &bar {
                 bar.set_length(change.size.unwrap_or(0));
                 bar.set_position(change.done);
@@ -376,7 +380,10 @@ impl Stage<'_> {
             return Ok(last);
         }
         let exit = last.error.map_or(Exit::Failed, Exit::from);
-        Err(Failure::new(exit, format!("{}: {}", text::safe(&last.name), text::safe(&last.reason))))
+        Err(Failure::new(
+            exit,
+            format!("cannot get {} ({}): {}", text::safe(&last.name), last.state, text::safe(&last.reason)),
+        ))
     }
 
     fn end(&self, servents: &[Servent], seeker: usize, transfer: &TransferView) -> Result<(), Failure> {
@@ -396,16 +403,14 @@ impl Stage<'_> {
         ))?;
         say.line(&format!("  {}", text::safe(&urn)))?;
         say.line("")?;
-        say.line(&format!(
-            "That was Gnutella. Now you ({} shows this mesh again):",
-            say.bold(&format!("--seed {}", self.seed))
-        ))?;
-        say.line(&format!("  {}     offer a folder, in one terminal", say.bold("filbert up --share DIR")))?;
-        say.line(&format!(
-            "  {}      look around, in another (or on another machine:",
-            say.bold("filbert search WORDS")
-        ))?;
-        say.line("                            first filbert connect HOST)")
+        say.line(&format!("That was Gnutella. The same mesh again: filbert demo --seed {}. Now you:", self.seed))?;
+        let rows = [
+            ("filbert up --share DIR", "offer a folder: your peer, in one terminal"),
+            ("filbert search WORDS", "look around, in another"),
+            ("filbert connect HOST", "before that, if the others are on other machines"),
+        ];
+        rows.iter()
+            .try_for_each(|(command, what)| say.line(&format!("  {}  {what}", say.bold(&text::fit(command, 22)))))
     }
 
     fn title(&self, text: &str) -> Result<(), Failure> {
@@ -449,18 +454,16 @@ fn deal(nodes: usize, rng: &mut Rng) -> Vec<Vec<usize>> {
     holds
 }
 
-/// Changes one byte in the middle of a file and leaves everything else about it as it was.
-fn spoil(path: &Path) -> Result<(), Failure> {
-    let change = || -> std::io::Result<()> {
-        let modified = std::fs::metadata(path)?.modified()?;
-        let mut bytes = std::fs::read(path)?;
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        let file = std::fs::OpenOptions::new().write(true).open(path)?;
-        std::io::Write::write_all(&mut &file, &bytes)?;
-        file.set_modified(modified)
-    };
-    change().map_err(|error| trouble(path, &error))
+/// Makes a source of wrong bytes: one byte in the middle is another, and the servent believes that it hashed
+/// the right ones.
+fn spoil(home: &Home, path: &Path) -> std::io::Result<()> {
+    let mut bytes = std::fs::read(path)?;
+    let mut digester = Digester::new();
+    digester.update(&bytes);
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(path, &bytes)?;
+    disk::pretend(&home.cache, path, digester.finish())
 }
 
 #[cfg(test)]

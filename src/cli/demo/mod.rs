@@ -224,7 +224,7 @@ impl Stage<'_> {
         let labels: Vec<String> = servents.iter().map(|servent| servent.name.to_owned()).collect();
         self.drawing(mesh, &labels)?;
         say.line(&format!(
-            "Each is a peer like any other, with a home and a port of its own ({} is on {}).",
+            "All are equal; each has a home and a port of its own ({} is on {}).",
             servents[0].name,
             servents[0].addr.port()
         ))?;

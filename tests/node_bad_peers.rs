@@ -126,7 +126,7 @@ fn those_who_say_nothing_or_a_byte_a_second_are_cut_and_keep_nobody_out() {
             slow.await;
         }
         let took = began.elapsed();
-        assert!(took >= HEAD_TIME && took < HEAD_TIME + Duration::from_secs(10), "{took:?}");
+        assert!(took >= HEAD_TIME && took < 4 * HEAD_TIME, "{took:?}");
         all_is_well(&a, &b).await;
         shutdown(vec![a, b]).await;
     });

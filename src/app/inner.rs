@@ -1,12 +1,13 @@
 //! The parts of a running servent, and what it does when something happens.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
+use futures::{FutureExt, StreamExt};
 
 use super::downloads::Downloads;
 use super::events::{Bell, Broadcast, lock};
@@ -25,6 +26,10 @@ use crate::wire::{Guid, Urn};
 
 /// Files that answer one query. The servent cuts its answers at `Limits::answer_entries`; more are not looked for.
 const ANSWERS: usize = 256;
+/// Queries of others that may wait to be held against our files.
+const QUERIES_WAITING: usize = 256;
+/// Queries searched before we look what else has happened.
+const QUERIES_AT_ONCE: usize = 16;
 /// New hosts are written to the state this long after the first of them was learnt.
 const KEEP_HOSTS_AFTER: Duration = Duration::from_secs(30);
 /// The network and the listeners hear of changes in the shares at most this often.
@@ -46,6 +51,8 @@ pub(super) struct Inner {
     /// Rings when a link came up.
     pub(super) linked: Bell,
     pub(super) dials: Mutex<Vec<(SocketAddr, oneshot::Sender<CloseReason>)>>,
+    /// Queries that waited too long to be searched.
+    pub(super) queries_late: AtomicU64,
     pub(super) hosts_changed: AtomicBool,
     pub(super) hosts_bell: Bell,
 }
@@ -79,17 +86,35 @@ impl Warnings {
 
 impl Inner {
     /// Does what the servent's events call for, until there are none any more.
+    ///
+    /// Searching our files is the one thing here that takes time, so queries wait for it in a short line of
+    /// their own: what else happened is not held up, and when more is asked than can be searched, it is the
+    /// queries that waited longest that get no answer.
     pub(super) async fn live(self: Arc<Self>, mut events: mpsc::Receiver<Vec<Event>>) {
-        while let Some(batch) = events.next().await {
-            for event in batch {
-                self.on_event(event);
+        let mut waiting = VecDeque::new();
+        loop {
+            let batch = if waiting.is_empty() { Some(events.next().await) } else { events.next().now_or_never() };
+            match batch {
+                Some(None) => return,
+                Some(Some(batch)) => {
+                    for event in batch {
+                        self.on_event(event, &mut waiting);
+                    }
+                    let late = waiting.len().saturating_sub(QUERIES_WAITING);
+                    self.queries_late.fetch_add(late as u64, SeqCst);
+                    waiting.drain(..late);
+                }
+                None => {}
+            }
+            for (guid, query, hops) in waiting.drain(..waiting.len().min(QUERIES_AT_ONCE)) {
+                self.on_query(guid, &query, hops);
             }
         }
     }
 
-    fn on_event(&self, event: Event) {
+    fn on_event(&self, event: Event, waiting: &mut VecDeque<(Guid, Query, u8)>) {
         match event {
-            Event::QueryReceived { guid, query, hops } => self.on_query(guid, &query, hops),
+            Event::QueryReceived { guid, query, hops } => waiting.push_back((guid, query, hops)),
             Event::HitReceived { search, hit, hops, .. } => {
                 for (content, source) in self.searches.on_hit(search, &hit, hops) {
                     self.downloads.add_source(&content, source);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -165,6 +166,8 @@ impl Node {
         let seen = inner.handle.inspect(|servent, now| (servent.degree(), *servent.counters(), now)).await;
         let (degree, counters, now) = seen.unwrap_or_else(|| (0, Counters::default(), inner.clock.now()));
         let Totals { files, bytes, hashed } = inner.shelf.totals();
+        let mut totals = words::counters(&counters);
+        totals.insert("queries_late".to_owned(), inner.queries_late.load(SeqCst));
         StatusView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             listen: inner.listen.to_string(),
@@ -179,7 +182,7 @@ impl Node {
             down_bps: inner.downloads.rate(),
             up_bps: inner.uploads.rate(),
             uptime_s: now.since(Instant::ZERO).as_secs(),
-            counters: words::counters(&counters),
+            counters: totals,
             warnings: inner.warnings.all(),
         }
     }

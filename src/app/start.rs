@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
 use super::downloads::{Downloads, DownloadsConfig, Hooks};
@@ -63,6 +63,7 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
         warnings,
         linked: Bell::default(),
         dials: Mutex::default(),
+        queries_late: AtomicU64::new(0),
         hosts_changed: AtomicBool::new(false),
         hosts_bell: Bell::default(),
     });

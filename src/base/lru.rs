@@ -1,6 +1,7 @@
 //! A least-recently-used table that grows on demand up to a bound.
 
 use std::hash::Hash;
+use std::num::NonZeroUsize;
 
 use lru::LruCache;
 
@@ -9,17 +10,19 @@ use super::HashSeed;
 /// A map that forgets the entry used longest ago when it is full.
 ///
 /// `lru::LruCache::new(cap)` allocates its whole capacity at once; a hundred thousand simulated servents
-/// could not live in one process that way. This one starts empty and evicts at its own bound.
+/// could not live in one process that way. This one starts unbounded, which allocates nothing, and gets its bound
+/// then; an entry that leaves makes its memory over to the one that comes.
 #[derive(Debug)]
 pub struct Lru<K: Hash + Eq, V> {
     entries: LruCache<K, V, HashSeed>,
-    bound: usize,
 }
 
 impl<K: Hash + Eq, V> Lru<K, V> {
     /// An empty table of at most `bound` entries (at least one).
     pub fn new(bound: usize, seed: HashSeed) -> Self {
-        Self { entries: LruCache::unbounded_with_hasher(seed), bound: bound.max(1) }
+        let mut lru = Self { entries: LruCache::unbounded_with_hasher(seed) };
+        lru.set_bound(bound);
+        lru
     }
 
     /// The value under `key`, which becomes the most recently used.
@@ -34,11 +37,6 @@ impl<K: Hash + Eq, V> Lru<K, V> {
 
     /// Stores `value`; returns the entry that had to leave: the one replaced, or the least recently used.
     pub fn put(&mut self, key: K, value: V) -> Option<(K, V)> {
-        if self.entries.len() >= self.bound && !self.entries.contains(&key) {
-            let evicted = self.entries.pop_lru();
-            self.entries.put(key, value);
-            return evicted;
-        }
         self.entries.push(key, value)
     }
 
@@ -74,12 +72,12 @@ impl<K: Hash + Eq, V> Lru<K, V> {
 
     /// The bound.
     pub fn bound(&self) -> usize {
-        self.bound
+        self.entries.cap().get()
     }
 
-    /// Moves the bound; entries above it stay until they are evicted by the next `put`s.
+    /// Moves the bound; the entries used longest ago that are above it leave at once.
     pub fn set_bound(&mut self, bound: usize) {
-        self.bound = bound.max(1);
+        self.entries.resize(NonZeroUsize::new(bound).unwrap_or(NonZeroUsize::MIN));
     }
 }
 
@@ -98,6 +96,18 @@ mod tests {
         assert_eq!(lru.put('c', 4), Some(('c', 3)));
         assert_eq!(lru.oldest(), Some((&'a', &1)));
         assert_eq!(lru.len(), 2);
+    }
+
+    #[test]
+    fn the_bound_moves_and_what_is_above_it_leaves() {
+        let mut lru = Lru::new(1, HashSeed::new(&mut Rng::from_number(1)));
+        assert_eq!((lru.put(1, ()), lru.put(2, ())), (None, Some((1, ()))));
+        lru.set_bound(3);
+        assert_eq!((lru.put(3, ()), lru.put(4, ()), lru.put(5, ())), (None, None, Some((2, ()))));
+        lru.set_bound(1);
+        assert_eq!(lru.iter().collect::<Vec<_>>(), [(&5, &())]);
+        lru.set_bound(0);
+        assert_eq!(lru.bound(), 1);
     }
 
     #[test]

@@ -247,12 +247,9 @@ impl Servent {
         let Some(link) = self.links.get(conn) else { return };
         let (asker, asker_ip) = (link.identity.addr, link.identity.remote.ip());
         let tell = |addr: SocketAddr| addr != asker && may_name(asker_ip, addr.ip());
-        let ttl = header.hops.saturating_add(1).min(self.config.max_ttl.max(1));
-        let pong = |hops, payload| {
-            // "TTL of the pong: the hops of the ping" and one for the link; hops say how far the host is.
-            let ttl = ttl.max(1);
-            Frame { header: Header { guid: header.guid, kind: Kind::Pong, ttl, hops }, payload }
-        };
+        // Far enough to get back; the hops say how far the host is.
+        let ttl = header.hops.saturating_add(1);
+        let pong = |hops, payload| Frame { header: Header { guid: header.guid, kind: Kind::Pong, ttl, hops }, payload };
         let mut answers = vec![pong(0, self.own_pong().encode())];
         if header.ttl > 1 {
             let mut peers: Vec<_> = self.links.iter().filter(|l| l.identity.listens && tell(l.identity.addr)).collect();
@@ -271,6 +268,8 @@ impl Servent {
             }
             self.ask_silent_neighbours(now, conn, header, out);
         }
+        // A pong that would have too many links behind and before it would not arrive.
+        answers.retain(|answer| answer.header.hops.saturating_add(answer.header.ttl) <= self.config.max_ttl);
         for answer in answers {
             self.send(now, conn, answer, out);
         }

@@ -91,7 +91,7 @@ impl Servent {
     /// A link is up: what is missed of the peer is asked.
     pub(super) fn on_link_up(&mut self, now: Instant, conn: ConnId, out: &mut Outbox) {
         self.neighbourhood.discover = None;
-        // "Ping TTL 2, hops 0": the peer and its neighbours, if we want to know more hosts.
+        // TTL 2 asks for the peer and its neighbours; we do if we want to know more hosts.
         let ttl = if self.wants_more() { 2 } else { 1 };
         self.send_ping(now, conn, ttl, out);
     }

@@ -1,8 +1,8 @@
 //! The pong cache: who is out there, so that a ping is answered here instead of being flooded.
 //!
-//! "Pong caching ... a servent answers a ping with pongs that it has received of late, up to ten of them"
-//! (the pong caching proposal of Rohrs and Falco, in other words). Pongs are kept as they came; their
-//! payload goes on untouched.
+//! This is the pong caching scheme that the 0.6 draft recommends and that we advertise as `Pong-Caching: 0.1`: a ping
+//! is answered with about ten pongs that passed by of late. They are kept as they came; their payload goes on
+//! untouched.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

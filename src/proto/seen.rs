@@ -1,8 +1,7 @@
 //! Duplicate suppression: which GUIDs came by already.
 //!
-//! "A servent ... should not forward a descriptor that it has seen before" (Gnutella 0.6 draft, section
-//! 2.4, in other words). The first copy wins, whatever TTL a later one brings: see
-//! `docs/adr/0001-first-copy-wins.md`.
+//! The Gnutella 0.6 draft asks a servent to drop what it has seen before. The first copy wins, whatever TTL a
+//! later one brings: see `docs/adr/0001-first-copy-wins.md`.
 
 use std::time::Duration;
 

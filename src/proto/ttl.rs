@@ -1,9 +1,9 @@
 //! How far a message may still go.
 //!
 //! "TTL: Time To Live. The number of times the descriptor will be forwarded by Gnutella servents before it
-//! is removed from the network. Hops: the number of times the descriptor has been forwarded. As a
-//! descriptor is passed from servent to servent, the TTL and Hops fields must satisfy
-//! TTL(0) = TTL(i) + Hops(i)" (Gnutella 0.6 draft, section 2.2.1).
+//! is removed from the network. Hops: The number of times the descriptor has been forwarded. As a
+//! descriptor is passed from servent to servent, the TTL and Hops fields of the header
+//! must satisfy the following condition: TTL(0) = TTL(i) + Hops(i)" (Gnutella 0.6 draft, section 2.2.1).
 //!
 //! The sum is a stranger's word. We clip it on arrival, so that a TTL of 255 travels no farther than ours.
 

@@ -236,7 +236,7 @@ fn check(servent: &Servent, out: &[Output], linked: &mut BTreeSet<ConnId>) -> Re
                 prop_assert!(!to.is_empty() && to.windows(2).all(|pair| pair[0] < pair[1]), "{to:?}");
                 prop_assert!(to.iter().all(|conn| linked.contains(conn)), "to {to:?} of {linked:?}");
                 let header = frame.header;
-                prop_assert!(header.ttl > 0 && u16::from(header.ttl) + u16::from(header.hops) <= 8, "{header:?}");
+                prop_assert!(header.ttl > 0 && u16::from(header.ttl) + u16::from(header.hops) <= 7, "{header:?}");
             }
             Output::Event(Event::NeighbourUp(conn, _)) => prop_assert!(linked.insert(*conn), "{conn:?} is up twice"),
             Output::Event(Event::NeighbourDown(conn, ..)) => prop_assert!(linked.remove(conn), "{conn:?} was not up"),
@@ -253,7 +253,7 @@ fn check(servent: &Servent, out: &[Output], linked: &mut BTreeSet<ConnId>) -> Re
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_sequence_of_operations_keeps_the_invariants(ops in prop::collection::vec(op(), 1..200), seed in 0..8_u64) {

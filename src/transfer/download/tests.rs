@@ -1,1 +1,413 @@
+use std::time::Duration;
 
+use proptest::prelude::*;
+
+use super::*;
+use crate::base::Rng;
+use crate::transfer::Ask;
+use crate::wire::Sha1;
+use crate::wire::head::Headers;
+
+const MIB: u64 = 1 << 20;
+const HASH: Blake3 = Blake3([7; 32]);
+const RIGHT: Expected = Expected { sha1: Some(Sha1([1; 20])), tth: None, blake3: None };
+const WRONG: Expected = Expected { sha1: Some(Sha1([2; 20])), tth: None, blake3: None };
+
+fn source(port: u16) -> Source {
+    let addr = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    Source::new(addr, Ask::Urn(crate::wire::Urn::Sha1(Sha1([1; 20]))))
+}
+
+fn head(code: u16, headers: &[(&str, &str)]) -> Response {
+    let headers = Headers(headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect());
+    Response { code, reason: "Said So".into(), version: (1, 1), headers }
+}
+
+fn partial(first: u64, end: u64, total: u64) -> Response {
+    head(206, &[("Content-Range", &format!("bytes {first}-{}/{total}", end - 1))])
+}
+
+/// A machine and its clock.
+struct Bench {
+    machine: Download,
+    now: Instant,
+}
+
+impl Bench {
+    fn new(config: DownloadConfig, size: Option<u64>) -> Self {
+        Self { machine: Download::new(config, RIGHT, size, Rng::from_number(1)), now: Instant::from_secs(100) }
+    }
+
+    fn feed(&mut self, input: Input) -> Vec<Output> {
+        let mut out = Vec::new();
+        self.machine.handle(self.now, input, &mut out);
+        out
+    }
+
+    fn wake(&mut self) -> Vec<Output> {
+        let mut out = Vec::new();
+        self.machine.handle_timeout(self.now, &mut out);
+        out
+    }
+
+    /// Moves the clock to the machine's next deadline.
+    fn sleep(&mut self) -> Vec<Output> {
+        self.now = self.machine.next_timeout().expect("a deadline");
+        self.wake()
+    }
+
+    fn reason(&self) -> String {
+        self.machine.reason(self.now)
+    }
+
+    /// One source, the partial file open, its turn come: it has been asked for everything.
+    fn asking(size: u64) -> Self {
+        let mut bench = Self::new(DownloadConfig::default(), Some(size));
+        assert_eq!(bench.feed(Input::AddSource(source(1))), [Output::Open { size }]);
+        assert_eq!(bench.feed(Input::Opened { stored: vec![] }), [Output::WantTurn]);
+        assert_eq!(bench.feed(Input::Turn), [fetch(0, 1, 0, size)]);
+        bench
+    }
+
+    fn wrote(&mut self, id: u32, range: Range<u64>) -> Vec<Output> {
+        let map = self.machine.map();
+        let whole = (0..map.len()).filter(|index| range.contains(&(map.range(*index).end - 1)));
+        let stored = whole.map(|index| (index, HASH)).collect();
+        self.feed(Input::Wrote { source: SourceId(id), range, stored })
+    }
+}
+
+fn fetch(id: u32, port: u16, first: u64, end: u64) -> Output {
+    Output::Fetch { source: SourceId(id), from: source(port), first, end: Some(end) }
+}
+
+const S0: SourceId = SourceId(0);
+
+#[test]
+fn one_source_sends_all_of_it() {
+    let mut bench = Bench::asking(2 * MIB);
+    assert_eq!((bench.machine.state(), bench.reason()), (State::Connecting, "asking 127.0.0.1:1".into()));
+    let out = bench.feed(Input::Head { source: S0, head: partial(0, 2 * MIB, 2 * MIB) });
+    assert_eq!(out, [Output::Receive { source: S0, first: 0, keep: 0..2 * MIB }]);
+    assert_eq!((bench.machine.state(), bench.reason()), (State::Downloading, "from 127.0.0.1:1".into()));
+    assert_eq!(bench.wrote(0, 0..MIB + 5), []);
+    assert_eq!(bench.machine.done(), MIB + 5);
+    assert_eq!(bench.wrote(0, MIB + 5..2 * MIB), [Output::Drop { source: S0 }, Output::Verify]);
+    assert_eq!(bench.feed(Input::BodyEnd { source: S0 }), [], "what comes late changes nothing");
+    assert_eq!(bench.feed(Input::Verified(RIGHT)), [Output::Finish]);
+    assert_eq!(bench.feed(Input::Cancel), [], "too late");
+    assert_eq!(bench.feed(Input::Finished), [Output::YieldTurn]);
+    assert_eq!((bench.machine.state(), bench.reason()), (State::Done, "checked by sha1".into()));
+    assert_eq!(bench.machine.next_timeout(), None);
+}
+
+#[test]
+fn a_short_answer_is_followed_by_the_next_request() {
+    let mut bench = Bench::asking(2 * MIB);
+    let out = bench.feed(Input::Head { source: S0, head: partial(0, MIB / 2, 2 * MIB) });
+    assert_eq!(out, [Output::Receive { source: S0, first: 0, keep: 0..MIB / 2 }]);
+    bench.wrote(0, 0..MIB / 2);
+    assert_eq!(bench.feed(Input::BodyEnd { source: S0 }), [fetch(0, 1, MIB / 2, 2 * MIB)]);
+}
+
+#[test]
+fn what_is_on_disk_already_is_not_asked_for() {
+    let mut bench = Bench::new(DownloadConfig::default(), Some(4 * MIB));
+    bench.feed(Input::AddSource(source(1)));
+    bench.feed(Input::Opened { stored: vec![(0, HASH), (2, HASH)] });
+    assert_eq!(bench.feed(Input::Turn), [fetch(0, 1, MIB, 2 * MIB)]);
+    assert_eq!(bench.machine.done(), 2 * MIB);
+}
+
+#[test]
+fn an_unknown_size_is_learnt_from_the_first_answer() {
+    let mut bench = Bench::new(DownloadConfig::default(), None);
+    assert_eq!(bench.feed(Input::AddSource(source(1))), [Output::WantTurn]);
+    let asked = Output::Fetch { source: S0, from: source(1), first: 0, end: None };
+    assert_eq!(bench.feed(Input::Turn), [asked]);
+    let out = bench.feed(Input::Head { source: S0, head: head(200, &[("Content-Length", "3145728")]) });
+    assert_eq!((out, bench.machine.size()), (vec![Output::Open { size: 3 * MIB }], Some(3 * MIB)));
+    let out = bench.feed(Input::Opened { stored: vec![(0, HASH)] });
+    assert_eq!(out, [Output::Receive { source: S0, first: 0, keep: MIB..3 * MIB }], "what is there is passed over");
+    let mut none = Bench::new(DownloadConfig::default(), None);
+    none.feed(Input::AddSource(source(1)));
+    none.feed(Input::Turn);
+    none.feed(Input::Head { source: S0, head: head(200, &[]) });
+    assert!(none.reason().starts_with("source 127.0.0.1:1 sent what is no HTTP (no size), next try 0:0"));
+}
+
+#[test]
+fn an_empty_file_needs_no_source() {
+    let mut bench = Bench::new(DownloadConfig::default(), Some(0));
+    assert_eq!(bench.wake(), [Output::Open { size: 0 }]);
+    assert_eq!(bench.feed(Input::Opened { stored: vec![] }), [Output::Verify]);
+}
+
+#[test]
+fn pauses_grow_with_each_failure_and_shrink_with_success() {
+    let mut bench = Bench::asking(10 * MIB);
+    let mut pauses = Vec::new();
+    for _ in 0..12 {
+        let before = bench.now;
+        bench.feed(Input::Lost { source: S0, how: Lost::Refused });
+        assert_eq!(bench.machine.state(), State::Waiting);
+        // The network may be asked first; the source's own time is what counts here.
+        while bench.machine.state() == State::Waiting {
+            bench.sleep();
+        }
+        pauses.push(bench.now.since(before).as_secs());
+        bench.feed(Input::Turn);
+    }
+    assert!(pauses.windows(2).all(|pair| pair[0] <= pair[1] * 2), "{pauses:?}");
+    assert!((2..=3).contains(&pauses[0]) && (600..=750).contains(&pauses[11]), "{pauses:?}");
+    // A connection that brought something is tried again at once.
+    bench.feed(Input::Head { source: S0, head: partial(0, 10 * MIB, 10 * MIB) });
+    bench.wrote(0, 0..MIB);
+    assert_eq!(bench.feed(Input::Lost { source: S0, how: Lost::Closed }), [Output::YieldTurn]);
+    let pause = bench.machine.next_timeout().expect("a deadline").since(bench.now);
+    assert!(pause < Duration::from_secs(1), "{pause:?}");
+}
+
+#[test]
+fn a_byte_before_each_hang_up_is_no_progress() {
+    let mut bench = Bench::asking(MIB);
+    for at in 0..8 {
+        bench.feed(Input::Head { source: S0, head: partial(at, MIB, MIB) });
+        bench.wrote(0, at..at + 1);
+        bench.feed(Input::Lost { source: S0, how: Lost::Closed });
+        while bench.machine.state() == State::Waiting {
+            bench.sleep();
+        }
+        assert_eq!(bench.feed(Input::Turn), [fetch(0, 1, at + 1, MIB)]);
+    }
+    assert!(bench.now >= Instant::from_secs(100 + 2 + 4 + 8 + 16 + 32 + 64 + 128), "{:?}", bench.now);
+}
+
+#[test]
+fn the_network_is_asked_less_and_less_often_and_anew_when_it_changes() {
+    let mut bench = Bench::new(DownloadConfig::default(), Some(MIB));
+    bench.wake();
+    assert_eq!(bench.feed(Input::Opened { stored: vec![] }), [Output::Requery]);
+    assert_eq!(bench.machine.state(), State::Waiting);
+    assert!(bench.reason().starts_with("waiting for source: none known; asking the network again in 0:0"));
+    let mut gaps = Vec::new();
+    for _ in 0..9 {
+        let before = bench.now;
+        assert_eq!(bench.sleep(), [Output::Requery]);
+        gaps.push(bench.now.since(before).as_secs());
+    }
+    assert!((5..=6).contains(&gaps[0]) && (300..=375).contains(&gaps[8]), "{gaps:?}");
+    bench.now += Duration::from_secs(20);
+    assert_eq!(bench.feed(Input::NetworkChanged), [], "not in the same moment");
+    assert_eq!(bench.machine.next_timeout(), Some(bench.now + Duration::from_millis(500)));
+    assert_eq!(bench.sleep(), [Output::Requery]);
+    let asked = bench.now;
+    bench.feed(Input::NetworkChanged);
+    assert!(bench.machine.next_timeout().expect("a deadline") >= asked + Duration::from_secs(5), "nor all the time");
+}
+
+#[test]
+fn a_busy_source_is_not_asked_before_the_time_it_named_even_when_found_again() {
+    let mut bench = Bench::asking(MIB);
+    let busy = head(503, &[("Retry-After", "60"), ("X-Queued", "ID=c703; position=3; lifetime=90")]);
+    let out = bench.feed(Input::Head { source: S0, head: busy });
+    assert_eq!(out, [Output::Drop { source: S0 }, Output::YieldTurn, Output::Requery]);
+    assert!(bench.reason().starts_with("source 127.0.0.1:1 is busy (we are number 3 in its queue), next try 1:0"));
+    assert_eq!(bench.feed(Input::AddSource(source(1))), []);
+    let named = bench.now + Duration::from_secs(60);
+    while bench.machine.state() == State::Waiting {
+        bench.sleep();
+    }
+    assert!(bench.now >= named && bench.now < named + Duration::from_secs(7));
+}
+
+#[test]
+fn a_source_that_lost_the_file_comes_back_only_when_the_network_names_it() {
+    let mut bench = Bench::asking(MIB);
+    bench.feed(Input::Head { source: S0, head: head(404, &[]) });
+    assert_eq!(bench.machine.state(), State::Waiting);
+    assert!(bench.reason().starts_with("source 127.0.0.1:1 does not have the file (404 Said So); asking the network"));
+    let before = bench.now;
+    assert_eq!(bench.feed(Input::AddSource(source(1))), [], "in a moment");
+    while bench.machine.state() == State::Waiting {
+        bench.sleep();
+    }
+    assert!(bench.now.since(before) >= Duration::from_secs(2));
+}
+
+#[test]
+fn without_a_hash_there_is_nobody_else_to_ask() {
+    for (code, failure) in [(404, Failure::NotFound), (403, Failure::Refused), (302, Failure::Refused)] {
+        let mut machine = Download::new(DownloadConfig::default(), Expected::default(), Some(MIB), Rng::from_number(1));
+        let (now, mut out) = (Instant::ZERO, Vec::new());
+        for input in [
+            Input::AddSource(source(1)),
+            Input::Opened { stored: vec![] },
+            Input::Turn,
+            Input::Head { source: S0, head: head(code, &[]) },
+        ] {
+            machine.handle(now, input, &mut out);
+        }
+        assert_eq!((machine.state(), machine.failure()), (State::Failed, Some(failure)), "{code}");
+        assert!(machine.reason(now).starts_with("127.0.0.1:1 "), "{}", machine.reason(now));
+    }
+}
+
+#[test]
+fn wrong_bytes_of_the_only_source_are_its_fault() {
+    let mut bench = Bench::asking(MIB);
+    bench.feed(Input::Head { source: S0, head: partial(0, MIB, MIB) });
+    bench.wrote(0, 0..MIB);
+    assert_eq!(bench.feed(Input::Verified(WRONG)), [Output::Discard, Output::YieldTurn]);
+    assert_eq!((bench.machine.state(), bench.machine.failure()), (State::Failed, Some(Failure::Verification)));
+    assert!(bench.reason().starts_with("127.0.0.1:1 sent bytes that do not match urn:sha1:"), "{}", bench.reason());
+    // It is banned for this file: not even a retry asks it.
+    let out = bench.feed(Input::Retry);
+    assert_eq!(out, [Output::Open { size: MIB }]);
+    assert_eq!(bench.feed(Input::Opened { stored: vec![] }), [Output::Requery]);
+    assert_eq!(bench.feed(Input::AddSource(source(1))), []);
+    assert_eq!(bench.feed(Input::AddSource(source(2))), [Output::WantTurn]);
+}
+
+#[test]
+fn wrong_bytes_of_several_are_found_out_by_asking_one_at_a_time() {
+    let mut bench = Bench::asking(2 * MIB);
+    bench.feed(Input::AddSource(source(2)));
+    // The first half from one, the second half from the other.
+    bench.feed(Input::Head { source: S0, head: partial(0, MIB, 2 * MIB) });
+    bench.wrote(0, 0..MIB);
+    assert_eq!(bench.feed(Input::BodyEnd { source: S0 }), [fetch(0, 1, MIB, 2 * MIB)]);
+    assert_eq!(bench.feed(Input::Lost { source: S0, how: Lost::Closed }), [fetch(1, 2, MIB, 2 * MIB)]);
+    bench.feed(Input::Head { source: SourceId(1), head: partial(MIB, 2 * MIB, 2 * MIB) });
+    assert_eq!(bench.wrote(1, MIB..2 * MIB), [Output::Drop { source: SourceId(1) }, Output::Verify]);
+    assert_eq!(bench.feed(Input::Verified(WRONG)), [Output::Discard, Output::Open { size: 2 * MIB }]);
+    // Now one alone.
+    assert_eq!(bench.feed(Input::Opened { stored: vec![] }), [fetch(1, 2, 0, 2 * MIB)]);
+    bench.feed(Input::Head { source: SourceId(1), head: partial(0, 2 * MIB, 2 * MIB) });
+    bench.wrote(1, 0..MIB);
+    bench.feed(Input::Lost { source: SourceId(1), how: Lost::Closed });
+    bench.now += Duration::from_secs(1);
+    bench.wake();
+    assert_eq!(bench.feed(Input::Turn), [fetch(1, 2, MIB, 2 * MIB)], "the same goes on, though another could");
+    bench.feed(Input::Head { source: SourceId(1), head: partial(MIB, 2 * MIB, 2 * MIB) });
+    bench.wrote(1, MIB..2 * MIB);
+    // It was this one; the other one gets its chance.
+    assert_eq!(bench.feed(Input::Verified(WRONG))[0], Output::Discard);
+    bench.feed(Input::Opened { stored: vec![] });
+    bench.now += Duration::from_secs(10);
+    bench.wake();
+    let asked = bench.feed(Input::Turn);
+    assert!(asked.is_empty() || asked == [fetch(0, 1, 0, 2 * MIB)], "{asked:?}");
+    assert_eq!(bench.machine.active().collect::<Vec<_>>(), [&source(1)]);
+}
+
+#[test]
+fn two_sources_at_a_time_share_the_blocks() {
+    let config = DownloadConfig { active_sources: 2, request: 2 * MIB, ..DownloadConfig::default() };
+    let mut bench = Bench::new(config, Some(6 * MIB));
+    bench.feed(Input::AddSource(source(1)));
+    bench.feed(Input::Opened { stored: vec![] });
+    bench.feed(Input::AddSource(source(2)));
+    assert_eq!(bench.feed(Input::Turn), [fetch(0, 1, 0, 2 * MIB), fetch(1, 2, 2 * MIB, 4 * MIB)]);
+    bench.feed(Input::Head { source: SourceId(1), head: partial(2 * MIB, 4 * MIB, 6 * MIB) });
+    bench.wrote(1, 2 * MIB..4 * MIB);
+    assert_eq!(bench.feed(Input::BodyEnd { source: SourceId(1) }), [fetch(1, 2, 4 * MIB, 6 * MIB)]);
+}
+
+#[test]
+fn pause_resume_and_cancel_end_what_is_under_way() {
+    let mut bench = Bench::asking(2 * MIB);
+    bench.feed(Input::Head { source: S0, head: partial(0, 2 * MIB, 2 * MIB) });
+    bench.wrote(0, 0..MIB);
+    assert_eq!(bench.feed(Input::Pause), [Output::Drop { source: S0 }, Output::YieldTurn]);
+    assert_eq!((bench.machine.state(), bench.machine.next_timeout()), (State::Paused, None));
+    assert_eq!(bench.feed(Input::AddSource(source(2))), []);
+    assert_eq!(bench.feed(Input::Resume), [Output::WantTurn]);
+    assert_eq!(bench.machine.state(), State::Queued);
+    assert_eq!(bench.feed(Input::Cancel), [Output::YieldTurn, Output::Discard]);
+    assert_eq!((bench.machine.state(), bench.machine.done()), (State::Cancelled, 0));
+    assert_eq!(bench.feed(Input::Turn), [Output::YieldTurn], "a turn that comes too late is given back");
+}
+
+#[test]
+fn the_disk_is_to_blame_for_its_own_errors_and_a_retry_looks_again() {
+    let mut bench = Bench::asking(MIB);
+    let out = bench.feed(Input::DiskFailed("cannot write x: the disk is full".into()));
+    assert_eq!(out, [Output::Drop { source: S0 }, Output::YieldTurn]);
+    assert_eq!(
+        (bench.machine.failure(), bench.reason()),
+        (Some(Failure::Disk), "cannot write x: the disk is full".into())
+    );
+    assert_eq!(bench.feed(Input::Retry), [Output::Open { size: MIB }]);
+}
+
+#[test]
+fn sources_are_bounded_and_a_liar_is_forgotten_last() {
+    let config = DownloadConfig { max_sources: 3, ..DownloadConfig::default() };
+    let mut bench = Bench::new(config, Some(MIB));
+    (1..=50).for_each(|port| drop(bench.feed(Input::AddSource(source(port)))));
+    assert_eq!(bench.machine.sources().count(), 3);
+}
+
+fn any_input() -> impl Strategy<Value = Input> {
+    let id = || (0u32..4).prop_map(SourceId);
+    let range = || (0u64..5 * MIB, 1u64..2 * MIB).prop_map(|(first, length)| first..first + length);
+    let answers = prop_oneof![
+        4 => (0u64..4 * MIB, 1u64..4 * MIB).prop_map(|(first, length)| partial(first, first + length, 4 * MIB)),
+        1 => Just(head(200, &[("Content-Length", "4194304")])),
+        1 => (100u16..600).prop_map(|code| head(code, &[])),
+        1 => Just(head(503, &[("Retry-After", "99999999999")])),
+    ];
+    let how = prop_oneof![Just(Lost::Refused), Just(Lost::Closed), Just(Lost::Garbage("x".into()))];
+    prop_oneof![
+        Just(Input::Turn),
+        proptest::collection::vec((0usize..6, Just(HASH)), 0..4).prop_map(|stored| Input::Opened { stored }),
+        (1u16..5).prop_map(|port| Input::AddSource(source(port))),
+        (id(), answers).prop_map(|(source, head)| Input::Head { source, head }),
+        (id(), range(), proptest::collection::vec((0usize..6, Just(HASH)), 0..3))
+            .prop_map(|(source, range, stored)| Input::Wrote { source, range, stored }),
+        id().prop_map(|source| Input::BodyEnd { source }),
+        (id(), how).prop_map(|(source, how)| Input::Lost { source, how }),
+        Just(Input::Verified(RIGHT)),
+        Just(Input::Verified(WRONG)),
+        Just(Input::Finished),
+        Just(Input::DiskFailed("full".into())),
+        Just(Input::NetworkChanged),
+        Just(Input::Pause),
+        Just(Input::Resume),
+        Just(Input::Cancel),
+        Just(Input::Retry),
+    ]
+}
+
+proptest! {
+    /// Whatever happens in whatever order: bounded, in one of its states with a reason, at most one source at
+    /// a time, turns taken and given back in pairs, and never a deadline that leads nowhere.
+    #[test]
+    fn no_order_of_events_leads_it_astray(known in any::<bool>(), inputs in proptest::collection::vec((any_input(), 0u64..5000), 0..80)) {
+        let mut bench = Bench::new(DownloadConfig::default(), known.then_some(4 * MIB));
+        let (mut all, mut wants) = (bench.wake(), 0i32);
+        for (input, millis) in inputs {
+            bench.now += Duration::from_millis(millis);
+            all.extend(bench.feed(input));
+            if bench.machine.next_timeout().is_some_and(|at| at <= bench.now) {
+                let woken = bench.wake();
+                let still_due = bench.machine.next_timeout().is_some_and(|at| at <= bench.now);
+                prop_assert!(!still_due || !woken.is_empty(), "a deadline that leads nowhere");
+                all.extend(woken);
+            }
+            for output in all.drain(..) {
+                match output {
+                    Output::WantTurn => wants += 1,
+                    Output::YieldTurn => wants = 0,
+                    _ => {}
+                }
+                prop_assert!(wants <= 1, "two turns");
+            }
+            prop_assert!(bench.machine.active().count() <= 1);
+            prop_assert!(bench.machine.done() <= bench.machine.size().unwrap_or(0));
+            prop_assert!(!bench.reason().is_empty());
+            prop_assert_eq!(bench.machine.state() == State::Failed, bench.machine.failure().is_some());
+        }
+    }
+}

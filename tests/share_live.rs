@@ -383,3 +383,41 @@ fn a_file_that_changes_while_it_is_hashed_gets_the_names_of_what_it_is_in_the_en
     });
     assert!(!wrong, "names of another content were told");
 }
+
+#[test]
+fn an_idle_share_reads_no_folder_and_no_file() {
+    use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
+    let dir = place();
+    for number in 0..30 {
+        write(&dir, &format!("folder {number}/file"), "x");
+    }
+    let options =
+        ShareOptions { probe_every: Duration::from_millis(20), ..ShareOptions::new(dir.path().join("cache")) };
+    let shelf = Shelf::with(&share(&dir), options);
+    shelf.until("all", |library| (library.hashed() == 30).then_some(()));
+    shelf.until_phase(Phase::Ready);
+
+    // Another watch sees every opening of a folder or file.
+    let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).expect("a watch");
+    inotify::add_watch(&watch, share(&dir), WatchFlags::OPEN).expect("watched");
+    for number in 0..30 {
+        inotify::add_watch(&watch, share(&dir).join(format!("folder {number}")), WatchFlags::OPEN).expect("watched");
+    }
+    let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+    let mut opened = || {
+        let mut reader = Reader::new(&watch, &mut buffer);
+        let mut count = 0;
+        while reader.next().is_ok() {
+            count += 1;
+        }
+        count
+    };
+    let end = Instant::now() + Duration::from_millis(700);
+    while Instant::now() < end {
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    assert_eq!(opened(), 0);
+    // The count counts: one look from outside is seen.
+    fs::read_dir(share(&dir)).expect("a folder");
+    assert!(opened() > 0);
+}

@@ -207,3 +207,17 @@ fn a_private_servent_searches_beside_the_one_that_holds_the_home_and_shares_noth
         shutdown(vec![a, b]).await;
     });
 }
+
+#[test]
+fn a_name_with_several_addresses_is_linked_at_the_one_that_answers() {
+    run(async {
+        let a = start(&[], &[]).await;
+        // Often ::1 first, where nobody listens.
+        let by_name = format!("localhost:{}", a.addr().port());
+        let b = start(&[], &[]).await;
+        assert_eq!(b.node.connect(by_name.clone()).await.expect("linked").addr, a.addr().to_string());
+        let c = start_with(&[], &[], |options| options.connect = vec![by_name]).await;
+        eventually("linked at the start as well", async || c.node.status().await.neighbours == 1).await;
+        shutdown(vec![a, b, c]).await;
+    });
+}

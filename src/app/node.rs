@@ -9,8 +9,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::Stream;
-use futures::channel::oneshot;
-use futures::future::{Either, select};
 
 use super::downloads::{OnExists, Wanted};
 use super::events::lock;
@@ -23,7 +21,7 @@ use crate::base::Instant;
 use crate::disk::lock::Lock;
 use crate::library::Criteria;
 use crate::net::rt;
-use crate::proto::{CloseReason, Command, Counters, DialFailure, HostSource, Role};
+use crate::proto::{Command, Counters, HostSource, Role};
 
 /// A stream that can be sent between threads.
 pub type BoxStream<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
@@ -128,8 +126,6 @@ impl std::fmt::Debug for Node {
     }
 }
 
-/// How long `connect` waits for a link: a dial and a handshake take at most ten seconds each.
-const CONNECT_LIMIT: Duration = Duration::from_secs(21);
 /// The largest neighbour set that can be asked for.
 const MAX_NEIGHBOURS: usize = 1000;
 
@@ -218,50 +214,9 @@ impl Node {
         peers.iter().map(|peer| words::peer(peer, now)).collect()
     }
 
-    async fn peer_at(&self, addr: SocketAddr) -> Option<PeerView> {
-        let seen = self.inner.handle.inspect(|servent, now| (servent.peers(), now)).await;
-        let (peers, now) = seen.unwrap_or_default();
-        peers.iter().find(|peer| peer.addr == addr || peer.remote == addr).map(|peer| words::peer(peer, now))
-    }
-
     /// `HOST[:PORT]`; resolves names. Waits until it is linked, refused or failed.
     pub async fn connect(&self, host: String) -> Result<PeerView, Error> {
-        let addrs = HostPort::parse(&host)?.resolve().await?;
-        let mut last = Error::new(ErrorCode::NotFound, format!("cannot connect to {host}: it has no address"));
-        for addr in addrs {
-            match rt::timeout(CONNECT_LIMIT, self.connect_to(addr)).await {
-                Ok(Ok(view)) => return Ok(view),
-                Ok(Err(error)) => last = error,
-                Err(rt::TimedOut) => {
-                    last = Error::new(ErrorCode::TimedOut, format!("cannot connect to {addr}: no answer"))
-                        .hint("it is tried again from time to time; `filbert peers` shows when it is there");
-                }
-            }
-        }
-        Err(last)
-    }
-
-    async fn connect_to(&self, addr: SocketAddr) -> Result<PeerView, Error> {
-        let inner = &self.inner;
-        let (failed, mut failure) = oneshot::channel();
-        lock(&inner.dials).push((addr, failed));
-        inner.handle.command(Command::Connect(addr));
-        loop {
-            let rings = inner.linked.rings();
-            // Links may be up already, or come up under the address that the peer tells of itself.
-            if let Some(view) = self.peer_at(addr).await {
-                lock(&inner.dials).retain(|(_, waiter)| !waiter.is_canceled());
-                return Ok(view);
-            }
-            let link = Box::pin(inner.linked.after(rings));
-            match select(link, failure).await {
-                Either::Left(((), still)) => failure = still,
-                Either::Right((Ok(reason), _)) => return Err(not_linked(addr, &reason)),
-                Either::Right((Err(_), _)) => {
-                    return Err(Error::new(ErrorCode::Failed, format!("cannot connect to {addr}: going down")));
-                }
-            }
-        }
+        self.inner.connect(&HostPort::parse(&host)?).await
     }
 
     /// Closes the link to that address and does not dial it again unless it is named anew.
@@ -269,7 +224,7 @@ impl Node {
         let addrs = HostPort::parse(&addr)?.resolve().await?;
         let mut linked = false;
         for at in addrs {
-            linked |= self.peer_at(at).await.is_some();
+            linked |= self.inner.peer_at(at).await.is_some();
             self.inner.handle.command(Command::Disconnect(at));
         }
         // The command is done when the servent answers the next question.
@@ -458,19 +413,4 @@ impl Drop for Node {
         self.inner.searches.shutdown();
         self.inner.events.end();
     }
-}
-
-fn not_linked(addr: SocketAddr, reason: &CloseReason) -> Error {
-    let code = match reason {
-        CloseReason::Refused(..) | CloseReason::WeRefused(..) | CloseReason::Ourselves => ErrorCode::Refused,
-        CloseReason::HandshakeTimeout | CloseReason::Dial(DialFailure::TimedOut) => ErrorCode::TimedOut,
-        _ => ErrorCode::Failed,
-    };
-    let hint = match reason {
-        CloseReason::Refused(503, _) => "it is full; it is tried again from time to time",
-        CloseReason::Ourselves => "name another servent",
-        CloseReason::Garbage(_) => "is that the port of a servent? Peers listen on 6346 by default",
-        _ => "check the address and that a servent runs there; it is tried again from time to time",
-    };
-    Error::new(code, format!("cannot connect to {addr}: {}", words::reason(reason))).hint(hint)
 }

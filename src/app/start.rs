@@ -72,7 +72,7 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
         rt::spawn(Arc::clone(&inner).live(running.events)),
         rt::spawn(Arc::clone(&inner).tell_shares()),
         rt::spawn(Arc::clone(&inner).tend_hosts()),
-        rt::spawn(connect(Arc::clone(&inner), hosts)),
+        rt::spawn(Arc::clone(&inner).connect_all(hosts)),
     ];
     Ok(Node::new(inner, running.task, listener, tasks, lock))
 }
@@ -173,20 +173,6 @@ fn open_uploads(
         busy: Box::new(move |busy| handle.command(Command::UploadsBusy(busy))),
     };
     Uploads::new(config, hooks)
-}
-
-/// Looks up the hosts that the user named, and has them linked.
-async fn connect(inner: Arc<Inner>, hosts: Vec<HostPort>) {
-    for host in hosts {
-        match host.resolve().await {
-            Ok(addrs) => {
-                for addr in addrs.into_iter().take(1) {
-                    inner.handle.command(Command::Connect(addr));
-                }
-            }
-            Err(error) => inner.warn(error.to_string()),
-        }
-    }
 }
 
 /// Takes up the shares of the state and those of this run, without waiting for their files.

@@ -251,6 +251,7 @@ pub struct TransferView {
 /// One line of the event stream.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant, reason = "at most a ring of them is kept, and only while somebody listens")]
 pub enum EventView {
     /// A link is up.
     NeighbourUp {

@@ -1,7 +1,7 @@
 //! The taking end of peer HTTP: connect to a source, send a request, take its answer and its body.
 //!
 //! A source is a stranger: its head is bounded by [`HEAD_LIMIT`], its body is read into the caller's buffer and
-//! into one of [`BUFFER`] bytes, and every wait has an end. What an answer means is not decided here.
+//! into one of `BUFFER` bytes, and every wait has an end. What an answer means is not decided here.
 
 use std::io;
 use std::net::SocketAddr;

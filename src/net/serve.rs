@@ -36,7 +36,7 @@ pub struct ServeConfig {
     pub head: Duration,
     /// To take any byte of an answer. The kernel frees room in large steps, so this is generous.
     pub stall: Duration,
-    /// To take [`PIECE`] bytes of it: a reader slower than that holds a slot for nothing.
+    /// To take `PIECE` bytes of it: a reader slower than that holds a slot for nothing.
     pub piece: Duration,
 }
 

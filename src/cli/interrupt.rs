@@ -18,7 +18,11 @@ static SIGNALS: OnceLock<Mutex<Signals>> = OnceLock::new();
 
 /// From now on Ctrl-C and SIGTERM wait to be heard instead of ending the process. Called once, first of all.
 pub fn listen() {
-    match Signals::new([Signal::Int, Signal::Term]) {
+    #[cfg(unix)]
+    let heard = [Signal::Int, Signal::Term];
+    #[cfg(not(unix))]
+    let heard = [Signal::Int];
+    match Signals::new(heard) {
         Ok(signals) => {
             let _ = SIGNALS.set(Mutex::new(signals));
         }

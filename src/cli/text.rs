@@ -40,6 +40,21 @@ pub fn cut(text: &str, width: usize) -> String {
     out
 }
 
+/// Broken at blanks into lines of at most `width` columns; all but the first begin with `indent` blanks.
+pub fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
+    let (mut lines, mut line) = (Vec::new(), String::new());
+    for (place, word) in text.split(' ').enumerate() {
+        if !line.trim().is_empty() && line.width() + 1 + word.width() > width {
+            lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
+        } else if place > 0 {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines
+}
+
 /// Bytes in IEC units: `0 B`, `1023 B`, `1.0 KiB`, `43.1 MiB`.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -95,6 +110,16 @@ mod tests {
         assert_eq!(fit("東京都", 6), "東京都");
         assert_eq!(fit("東京都庁", 6), "東京… ");
         assert_eq!(cut("", 0), "");
+    }
+
+    #[test]
+    fn long_lines_are_broken_at_blanks() {
+        assert_eq!(
+            wrap("  hop 1: one two three", 12, 4),
+            ["  hop 1: one", "    two", "    three"].map(str::to_owned).to_vec()
+        );
+        assert_eq!(wrap("short", 12, 4), ["short"]);
+        assert_eq!(wrap("unbreakable-and-long", 5, 2), ["unbreakable-and-long"]);
     }
 
     #[test]

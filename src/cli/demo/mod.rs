@@ -314,7 +314,8 @@ impl Stage<'_> {
                 0 => String::new(),
                 n => format!("; {n} heard before, dropped"),
             };
-            say.line(&format!("  hop {hop}  {copies:>9}: {first}{again}"))?;
+            let row = format!("  hop {hop}  {copies:>9}: {first}{again}");
+            text::wrap(&row, 78, 20).iter().try_for_each(|row| say.line(row))?;
         }
         let agree =
             if flood.ends_agree { "Both ends of every link counted the same" } else { "The ends of a link disagree" };

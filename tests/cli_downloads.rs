@@ -1,0 +1,386 @@
+//! Downloads between real processes, and from a small HTTP source of the test's own that can be slow, lie, and
+//! count what it sends.
+
+mod common;
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use common::{Home, Servent, finish, noise, pause, until, within};
+use filbert::wire::{Digester, Digests};
+use serde_json::Value;
+
+/// A file behind HTTP/1.1 with ranges.
+struct Source {
+    addr: SocketAddr,
+    digests: Digests,
+    size: u64,
+    state: Arc<State>,
+}
+
+struct State {
+    bytes: Vec<u8>,
+    /// Bytes a second; 0 is no limit.
+    rate: AtomicU64,
+    /// Whether a byte in the middle is sent wrong.
+    lies: AtomicBool,
+    /// Bytes of bodies that were sent.
+    sent: AtomicU64,
+    /// First byte of each range that was asked for.
+    ranges: Mutex<Vec<u64>>,
+}
+
+impl Source {
+    fn new(bytes: Vec<u8>, rate: u64) -> Self {
+        let mut digester = Digester::new();
+        digester.update(&bytes);
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let addr = listener.local_addr().expect("an address");
+        let size = bytes.len() as u64;
+        let state = Arc::new(State {
+            bytes,
+            rate: AtomicU64::new(rate),
+            lies: AtomicBool::new(false),
+            sent: AtomicU64::new(0),
+            ranges: Mutex::new(Vec::new()),
+        });
+        let serving = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let state = Arc::clone(&serving);
+                std::thread::spawn(move || state.serve(stream));
+            }
+        });
+        Self { addr, digests: digester.finish(), size, state }
+    }
+
+    fn urn(&self) -> String {
+        format!("urn:sha1:{}", self.digests.sha1)
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/uri-res/N2R?{}", self.addr, self.urn())
+    }
+
+    fn magnet(&self) -> String {
+        let name = "dn=from%20a%20magnet.bin";
+        format!("magnet:?xt={}&{name}&xl={}&xs={}", self.urn(), self.size, filbert::web::uri::escape(&self.url()))
+    }
+
+    fn at_rate(&self, rate: u64) {
+        self.state.rate.store(rate, SeqCst);
+    }
+}
+
+impl State {
+    fn serve(&self, stream: TcpStream) {
+        let mut reader = BufReader::new(stream.try_clone().expect("a clone"));
+        let mut stream = stream;
+        loop {
+            let mut first = String::new();
+            if reader.read_line(&mut first).unwrap_or(0) == 0 {
+                return;
+            }
+            let mut range = None;
+            loop {
+                let mut line = String::new();
+                if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                    return;
+                }
+                if let Some(value) = line.to_lowercase().strip_prefix("range: bytes=") {
+                    range = Some(value.trim().to_owned());
+                }
+                if line.trim().is_empty() {
+                    break;
+                }
+            }
+            if self.answer(&mut stream, &first, range).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn answer(&self, stream: &mut TcpStream, first: &str, range: Option<String>) -> std::io::Result<()> {
+        if first.contains("/missing") {
+            return stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+        }
+        if first.contains("/forbidden") {
+            return stream.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+        }
+        let len = self.bytes.len();
+        let bound = |text: Option<&str>| text.and_then(|text| text.parse::<usize>().ok());
+        let (from, to) = match &range {
+            Some(range) => {
+                let (from, to) = range.split_once('-').unwrap_or((range, ""));
+                (bound(Some(from)).unwrap_or(0), bound(Some(to)).map_or(len, |last| (last + 1).min(len)))
+            }
+            None => (0, len),
+        };
+        self.ranges.lock().expect("unbroken").push(from as u64);
+        let status = if range.is_some() { "206 Partial Content" } else { "200 OK" };
+        write!(
+            stream,
+            "HTTP/1.1 {status}\r\nContent-Type: application/octet-stream\r\nContent-Length: {}\r\n\
+             Content-Range: bytes {from}-{}/{len}\r\n\r\n",
+            to - from,
+            to.max(1) - 1
+        )?;
+        if first.starts_with("HEAD") {
+            return Ok(());
+        }
+        let mut at = from;
+        while at < to {
+            let end = (at + 64 * 1024).min(to);
+            let mut chunk = self.bytes[at..end].to_vec();
+            let middle = len / 2;
+            if self.lies.load(SeqCst) && (at..end).contains(&middle) {
+                chunk[middle - at] ^= 1;
+            }
+            stream.write_all(&chunk)?;
+            self.sent.fetch_add(chunk.len() as u64, SeqCst);
+            let rate = self.rate.load(SeqCst);
+            if rate > 0 {
+                std::thread::park_timeout(Duration::from_secs_f64(chunk.len() as f64 / rate as f64));
+            }
+            at = end;
+        }
+        Ok(())
+    }
+}
+
+/// The only transfer that there is.
+fn transfer(servent: &Servent) -> Option<Value> {
+    servent.get("/api/v1/transfers").as_array()?.first().cloned()
+}
+
+fn state(servent: &Servent) -> String {
+    transfer(servent).and_then(|transfer| Some(transfer["state"].as_str()?.to_owned())).unwrap_or_default()
+}
+
+/// Files below a folder, whatever they are.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.expect("readable").path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+/// A `get` that runs beside the test.
+fn start_get(home: &Home, args: &[&str]) -> std::process::Child {
+    home.command().arg("get").args(args).spawn().expect("started")
+}
+
+#[test]
+fn urls_and_magnets_are_fetched_and_verified() {
+    let source = Source::new(noise(300_000, 3), 0);
+    let home = Home::new();
+    let _servent = home.up(&[]);
+    let got = home.run(&["get", &source.url(), "--name", "named.bin", "--json"]).expect(0).lines();
+    let done = got.last().expect("a line");
+    assert_eq!((done["event"].as_str(), done["verified"].as_str()), (Some("done"), Some("sha1")));
+    let path = PathBuf::from(done["path"].as_str().expect("a path"));
+    assert_eq!(path.file_name().and_then(|name| name.to_str()), Some("named.bin"));
+    assert!(std::fs::read(&path).expect("there") == source.state.bytes);
+
+    let dir = home.join("elsewhere");
+    let got = home.run(&["get", &source.magnet(), "-o", &dir.to_string_lossy()]).expect(0);
+    assert!(std::fs::read(got.stdout.trim_end()).expect("there") == source.state.bytes);
+    // Without a hash only the size can be checked, and that is said.
+    let unnamed = Source::new(noise(1000, 4), 0);
+    let bare = format!("http://{}/plain.bin", unnamed.addr);
+    let got = home.run(&["get", &bare, "--json"]).expect(0).lines();
+    assert_eq!(got.last().and_then(|done| done["verified"].as_str()), Some("none"), "{got:?}");
+}
+
+#[test]
+fn wrong_bytes_end_with_five_and_are_not_kept() {
+    let source = Source::new(noise(3_000_000, 5), 0);
+    source.state.lies.store(true, SeqCst);
+    let home = Home::new();
+    let servent = home.up(&[]);
+    let ended = home.run(&["get", &source.url()]).expect(5);
+    assert!(ended.stderr.contains(&source.addr.to_string()), "the source is named: {}", ended.stderr);
+    assert!(ended.stdout.is_empty());
+    let finished: Vec<PathBuf> = files(&home.join("downloads"))
+        .into_iter()
+        .filter(|path| !path.starts_with(home.join("downloads/incomplete")))
+        .collect();
+    assert!(finished.is_empty(), "{finished:?}");
+    let transfer = transfer(&servent).expect("listed");
+    assert_eq!(transfer["state"], "failed");
+    assert!(transfer["reason"].as_str().is_some_and(|reason| reason.contains(&source.addr.to_string())), "{transfer}");
+}
+
+#[test]
+fn exit_codes_tell_how_a_get_ended() {
+    let good = Source::new(noise(1000, 6), 0);
+    let home = Home::new();
+    let servent = home.up(&[]);
+    home.run(&["get", "77"]).expect(3);
+    home.run(&["get", "nonsense"]).expect(2);
+    home.run(&["get", "urn:sha1:short"]).expect(2);
+    home.run(&["get", &format!("http://{}/missing", good.addr), "--timeout", "20"]).expect(3);
+    home.run(&["get", &format!("http://{}/forbidden", good.addr), "--timeout", "20"]).expect(6);
+    let both = home.run(&["get", &good.url(), "77"]).expect(8);
+    assert_eq!(both.stdout.lines().count(), 1, "the path of the one that is done: {}", both.stdout);
+    assert!(both.stderr.contains("77") && both.stderr.contains("1 of 2"), "{}", both.stderr);
+
+    let slow = Source::new(noise(4_000_000, 7), 400_000);
+    let late = home.run(&["get", &slow.url(), "--timeout", "1"]).expect(124);
+    assert!(late.stderr.contains("transfers"), "it says where it goes on: {}", late.stderr);
+    let ids = |state: &str| -> Vec<String> {
+        let all = servent.get("/api/v1/transfers");
+        let of = all.as_array().expect("a list").iter().filter(|transfer| transfer["state"] == state);
+        of.map(|transfer| transfer["id"].to_string()).collect()
+    };
+    assert_eq!(ids("downloading").len(), 1, "it goes on");
+    home.run(&["cancel", &ids("downloading")[0]]).expect(0);
+    home.run(&["pause", "4711"]).expect(3);
+}
+
+#[test]
+fn ctrl_c_leaves_the_download_in_the_servent_and_a_second_get_joins_it() {
+    let source = Source::new(noise(6_000_000, 8), 2_000_000);
+    let home = Home::new();
+    let servent = home.up(&[]);
+    let child = start_get(&home, &[&source.url()]);
+    until("bytes come", || transfer(&servent).filter(|t| t["done"].as_u64() > Some(0)));
+    common::interrupt(&child);
+    let ended = finish(child);
+    assert_eq!((ended.code, ended.stdout.as_str()), (130, ""), "{}", ended.stderr);
+    source.at_rate(0);
+    let joined = home.run(&["get", &source.urn()]).expect(0);
+    assert!(std::fs::read(joined.stdout.trim_end()).expect("there") == source.state.bytes);
+    assert_eq!(servent.get("/api/v1/transfers").as_array().map(Vec::len), Some(1), "one download, not two");
+}
+
+#[test]
+fn a_get_whose_servent_dies_ends_within_five_seconds() {
+    let source = Source::new(noise(6_000_000, 9), 1_000_000);
+    let home = Home::new();
+    let servent = home.up(&[]);
+    let child = start_get(&home, &[&source.url()]);
+    until("bytes come", || transfer(&servent).filter(|t| t["done"].as_u64() > Some(0)));
+    servent.kill();
+    let died = Instant::now();
+    let ended = finish(child);
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    assert!(died.elapsed() < Duration::from_secs(5));
+    assert!(ended.stderr.contains("up"), "it says what to do: {}", ended.stderr);
+}
+
+#[test]
+fn pause_resume_cancel_and_retry_do_what_they_say() {
+    let source = Source::new(noise(8_000_000, 10), 1_000_000);
+    let home = Home::new();
+    let servent = home.up(&[]);
+    let child = start_get(&home, &[&source.url()]);
+    let id = until("bytes come", || transfer(&servent).filter(|t| t["done"].as_u64() > Some(0)))["id"].to_string();
+    let paused = home.run(&["pause", &id, "--json"]).expect(0).lines();
+    assert_eq!(paused[0]["state"], "paused");
+    // What was in flight may still count; after that nothing moves.
+    let still = until("it stands still", || {
+        let before = source.state.sent.load(SeqCst);
+        std::thread::park_timeout(Duration::from_millis(300));
+        (source.state.sent.load(SeqCst) == before).then_some(before)
+    });
+    assert!(still < source.size);
+    source.at_rate(0);
+    home.run(&["resume", &id]).expect(0);
+    let ended = finish(child);
+    assert_eq!(ended.code, 0, "the get that waited sees the end: {}", ended.stderr);
+    assert!(std::fs::read(ended.stdout.trim_end()).expect("there") == source.state.bytes);
+
+    let other = Source::new(noise(8_000_000, 11), 500_000);
+    let child = start_get(&home, &[&other.url()]);
+    let id = until("another", || {
+        let all = servent.get("/api/v1/transfers");
+        let one = all.as_array()?.iter().find(|t| t["state"] == "downloading" && t["done"].as_u64() > Some(0))?;
+        Some(one["id"].to_string())
+    });
+    home.run(&["cancel", &id]).expect(0);
+    assert_eq!(finish(child).code, 1);
+    within(Duration::from_secs(5), "its partial file is gone", || {
+        files(&home.join("downloads/incomplete")).is_empty().then_some(())
+    });
+    let table = home.run(&["transfers"]).expect(0).stdout;
+    assert!(table.starts_with("ID") && table.lines().all(|line| line.chars().count() <= 80), "{table}");
+}
+
+#[test]
+fn what_exists_is_skipped_renamed_or_overwritten() {
+    let home = Home::new();
+    let _servent = home.up(&[]);
+    let dir = home.folder("dl", &[("song.bin", b"another content")]);
+    let source = Source::new(noise(5000, 12), 0);
+    let get = |rule: Option<&str>| {
+        let mut args = vec!["get".to_owned(), source.magnet(), "--name".into(), "song.bin".into()];
+        args.extend(["-o".to_owned(), dir.to_string_lossy().into_owned()]);
+        args.extend(rule.into_iter().flat_map(|rule| ["--on-exists".to_owned(), rule.to_owned()]));
+        home.run(&args)
+    };
+    let renamed = get(None).expect(0).stdout;
+    assert_ne!(Path::new(renamed.trim_end()), dir.join("song.bin"), "other content is not touched");
+    assert_eq!(std::fs::read(dir.join("song.bin")).expect("there"), b"another content");
+    assert!(std::fs::read(renamed.trim_end()).expect("there") == source.state.bytes);
+    let before = files(&dir).len();
+    get(None).expect(0);
+    assert_eq!(files(&dir).len(), before, "the same content is not fetched again");
+}
+
+#[test]
+fn a_downloader_killed_three_times_finishes_unasked() {
+    let source = Source::new(noise(24_000_000, 13), 8_000_000);
+    let home = Home::new();
+    let mut servent = home.up(&[]);
+    let child = start_get(&home, &[&source.url()]);
+    let seed = u64::from(std::process::id());
+    for round in 0..3_u64 {
+        until("bytes come", || {
+            transfer(&servent).filter(|t| t["state"] == "downloading" && t["done"].as_u64() > Some(0))
+        });
+        // A moment that nobody chose.
+        std::thread::park_timeout(Duration::from_millis(50 + (seed * 7919 + round * 104_729) % 400));
+        servent.kill();
+        servent = home.up(&[]);
+    }
+    let _ = finish(child);
+    source.at_rate(0);
+    let done = until("it is done", || transfer(&servent).filter(|t| t["state"] == "done"));
+    let path = done["path"].as_str().expect("a path");
+    assert!(std::fs::read(path).expect("there") == source.state.bytes, "{path}");
+    assert!(files(&home.join("downloads/incomplete")).is_empty(), "nothing is left of the parts");
+    let ranges = source.state.ranges.lock().expect("unbroken").clone();
+    assert!(ranges.iter().filter(|&&from| from == 0).count() == 1, "it never began anew: {ranges:?}");
+}
+
+#[test]
+fn a_source_that_goes_is_waited_for_and_found_again_on_another_port() {
+    let (home_a, home_b, home_c) = (Home::new(), Home::new(), Home::new());
+    let bytes = noise(256_000_000, 14);
+    let folder = home_c.folder("big", &[("big train.bin", &bytes)]);
+    let share = folder.to_string_lossy().into_owned();
+    let b = home_b.up(&["--only-listed"]);
+    let a = home_a.up(&["--only-listed", "--connect", &b.listen()]);
+    let c = home_c.up(&["--only-listed", "--connect", &b.listen(), "--share", &share]);
+    c.hashed(1);
+    b.linked(2);
+    home_a.run(&["search", "big train", "--max", "1"]).expect(0);
+    let child = start_get(&home_a, &["1"]);
+    until("bytes come", || transfer(&a).filter(|t| t["done"].as_u64() > Some(0)));
+    let old = c.listen();
+    c.kill();
+    let waiting = until("it waits", || transfer(&a).filter(|t| t["state"] == "waiting"));
+    assert!(waiting["done"].as_u64() < Some(bytes.len() as u64), "it was killed in the middle");
+    assert!(waiting["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "it says why: {waiting}");
+    let c = home_c.up(&["--only-listed", "--connect", &b.listen(), "--share", &share]);
+    assert_ne!(c.listen(), old);
+    within(Duration::from_secs(60), "it goes on", || (state(&a) == "done").then_some(()));
+    let ended = finish(child);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(std::fs::read(ended.stdout.trim_end()).expect("there") == bytes);
+    pause();
+}

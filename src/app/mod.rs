@@ -15,6 +15,7 @@ mod node;
 pub mod offline;
 mod resolve;
 mod searches;
+mod session;
 mod shelf;
 mod start;
 pub mod uploads;

@@ -14,9 +14,10 @@ use super::downloads::{OnExists, Wanted};
 use super::events::lock;
 use super::inner::Inner;
 use super::resolve::HostPort;
+use super::session::LONGEST;
 use super::shelf::{Consent, Lasting, Totals};
 use super::view::{EventView, HostView, PeerView, SearchLine, SearchView, ShareView, StatusView, TransferView};
-use super::{Error, ErrorCode, Limits, searches, words};
+use super::{Error, ErrorCode, Limits, words};
 use crate::base::Instant;
 use crate::disk::lock::Lock;
 use crate::library::Criteria;
@@ -287,7 +288,7 @@ impl Node {
         if request.ttl == Some(0) {
             return Err(Error::new(ErrorCode::Usage, "a TTL of 0 reaches nobody").hint("1 asks the neighbours alone"));
         }
-        let patience = request.wait_ms.map_or(searches::LONGEST, Duration::from_millis);
+        let patience = request.wait_ms.map_or(LONGEST, Duration::from_millis);
         if rt::timeout(patience, self.linked()).await.is_err() {
             return Err(Error::new(ErrorCode::NotConnected, "No peers yet").hint(
                 "Same network: run filbert there. Elsewhere: filbert connect HOST. Public hosts: filbert hosts import",

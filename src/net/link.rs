@@ -19,11 +19,9 @@ use super::rt::{self, TcpStream};
 use crate::proto::{CloseReason, ConnId, DialFailure, Direction, Input, Verdict};
 use crate::wire::handshake::{HEAD_LIMIT, Head};
 use crate::wire::head::RawHead;
-use crate::wire::stream::FrameReader;
+use crate::wire::stream::{FrameReader, PAYLOAD_LIMIT};
 use crate::wire::{Frame, HEADER_LEN};
 
-/// The longest payload that a peer may announce. DESIGN section 6.
-pub const PAYLOAD_LIMIT: usize = 64 * 1024;
 /// The longest message.
 const LONGEST: usize = HEADER_LEN + PAYLOAD_LIMIT;
 /// Bytes of messages that a link takes before it has written the first of them.

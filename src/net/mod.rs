@@ -10,5 +10,5 @@ pub mod rt;
 pub mod serve;
 
 pub use driver::{Clock, Gate, Handle, Running, start};
-pub use link::{PAYLOAD_LIMIT, ROOM};
+pub use link::ROOM;
 pub use listen::{Dialect, HEAD_TIME, bind, listen};

@@ -101,7 +101,7 @@ pub enum Command {
     /// Connect to a host, now and whenever the link is lost
     #[structopt(after_help = "Examples:\n    filbert connect 192.168.1.20\n    filbert connect attic.local:6346")]
     Connect {
-        /// HOST[:PORT]; the port is 6346 if you name none
+        /// HOST or HOST:PORT; the port is 6346 if you name none
         #[structopt(value_name = "HOST")]
         host: String,
     },

@@ -119,15 +119,16 @@ mod tests {
     #[test]
     fn only_our_own_host_and_origin_pass() {
         let own = "127.0.0.1:7346".parse().expect("an address");
-        let ours = ("host", "127.0.0.1:7346");
-        let table: &[(&[(&'static str, &str)], Option<u16>)] = &[
-            (&[ours], None),
+        const OURS: (&str, &str) = ("host", "127.0.0.1:7346");
+        type Lines = &'static [(&'static str, &'static str)];
+        let table: &[(Lines, Option<u16>)] = &[
+            (&[OURS], None),
             (&[("host", "localhost:7346")], None),
             (&[("host", "LocalHost:7346")], None),
             (&[("host", "[::1]:7346")], None),
             (&[], Some(400)),
             (&[("host", "")], Some(400)),
-            (&[ours, ours], Some(400)),
+            (&[OURS, OURS], Some(400)),
             (&[("host", "127.0.0.1")], Some(421)),
             (&[("host", "127.0.0.1:80")], Some(421)),
             (&[("host", "evil.example:7346")], Some(421)),
@@ -136,20 +137,20 @@ mod tests {
             (&[("host", "10.0.0.1:7346")], Some(421)),
             (&[("host", ":7346")], Some(421)),
             (&[("host", "[::1:7346")], Some(421)),
-            (&[ours, ("origin", "http://127.0.0.1:7346")], None),
-            (&[ours, ("origin", "http://localhost:7346")], None),
-            (&[ours, ("origin", "http://evil.example")], Some(403)),
-            (&[ours, ("origin", "http://127.0.0.1:7347")], Some(403)),
-            (&[ours, ("origin", "https://127.0.0.1:7346")], Some(403)),
-            (&[ours, ("origin", "null")], Some(403)),
-            (&[ours, ("origin", "http://127.0.0.1:7346"), ("origin", "http://evil.example")], Some(403)),
+            (&[OURS, ("origin", "http://127.0.0.1:7346")], None),
+            (&[OURS, ("origin", "http://localhost:7346")], None),
+            (&[OURS, ("origin", "http://evil.example")], Some(403)),
+            (&[OURS, ("origin", "http://127.0.0.1:7347")], Some(403)),
+            (&[OURS, ("origin", "https://127.0.0.1:7346")], Some(403)),
+            (&[OURS, ("origin", "null")], Some(403)),
+            (&[OURS, ("origin", "http://127.0.0.1:7346"), ("origin", "http://evil.example")], Some(403)),
         ];
         for (lines, refused) in table {
             let got = check_source(own, None, &headers(lines)).err().map(|refusal| refusal.0);
             assert_eq!(got, *refused, "{lines:?}");
         }
         let foreign = Authority::from_static("evil.example");
-        assert!(check_source(own, Some(&foreign), &headers(&[ours])).is_err(), "the request line names another host");
+        assert!(check_source(own, Some(&foreign), &headers(&[OURS])).is_err(), "the request line names another host");
     }
 
     #[test]

@@ -340,7 +340,8 @@ mod tests {
 
     #[test]
     fn a_path_leads_to_its_route() {
-        let table: &[(Method, &str, Option<(&str, &[&str])>)] = &[
+        type Leads = Option<(&'static str, &'static [&'static str])>;
+        let table: &[(Method, &str, Leads)] = &[
             (Method::GET, "/healthz", Some(("/healthz", &[]))),
             (Method::GET, "/api/v1/searches/7/hits", Some(("/api/v1/searches/{id}/hits", &["7"]))),
             (Method::DELETE, "/api/v1/peers/%5B::1%5D:6346", Some(("/api/v1/peers/{addr}", &["[::1]:6346"]))),

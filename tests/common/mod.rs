@@ -239,7 +239,7 @@ impl Servent {
     pub fn call(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let answer = http(
             self.api(),
-            &format!(
+            format!(
                 "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\
                  Content-Length: {}\r\n\r\n{body}",
                 self.api(),

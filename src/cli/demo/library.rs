@@ -31,7 +31,7 @@ library!(
 
 /// What is looked for, and what is fetched: the largest file.
 pub const WORDS: &str = "night train";
-/// Its place in [`FILES`].
+/// Its place in [`FILES`]: the first.
 pub const WANTED: usize = 0;
 
 #[cfg(test)]

@@ -445,11 +445,11 @@ fn deal(nodes: usize, rng: &mut Rng) -> Vec<Vec<usize>> {
     for (turn, &file) in files.iter().enumerate() {
         holds[turn % nodes].push(file);
     }
-    for node in 0..nodes {
-        let extra = 1 + rng.below(library::FILES.len() - 1);
-        // The file that is fetched stays single, so that its owner can be as far away as possible.
-        if extra != library::WANTED && !holds[node].contains(&extra) && (holds[node].is_empty() || node % 3 == 0) {
-            holds[node].push(extra);
+    for (node, files) in holds.iter_mut().enumerate() {
+        // Never the file that is fetched: it stays single, so that its owner can be as far away as possible.
+        let extra = library::WANTED + 1 + rng.below(library::FILES.len() - 1);
+        if !files.contains(&extra) && (files.is_empty() || node % 3 == 0) {
+            files.push(extra);
         }
     }
     holds

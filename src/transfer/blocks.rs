@@ -156,6 +156,20 @@ impl BlockMap {
         self.blocks[index] = Block::Missing;
     }
 
+    /// Blocks touched by `bytes` that are whole, yet have no hash, do not count any more.
+    pub fn forget_unnamed(&mut self, bytes: Range<u64>) {
+        let bytes = bytes.start..bytes.end.min(self.size);
+        if bytes.is_empty() {
+            return;
+        }
+        for index in self.index_at(bytes.start)..=self.index_at(bytes.end - 1) {
+            let block = self.range(index);
+            if self.block(index) == Block::Filling(block.end - block.start) {
+                self.forget(index);
+            }
+        }
+    }
+
     /// Nothing counts any more.
     pub fn clear(&mut self) {
         self.blocks.fill(Block::Missing);
@@ -198,6 +212,17 @@ mod tests {
     use proptest::prelude::*;
 
     const HASH: Blake3 = Blake3([7; 32]);
+
+    #[test]
+    fn a_whole_block_without_a_hash_is_fetched_again() {
+        let mut map = BlockMap::new(4 * BLOCK);
+        map.store(0, HASH);
+        map.fill(0..2 * BLOCK + 5);
+        map.forget_unnamed(BLOCK..2 * BLOCK + 5);
+        assert_eq!(map.block(0), Block::Stored(HASH), "its hash is known");
+        assert_eq!(map.block(1), Block::Missing, "whole, but nobody told its hash");
+        assert_eq!(map.block(2), Block::Filling(5), "not whole yet");
+    }
 
     #[test]
     fn a_block_is_a_mebibyte_doubled_until_there_are_at_most_16_ki() {

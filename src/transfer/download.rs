@@ -647,12 +647,14 @@ impl Download {
             known.progress += range.end.saturating_sub(range.start);
             known.contributed = true;
         }
-        self.map.fill(range);
+        self.map.fill(range.clone());
         for (index, hash) in stored {
             if let Block::Missing | Block::Filling(_) = self.map.block(index) {
                 self.map.store(index, hash);
             }
         }
+        // A block that is whole but was not named with its hash would be waited for in vain: fetch it again.
+        self.map.forget_unnamed(range);
     }
 
     fn on_disk_failed(&mut self, words: String, out: &mut Vec<Output>) {

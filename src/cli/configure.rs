@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use super::args::{Settings as Args, SettingsAct, Up};
 use super::config::Config;
 use super::exit::{Exit, Failure};
+use super::say::Long;
 use super::settings::{self, KEYS};
-use super::{files, servent, text};
+use super::{files, servent};
 use crate::web::Setting;
 
 /// `config` and what follows it.
@@ -45,18 +46,22 @@ async fn get(config: &Config, key: Option<&str>, origin: bool) -> Result<(), Fai
     let mut shown: Vec<&Setting> =
         views.iter().filter(|view| wanted.is_none_or(|wanted| wanted.name == view.key)).collect();
     shown.sort_by_key(|view| KEYS.iter().position(|key| key.name == view.key));
+    if wanted.is_none() && !config.say.json {
+        let row = |view: &&Setting| {
+            let what = settings::find(&view.key).map_or("", |key| key.what);
+            vec![view.key.clone(), plain(&view.value), view.origin.clone(), what.to_owned()]
+        };
+        return config.say.table(
+            &["setting", "value", "from", ""],
+            (3, Long::Wrap),
+            &shown.iter().map(row).collect::<Vec<_>>(),
+        );
+    }
     for view in shown {
-        let value = plain(&view.value);
-        match (config.say.json, wanted.is_some(), origin) {
-            (true, _, _) => config.say.value(view)?,
-            (false, true, false) => config.say.line(&value)?,
-            (false, true, true) => config.say.line(&format!("{value} ({})", view.origin))?,
-            (false, false, _) => {
-                let what = settings::find(&view.key).map_or("", |key| key.what);
-                let place = format!("{value} ({})", view.origin);
-                let line = format!("{} {} {}", text::fit(&view.key, 13), text::fit(&place, 26), config.say.dim(what));
-                config.say.line(line.trim_end())?;
-            }
+        match (config.say.json, origin) {
+            (true, _) => config.say.value(view)?,
+            (false, true) => config.say.line(&format!("{} ({})", plain(&view.value), view.origin))?,
+            (false, false) => config.say.line(&plain(&view.value))?,
         }
     }
     Ok(())

@@ -173,7 +173,7 @@ impl<'a> Progress<'a> {
             Self::Bar(bar) => {
                 bar.set_length(transfer.size.unwrap_or(0));
                 bar.set_position(transfer.done);
-                bar.set_prefix(text::fit(&text::safe(&transfer.name), 24));
+                bar.set_prefix(text::fit(&text::safe(&transfer.name), 20));
                 bar.set_message(situation(transfer));
             }
             Self::Lines(config, last) => {
@@ -197,11 +197,11 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// A progress bar on stderr.
+/// A progress bar on stderr, one line however long what it says.
 pub fn bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
     // An invalid template would be a mistake of ours; then there is indicatif's own.
-    let style = ProgressStyle::with_template("{prefix} [{bar:20}] {percent:>3}% {msg}");
+    let style = ProgressStyle::with_template("{prefix} [{bar:16}] {percent:>3}% {wide_msg}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
     bar.enable_steady_tick(Duration::from_millis(200));
     bar

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use super::args::{Hosts, HostsChange, Peers, PeersChange};
 use super::config::Config;
 use super::exit::{Exit, Failure};
+use super::say::Long;
 use super::{servent, text};
 use crate::app::offline;
-use crate::app::view::{HostView, PeerView};
+use crate::app::view::{HostView, PeerView, TrafficView};
 use crate::web::uri;
 
 /// Bytes of a hosts file that are read.
@@ -33,7 +34,7 @@ pub async fn peers(config: &Config, args: &Peers) -> Result<(), Failure> {
         return Ok(());
     }
     let rows: Vec<Vec<String>> = peers.iter().map(row).collect();
-    config.say.table(&["address", "program", "dir", "hops", "in", "out", "dropped", "since"], &rows)
+    config.say.table(&["address", "program", "dir", "hops", "in", "out", "dropped", "since"], (1, Long::Cut), &rows)
 }
 
 fn row(peer: &PeerView) -> Vec<String> {
@@ -50,11 +51,16 @@ fn row(peer: &PeerView) -> Vec<String> {
         format!("{}{role}", text::safe(&peer.vendor)),
         peer.direction.clone(),
         format!("{:.1}", peer.hops_avg),
-        format!("{} msg", peer.received.msgs),
-        format!("{} msg", peer.sent.msgs),
+        traffic(&peer.received),
+        traffic(&peer.sent),
         dropped,
         text::clock(peer.since_s),
     ]
+}
+
+/// Messages and bytes.
+fn traffic(traffic: &TrafficView) -> String {
+    format!("{} ({})", traffic.msgs, text::size(traffic.bytes))
 }
 
 /// `connect`.
@@ -107,7 +113,7 @@ pub async fn hosts(config: &Config, args: &Hosts) -> Result<(), Failure> {
         return Ok(());
     }
     let rows: Vec<Vec<String>> = hosts.iter().map(host_row).collect();
-    config.say.table(&["address", "heard from", "age", "failures", ""], &rows)
+    config.say.table(&["address", "heard from", "age", "failures", ""], (1, Long::Cut), &rows)
 }
 
 fn host_row(host: &HostView) -> Vec<String> {

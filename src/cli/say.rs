@@ -9,6 +9,17 @@ use super::exit::Failure;
 
 /// Columns of a terminal that we cannot ask.
 const COLUMNS: u16 = 80;
+/// Columns that a cell may take when another is to stretch.
+const WIDEST: u16 = 24;
+
+/// What becomes of cells that are too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Long {
+    /// They are cut: a row is a line.
+    Cut,
+    /// They take several lines.
+    Wrap,
+}
 
 /// How to speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,25 +81,24 @@ impl Say {
         if self.colour && io::stdout().is_terminal() { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    /// A table that fits the terminal, a row a line: cells that are too long are cut. Column `stretch` takes
-    /// what the others leave.
-    pub fn table(&self, header: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
+    /// A table that fits the terminal. Column `stretch` takes what the others leave.
+    pub fn table(&self, header: &[&str], (stretch, long): (usize, Long), rows: &[Vec<String>]) -> Result<(), Failure> {
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
         table.set_truncation_indicator("…").set_width(columns());
         table.set_header(header.iter().map(|h| h.to_uppercase()).collect::<Vec<_>>());
         for row in rows {
             let mut row = comfy_table::Row::from(row.clone());
-            row.max_height(1);
+            if long == Long::Cut {
+                row.max_height(1);
+            }
             table.add_row(row);
         }
-        // Numbers and addresses keep their width; what bends is the longest column.
         let widths = table.column_max_content_widths();
-        let longest = (0..widths.len()).max_by_key(|&i| widths[i]);
         for (i, column) in table.column_iter_mut().enumerate() {
             column.set_padding((0, 2));
-            if Some(i) != longest {
-                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(widths[i].min(22) + 2)));
+            if i != stretch {
+                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(widths[i].min(WIDEST) + 2)));
             }
         }
         for line in table.lines() {

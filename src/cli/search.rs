@@ -133,7 +133,7 @@ fn end(config: &Config, query: &str, done: &SearchDone) -> Result<(), Failure> {
             None => String::new(),
         };
         config.say.note(&format!(
-            "asked {asked}: {} of {}{hops}, in {seconds:.1} s. Fetch one: filbert{} get 1",
+            "asked {asked}: {} of {}{hops}, in {seconds:.1} s\nfetch one: filbert{} get 1",
             text::count(done.hits, "hit"),
             text::count(done.files, "file"),
             config.home_flag

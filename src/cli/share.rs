@@ -11,6 +11,7 @@ use serde_json::json;
 use super::args::Share;
 use super::config::{Config, absolute};
 use super::exit::{Exit, Failure};
+use super::say::Long;
 use super::{servent, text};
 use crate::app::view::ShareView;
 use crate::app::{ShareRequest, offline};
@@ -99,7 +100,7 @@ pub async fn shares(config: &Config) -> Result<(), Failure> {
         return Ok(());
     }
     let rows: Vec<Vec<String>> = shares.iter().map(row).collect();
-    config.say.table(&["folder", "files", "size", "state", "left out"], &rows)
+    config.say.table(&["folder", "files", "size", "state", "left out"], (0, Long::Cut), &rows)
 }
 
 fn row(share: &ShareView) -> Vec<String> {

@@ -31,11 +31,13 @@ fn sentence(status: &StatusView) -> String {
         1 => ", 1 leaf".to_owned(),
         n => format!(", {n} leaves"),
     };
+    let sharing = match status.files {
+        0 => "nothing".to_owned(),
+        n => format!("{} ({}{hashing})", text::count(n, "file"), text::size(status.bytes)),
+    };
     format!(
-        "{}{leaves}; sharing {} ({}{hashing}); down {}/s, up {}/s; on {} for {}",
+        "{}{leaves}; sharing {sharing}; down {}/s, up {}/s; on {} for {}",
         text::count(status.neighbours, "neighbour"),
-        text::count(status.files, "file"),
-        text::size(status.bytes),
         text::size(status.down_bps),
         text::size(status.up_bps),
         status.listen,

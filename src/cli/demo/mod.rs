@@ -369,7 +369,7 @@ impl Stage<'_> {
             if let Some(bar) = &bar {
                 bar.set_length(change.size.unwrap_or(0));
                 bar.set_position(change.done);
-                bar.set_prefix(text::fit(&text::safe(&change.name), 24));
+                bar.set_prefix(text::fit(&text::safe(&change.name), 21));
                 bar.set_message(get::situation(&change));
             }
             last = change;

@@ -279,7 +279,7 @@ fn bytes_in_drops_arrive_all_the_same() {
     let source = Script::new(move |_, stream| {
         send(stream, "HTTP/1.1 206 OK\r\nContent-Range: bytes 0-39/40\r\nContent-Length: 40\r\n\r\n", b"");
         all.iter().all(|byte| {
-            std::thread::sleep(Duration::from_millis(2));
+            pause(Duration::from_millis(2));
             send(stream, "", &[*byte])
         })
     });

@@ -36,7 +36,7 @@ fn halting(bytes: &[u8], stop: usize) -> Halting {
         }
         send(stream, &head, &all[start..stop.max(start)]);
         while !freed.load(Ordering::SeqCst) {
-            std::thread::sleep(Duration::from_millis(5));
+            pause(Duration::from_millis(5));
         }
         false
     });
@@ -114,7 +114,7 @@ fn without_its_map_it_begins_anew_and_without_its_state_it_is_found_by_its_hash(
     let id = begin(&downloads, wanted("a", &bytes, &[source.source.addr]));
     wait_for(&downloads, id, |view| view.done == MIB as u64);
     while source.starts().len() < 2 {
-        std::thread::sleep(Duration::from_millis(5));
+        pause(Duration::from_millis(5));
     }
     rt::block_on(downloads.shutdown());
     // The map is torn to nothing; the state says whose file it is.
@@ -276,7 +276,7 @@ fn each_change_is_told_and_the_last_one_is_the_end() {
         futures::future::ready(())
     }));
     wait_for(&downloads, id, |view| view.done == MIB as u64);
-    std::thread::sleep(Duration::from_millis(300));
+    pause(Duration::from_millis(300));
     source.free.store(true, Ordering::SeqCst);
     rt::block_on(rt::timeout(Duration::from_secs(60), watching)).expect("it ends");
     let states = states.lock().expect("no panic").clone();

@@ -157,7 +157,7 @@ fn what_is_no_request_is_refused_and_changes_nothing_for_others() {
     assert_eq!(talk(served.addr, b"GET /get/0/a HT"), b"");
     let mut slow = TcpStream::connect(served.addr).expect("connected");
     let cut = (0..200).position(|_| {
-        std::thread::sleep(Duration::from_millis(20));
+        pause(Duration::from_millis(20));
         slow.write_all(b"G").is_err()
     });
     assert!(cut.is_some(), "a head in drops was waited for");
@@ -195,7 +195,7 @@ fn a_reader_that_stalls_is_cut_and_its_slot_is_free_again() {
             break;
         }
         assert!(Instant::now() < end, "the slot never came back");
-        std::thread::sleep(Duration::from_millis(50));
+        pause(Duration::from_millis(50));
     }
 }
 
@@ -216,7 +216,7 @@ fn uploads_are_counted_one_row_for_a_file_and_an_address() {
                 return view.clone();
             }
             assert!(Instant::now() < end, "{views:?}");
-            std::thread::sleep(Duration::from_millis(5));
+            pause(Duration::from_millis(5));
         }
     };
     let view = row(&["waiting"]);

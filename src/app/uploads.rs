@@ -50,12 +50,17 @@ impl Default for UploadsConfig {
     }
 }
 
+/// Looks up what a request means.
+pub type Find = dyn Fn(&Target) -> Option<Arc<SharedFile>> + Send + Sync;
+/// Opens a shared file beneath its folder, and tells how it is now.
+pub type Open = dyn Fn(RootId, &Path) -> io::Result<(File, Stamp)> + Send + Sync;
+
 /// What the uploads need of the rest of the servent.
 pub struct UploadHooks {
     /// The shared file that a request means: a look-up, never a path.
-    pub find: Box<dyn Fn(&Target) -> Option<Arc<SharedFile>> + Send + Sync>,
+    pub find: Box<Find>,
     /// Opens a shared file beneath its folder's handle. Called where it may block.
-    pub open: Box<dyn Fn(RootId, &Path) -> io::Result<(File, Stamp)> + Send + Sync>,
+    pub open: Box<Open>,
     /// A fresh number for a transfer.
     pub next_id: Box<dyn Fn() -> u64 + Send + Sync>,
     /// An upload has changed: at most twice a second each, and when it ends.

@@ -319,7 +319,7 @@ fn lock(dir: &Path, part: &Path, tries: u32) -> Result<Option<File>, DiskError> 
                 if held >= tries {
                     return Ok(None);
                 }
-                std::thread::sleep(OWN_PAUSE);
+                std::thread::park_timeout(OWN_PAUSE);
             }
             Err(TryLockError::Error(error)) => return Err(DiskError::new("lock", part, &error)),
         }

@@ -250,8 +250,8 @@ mod tests {
         assert_eq!(map.gap(&[]), Some(4..95));
         map.fill(50..52);
         assert_eq!(map.gap(&[]), Some(4..50));
-        assert_eq!(map.gap(&[0..10]), Some(10..50));
-        assert_eq!(map.gap(&[0..50]), Some(52..95));
+        assert_eq!(map.gap(std::slice::from_ref(&(0..10))), Some(10..50));
+        assert_eq!(map.gap(std::slice::from_ref(&(0..50))), Some(52..95));
         map.fill(4..50);
         assert_eq!(map.gap(&[]), Some(52..95), "filled blocks wait for their hash, not for bytes");
         (0..5).for_each(|index| map.store(index, HASH));

@@ -86,6 +86,11 @@ impl Place {
     }
 }
 
+/// Lets time pass.
+pub fn pause(time: Duration) {
+    rt::block_on(rt::sleep(time));
+}
+
 /// What to fetch, from there, by its SHA-1.
 pub fn wanted(name: &str, bytes: &[u8], sources: &[SocketAddr]) -> Wanted {
     let urn = urn(bytes);
@@ -111,7 +116,7 @@ pub fn wait_for(downloads: &Downloads, id: u64, test: impl Fn(&TransferView) -> 
             return view;
         }
         assert!(Instant::now() < end, "it did not come to that: {view:?}");
-        std::thread::sleep(Duration::from_millis(5));
+        pause(Duration::from_millis(5));
     }
 }
 

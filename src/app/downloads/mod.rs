@@ -56,12 +56,15 @@ pub struct DownloadsConfig {
     pub agent: String,
 }
 
+/// The path of a shared file with that content, if there is one.
+pub type Owned = dyn Fn(&Urn) -> Option<PathBuf> + Send + Sync;
+
 /// What the downloads need of the rest of the servent. All are called from tasks; none may block.
 pub struct Hooks {
     /// Ask the network who has this content; what is found is to come back by [`Downloads::add_source`].
     pub requery: Box<dyn Fn(&Urn) + Send + Sync>,
     /// The path of a shared file with this content.
-    pub owned: Box<dyn Fn(&Urn) -> Option<PathBuf> + Send + Sync>,
+    pub owned: Box<Owned>,
     /// A download has changed: at most ten times a second each.
     pub changed: Box<dyn Fn(TransferView) + Send + Sync>,
 }
@@ -188,7 +191,7 @@ impl Downloads {
         let live = self.inner().find(id)?;
         match live.standing() {
             Standing::Done => refuse_if_over(&live, "cancel")?,
-            Standing::Failed => drop(self.inner().begin_again(&live)),
+            Standing::Failed => self.inner().begin_again(&live),
             Standing::Unfinished | Standing::Paused | Standing::Cancelled => {}
         }
         live.tell(Input::Cancel);

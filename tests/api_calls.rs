@@ -58,6 +58,23 @@ fn a_share_comes_and_goes() {
 }
 
 #[test]
+fn a_folder_whose_name_is_no_text_is_shared_and_told_as_well_as_can_be() {
+    use std::os::unix::ffi::OsStrExt;
+    let home = Home::new();
+    let folder = home.path().join(std::ffi::OsStr::from_bytes(b"m\xfcsik"));
+    std::fs::create_dir(&folder).expect("a folder");
+    std::fs::write(folder.join("a.txt"), b"abc").expect("a file");
+    let refused = home.run(&["share".as_ref(), folder.as_os_str()]).expect(1);
+    assert!(refused.stderr.contains("up --share"), "{}", refused.stderr);
+    let mut command = home.command();
+    command.args(["up", "--json", "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0", "--share"]).arg(&folder);
+    let servent = home.ready(command).unwrap_or_else(|ended| panic!("{}", ended.stderr));
+    servent.hashed(1);
+    let shares = servent.get("/api/v1/shares");
+    assert!(shares[0]["path"].as_str().is_some_and(|path| path.ends_with("m\u{fffd}sik")), "{shares}");
+}
+
+#[test]
 fn peers_are_connected_counted_and_disconnected() {
     let (home_a, home_b) = (Home::new(), Home::new());
     let (a, b) = (home_a.up(&["--only-listed"]), home_b.up(&["--only-listed"]));

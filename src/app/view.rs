@@ -2,9 +2,21 @@
 //! and of `--json`; keys are only ever added.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+
+/// JSON is Unicode, paths need not be: what is not becomes the replacement character, and the rest is told.
+fn as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
+fn maybe_as_text<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    match path {
+        Some(path) => as_text(path, serializer),
+        None => serializer.serialize_none(),
+    }
+}
 
 /// `status`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,6 +57,7 @@ pub struct StatusView {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ShareView {
     /// Where it is.
+    #[serde(serialize_with = "as_text")]
     pub path: PathBuf,
     /// Files in it that can be found.
     pub files: u64,
@@ -237,6 +250,7 @@ pub struct TransferView {
     /// Seconds until the next try, while it waits.
     pub next_try_s: Option<u64>,
     /// The finished file, or the folder it will lie in.
+    #[serde(serialize_with = "maybe_as_text")]
     pub path: Option<PathBuf>,
     /// `sha1 tth blake3 none`, once done.
     pub verified: Option<String>,

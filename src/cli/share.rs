@@ -25,6 +25,11 @@ const SHOWN: usize = 5;
 pub async fn share(config: &Config, args: &Share) -> Result<(), Failure> {
     let dir = folder(&args.dir)?;
     offline::may_share(&config.home, &dir, args.i_mean_it)?;
+    if dir.to_str().is_none() {
+        // The state and the API are JSON, which has no word for it.
+        return Err(Failure::new(Exit::Failed, format!("cannot remember {}: its name is no UTF-8", dir.display()))
+            .hint("Rename it, or share it for one run with filbert up --share"));
+    }
     let preview = preview(config, &dir).await?;
     if args.dry_run && config.say.json {
         return config.say.value(&preview);

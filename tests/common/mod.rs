@@ -112,6 +112,11 @@ impl Home {
             }
         }
         command.args(args);
+        self.ready(command)
+    }
+
+    /// Waits until an `up --json` is ready; how it ended when it did not get there.
+    pub fn ready(&self, mut command: Command) -> Result<Servent, Ended> {
         let mut child = command.spawn().expect("the binary starts");
         let stdout = child.stdout.take().expect("piped");
         let (told, ready) = mpsc::channel();

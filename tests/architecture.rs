@@ -203,3 +203,22 @@ fn what_is_allowed_is_not_minded() {
         assert_eq!(violations(Path::new(path), text), Vec::<String>::new());
     }
 }
+
+#[test]
+fn hints_begin_like_sentences() {
+    // A hint stands behind the message and its full stop.
+    let (mut paths, mut small) = (Vec::new(), Vec::new());
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut paths);
+    for path in paths {
+        let text = fs::read_to_string(&path).expect("a source");
+        for quoted in text.split(".hint(").skip(1) {
+            let words = quoted.trim_start().trim_start_matches("format!(").trim_start();
+            if let Some(words) = words.strip_prefix('"')
+                && words.starts_with(|c: char| c.is_lowercase() || c.is_ascii_digit())
+            {
+                small.push(format!("{}: {}", path.display(), words.lines().next().unwrap_or_default()));
+            }
+        }
+    }
+    assert!(small.is_empty(), "{small:#?}");
+}

@@ -49,6 +49,20 @@ fn every_command_has_help_and_every_help_fits_eighty_columns() {
 }
 
 #[test]
+fn the_help_says_what_filbert_is_and_which_exit_codes_there_are() {
+    let home = Home::new();
+    let help = home.run(&["--help"]).expect(0).stdout;
+    let second = help.lines().nth(1).unwrap_or_default();
+    assert_eq!(second, "A Gnutella servent: share a folder, search your neighbours, fetch from them.");
+    let (_, codes) = help.split_once("Exit codes:").expect("the codes are in the help");
+    let told: Vec<u8> = codes.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let mut all: Vec<u8> = filbert::cli::Exit::ALL.iter().map(|exit| exit.code()).collect();
+    assert_eq!(codes.trim_end().lines().filter(|line| line.chars().count() > 80).count(), 0, "{codes}");
+    all.retain(|code| !told.contains(code));
+    assert!(all.is_empty() && told.len() == 11, "not told: {all:?}; told: {told:?}");
+}
+
+#[test]
 fn what_is_mistyped_ends_with_two_and_says_what_was_meant() {
     let home = Home::new();
     let table: &[(&[&str], &str)] = &[

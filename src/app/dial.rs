@@ -45,7 +45,7 @@ impl Inner {
                 Ok(Err(error)) => last = error,
                 Err(rt::TimedOut) => {
                     last = Error::new(ErrorCode::TimedOut, format!("cannot connect to {addr}: no answer"))
-                        .hint("it is tried again from time to time; `filbert peers` shows when it is there");
+                        .hint("It is tried again from time to time; `filbert peers` shows when it is there");
                 }
             }
         }
@@ -103,10 +103,44 @@ fn not_linked(addr: SocketAddr, reason: &CloseReason) -> Error {
         _ => ErrorCode::Failed,
     };
     let hint = match reason {
-        CloseReason::Refused(503, _) => "it is full; it is tried again from time to time",
-        CloseReason::Ourselves => "name another servent",
-        CloseReason::Garbage(_) => "is that the port of a servent? Peers listen on 6346 by default",
-        _ => "check the address and that a servent runs there; it is tried again from time to time",
+        CloseReason::Refused(503, _) => "It is full; it is tried again from time to time",
+        CloseReason::Ourselves => "Name another servent",
+        CloseReason::Garbage(_) => "Is that the port of a servent? Peers listen on 6346 by default",
+        _ => "Check the address and that a servent runs there; it is tried again from time to time",
     };
     Error::new(code, format!("cannot connect to {addr}: {}", words::reason(reason))).hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_there_is_no_link_reads_as_two_sentences() {
+        let addr = SocketAddr::from(([10, 0, 0, 1], 6346));
+        let table = [
+            (
+                CloseReason::Dial(DialFailure::Refused),
+                "cannot connect to 10.0.0.1:6346: nobody listens there. Check the address and that a servent runs there; \
+                 it is tried again from time to time",
+            ),
+            (
+                CloseReason::Refused(503, "Slots full".into()),
+                "cannot connect to 10.0.0.1:6346: it refused: 503 Slots full. It is full; it is tried again from time to \
+                 time",
+            ),
+            (
+                CloseReason::Ourselves,
+                "cannot connect to 10.0.0.1:6346: it is this servent itself. Name another servent",
+            ),
+            (
+                CloseReason::Garbage("no head".into()),
+                "cannot connect to 10.0.0.1:6346: it sent what no servent sends (no head). Is that the port of a servent? \
+                 Peers listen on 6346 by default",
+            ),
+        ];
+        for (reason, text) in table {
+            assert_eq!(not_linked(addr, &reason).to_string(), text);
+        }
+    }
 }

@@ -66,7 +66,7 @@ impl Kept {
 fn save<T: Serialize + ?Sized>(file: &StateFile, value: &T) -> Result<(), Error> {
     file.save(&value).map_err(|error| {
         Error::new(ErrorCode::Failed, format!("cannot write {}: {error}", file.path().display()))
-            .hint("check that the disk is not full and who owns the state directory")
+            .hint("Check that the disk is not full and who owns the state directory")
     })
 }
 

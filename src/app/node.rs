@@ -234,14 +234,14 @@ impl Node {
             return Ok(());
         }
         Err(Error::new(ErrorCode::NotFound, format!("{addr} is not connected"))
-            .hint("it will not be dialled; `filbert peers` lists who is connected"))
+            .hint("It will not be dialled; `filbert peers` lists who is connected"))
     }
 
     /// The size of the random neighbour set, live.
     pub async fn set_neighbours(&self, n: usize) -> Result<(), Error> {
         if n > MAX_NEIGHBOURS {
             let message = format!("{n} neighbours are too many");
-            return Err(Error::new(ErrorCode::Usage, message).hint(format!("at most {MAX_NEIGHBOURS}; 8 is usual")));
+            return Err(Error::new(ErrorCode::Usage, message).hint(format!("At most {MAX_NEIGHBOURS}; 8 is usual")));
         }
         self.inner.handle.command(Command::SetNeighbours(n));
         Ok(())
@@ -250,9 +250,8 @@ impl Node {
     /// TTL of our own searches, live.
     pub async fn set_ttl(&self, ttl: u8) -> Result<(), Error> {
         if !(1..=7).contains(&ttl) {
-            return Err(
-                Error::new(ErrorCode::Usage, format!("a TTL of {ttl} makes no sense")).hint("1 to 7; 4 is usual")
-            );
+            return Err(Error::new(ErrorCode::Usage, format!("a TTL of {ttl} makes no sense"))
+                .hint("It goes from 1 to 7; 4 is usual"));
         }
         self.inner.handle.command(Command::SetTtl(ttl));
         Ok(())
@@ -283,10 +282,12 @@ impl Node {
     /// Starts a search. Waits for a first neighbour for as long as the search would take; without one: `NotConnected`.
     pub async fn search(&self, request: SearchRequest) -> Result<SearchView, Error> {
         let criteria = Criteria::parse(&request.query).map_err(|error| {
-            Error::new(ErrorCode::Usage, error.to_string()).hint("try: filbert search blue train ext:flac -live")
+            Error::new(ErrorCode::Usage, error.to_string()).hint("Try: filbert search blue train ext:flac -live")
         })?;
         if request.ttl == Some(0) {
-            return Err(Error::new(ErrorCode::Usage, "a TTL of 0 reaches nobody").hint("1 asks the neighbours alone"));
+            return Err(
+                Error::new(ErrorCode::Usage, "a TTL of 0 reaches nobody").hint("A TTL of 1 asks the neighbours alone")
+            );
         }
         let patience = request.wait_ms.map_or(LONGEST, Duration::from_millis);
         if rt::timeout(patience, self.linked()).await.is_err() {
@@ -330,7 +331,7 @@ impl Node {
             Ok(number) => {
                 let (hit, same) = self.inner.searches.hit(number).ok_or_else(|| {
                     Error::new(ErrorCode::NotFound, format!("the latest search has no hit {number}"))
-                        .hint("search again: hit numbers belong to the latest search")
+                        .hint("Search again: hit numbers belong to the latest search")
                 })?;
                 Wanted::hit(&hit, &same)?
             }

@@ -20,7 +20,7 @@ impl HostPort {
     pub(super) fn parse(text: &str) -> Result<Self, Error> {
         let text = text.trim();
         let bad =
-            |what: &str| Error::new(ErrorCode::Usage, format!("{text:?} {what}")).hint("a host is HOST or HOST:PORT");
+            |what: &str| Error::new(ErrorCode::Usage, format!("{text:?} {what}")).hint("A host is HOST or HOST:PORT");
         let (host, port) = if let Some(rest) = text.strip_prefix('[') {
             let (host, rest) = rest.split_once(']').ok_or_else(|| bad("has a [ without a ]"))?;
             host.parse::<Ipv6Addr>().map_err(|_| bad("has no IPv6 address in its brackets"))?;
@@ -50,7 +50,7 @@ impl HostPort {
         let found = rt::spawn_blocking(move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter)).await;
         let unknown = |why: &str| {
             Error::new(ErrorCode::NotFound, format!("cannot look up {}: {why}", self.host))
-                .hint("check the name, or give an address")
+                .hint("Check the name, or give an address")
         };
         match found {
             Ok(found) if found.is_empty() => Err(unknown("it has no address")),

@@ -185,7 +185,7 @@ impl Shelf {
                     if root.starts_with(&other.path) { (&root, &other.path) } else { (&other.path, &root) };
                 let message = format!("{} lies in {}", inner.display(), outer.display());
                 return Err(Error::new(ErrorCode::Refused, format!("{message}: its files would be shared twice"))
-                    .hint(format!("filbert unshare {} first", other.path.display())));
+                    .hint(format!("Unshare it first: filbert unshare {}", other.path.display())));
             }
             folders.last += 1;
             let (id, folder) = (RootId(folders.last), Folder { path: root, lasting });
@@ -269,7 +269,7 @@ impl Shelf {
 /// The folder that somebody named, as the system knows it.
 fn folder_at(path: &Path) -> Result<PathBuf, Error> {
     let failed = |code, why: &dyn std::fmt::Display| {
-        Error::new(code, format!("cannot share {}: {why}", path.display())).hint("name a folder that is there")
+        Error::new(code, format!("cannot share {}: {why}", path.display())).hint("Name a folder that is there")
     };
     let root = path.canonicalize().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => failed(ErrorCode::NotFound, &"there is no such folder"),

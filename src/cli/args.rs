@@ -16,9 +16,10 @@ const GLOBAL_HELP: &str = "Flags that go with every command: --home DIR, --json,
 #[structopt(
     name = "filbert",
     set_term_width = 80,
-    about = "Share a folder, search your neighbours, download straight from them.",
+    about = "A Gnutella servent: share a folder, search your neighbours, fetch from them.",
     settings = &[AppSettings::VersionlessSubcommands, AppSettings::UnifiedHelpMessage, AppSettings::DeriveDisplayOrder, AppSettings::DisableHelpSubcommand],
-    after_help = "Begin with:\n    filbert demo                   see it happen in a minute\n    filbert share ~/Music          offer a folder\n    filbert up                     run your peer\n    filbert search blue train      find something\n    filbert get 1                  fetch the first hit"
+    after_help = "Begin with:\n    filbert demo                   see it happen in a minute\n    filbert share ~/Music          offer a folder\n    filbert up                     run your peer\n    filbert search blue train      find something\n    filbert get 1                  fetch the first hit\n\n\
+Exit codes:\n    0 done             4 no peer connected       8 partly done\n    1 failed           5 verification failed   124 timed out\n    2 wrong usage      6 refused               130 interrupted, state kept\n    3 nothing found    7 no servent running"
 )]
 pub struct Args {
     /// What goes with every command.
@@ -29,7 +30,7 @@ pub struct Args {
     pub command: Option<Command>,
 }
 
-/// Flags of every command.
+// Flags of every command. (A doc comment would take the place of the program's description in the help.)
 #[derive(Clone, Debug, StructOpt)]
 pub struct Global {
     /// Keep config, state, cache and downloads below DIR
@@ -52,7 +53,7 @@ pub struct Global {
     pub timeout: Option<f64>,
 }
 
-/// The commands.
+// The commands. (No doc comment: see `Global`.)
 #[derive(Clone, Debug, StructOpt)]
 pub enum Command {
     /// Run your peer until Ctrl-C or `filbert down`

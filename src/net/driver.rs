@@ -20,8 +20,9 @@ use crate::wire::handshake::Head;
 const INBOX: usize = 256;
 /// Event batches that may wait for the application; then the driver, and with it every link, waits for it.
 const EVENT_BATCHES: usize = 64;
-/// Messages handled before events are passed on and other tasks get their turn.
-const TURN: usize = 64;
+/// Messages of peers, and what else happens, that are handled before others get their turn: writers must keep
+/// up with us, or what they have no room for is dropped.
+const TURN: usize = 256;
 /// How long Bye and what was sent before it may take to be written at the end.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -34,8 +35,8 @@ pub(super) enum Message {
     Accepted { stream: TcpStream, from: SocketAddr, head: Head, rest: Vec<u8> },
     /// A handshake is through: messages may flow.
     Opened(ConnId),
-    /// A link that was asked to tell wrote something.
-    Wrote(ConnId),
+    /// A link that was asked to tell wrote something: its room is looked at, as it is after every message.
+    Wrote,
 }
 
 type Inspection = Box<dyn FnOnce(&Servent, Instant) + Send>;
@@ -143,7 +144,7 @@ pub fn start(config: Config, mut rng: Rng, clock: Clock) -> Running {
         outbox: Outbox::new(),
         events: Vec::new(),
         to_driver: to_driver.clone(),
-        touched: Vec::new(),
+        low: Vec::new(),
     };
     let task = rt::spawn(driver.run(inbox, orders, events_out));
     Running { handle: Handle(handle), gate: Gate(to_driver), events, task }
@@ -157,14 +158,24 @@ struct Driver {
     outbox: Outbox,
     events: Vec<Event>,
     to_driver: mpsc::Sender<Message>,
-    /// Links that something was sent on since their room was last looked at.
-    touched: Vec<ConnId>,
+    /// Links with little room.
+    low: Vec<ConnId>,
 }
 
 enum Wake {
     Message(Option<Message>),
     Order(Option<Order>),
     Deadline,
+}
+
+impl Wake {
+    /// How much work it is.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Message(Some(Message::Input(Input::Frames { batch, .. }))) => batch.len().max(1),
+            _ => 1,
+        }
+    }
 }
 
 impl Driver {
@@ -188,7 +199,9 @@ impl Driver {
                 message = inbox.next() => Wake::Message(message),
                 () = (&mut timer).fuse() => Wake::Deadline,
             };
-            for _ in 0..TURN {
+            let mut handled = 0;
+            loop {
+                handled += wake.weight();
                 match wake {
                     Wake::Message(Some(message)) => self.on_message(message),
                     Wake::Order(Some(Order::Command(command))) => self.handle(Input::Command(command)),
@@ -202,7 +215,7 @@ impl Driver {
                     Wake::Deadline => set_to = None,
                 }
                 self.tell_room();
-                wake = if end.is_some() {
+                wake = if end.is_some() || handled >= TURN {
                     break;
                 } else if let Some(order @ Some(_)) = orders.next().now_or_never() {
                     Wake::Order(order)
@@ -251,7 +264,7 @@ impl Driver {
                     self.handle(Input::Connected { conn, room });
                 }
             }
-            Message::Wrote(conn) => self.touched.push(conn),
+            Message::Wrote => {}
         }
     }
 
@@ -268,11 +281,20 @@ impl Driver {
         self.outbox = outbox;
     }
 
-    /// Tells the servent of the room on links that were sent on, until there is no news.
+    /// Tells the servent of links that have room again.
     fn tell_room(&mut self) {
-        while let Some(conn) = self.touched.pop() {
-            if let Some(bytes) = self.links.get_mut(&conn).and_then(LinkEnd::news) {
-                self.handle(Input::Room { conn, bytes });
+        let mut at = 0;
+        while let Some(&conn) = self.low.get(at) {
+            match self.links.get_mut(&conn).map(LinkEnd::news) {
+                Some(None) => at += 1,
+                Some(Some(bytes)) => {
+                    self.low.swap_remove(at);
+                    // It may be low again after this: then it is at the end of the list.
+                    self.handle(Input::Room { conn, bytes });
+                }
+                None => {
+                    self.low.swap_remove(at);
+                }
             }
         }
     }
@@ -290,9 +312,10 @@ impl Driver {
             }
             Output::Send { to, frame } => {
                 for conn in to {
-                    if let Some(link) = self.links.get_mut(&conn) {
-                        link.send(frame.clone());
-                        self.touched.push(conn);
+                    if let Some(link) = self.links.get_mut(&conn)
+                        && link.send(frame.clone())
+                    {
+                        self.low.push(conn);
                     }
                 }
             }

@@ -66,6 +66,8 @@ pub(super) struct LinkEnd {
     gauge: Arc<Gauge>,
     /// What the servent believes that the link takes.
     told: usize,
+    /// That is less than the longest message, and the driver knows.
+    low: bool,
     /// Kept because dropping it ends the link.
     _task: rt::Task<()>,
 }
@@ -119,7 +121,7 @@ impl LinkEnd {
             // A driver that is gone needs no news.
             let _ = back.send(Message::Input(input)).await;
         });
-        Self { to_link, closing: Some(closing), gauge, told: 0, _task: task }
+        Self { to_link, closing: Some(closing), gauge, told: 0, low: false, _task: task }
     }
 
     /// Passes on a leg of the handshake.
@@ -127,20 +129,18 @@ impl LinkEnd {
         let _ = self.to_link.unbounded_send(ToLink::Leg(verdict, head));
     }
 
-    /// Passes on a message.
-    pub(super) fn send(&mut self, frame: Frame) {
+    /// Passes on a message. Whether room has become low by it: then ask for [`LinkEnd::news`] until there is some.
+    pub(super) fn send(&mut self, frame: Frame) -> bool {
         let len = frame.wire_len();
         self.told = self.told.saturating_sub(len);
         self.gauge.waiting.fetch_add(len, SeqCst);
         let _ = self.to_link.unbounded_send(ToLink::Frame(frame));
+        self.told < LONGEST && !std::mem::replace(&mut self.low, true)
     }
 
-    /// The room that the servent is to be told of now. While it believes that the longest message fits there
-    /// is nothing to tell; below that it is told at once, or later by [`Message::Wrote`].
+    /// The room that the servent is to be told of, once the longest message fits again. If it does not yet, the
+    /// link says [`Message::Wrote`] after its next write.
     pub(super) fn news(&mut self) -> Option<usize> {
-        if self.told >= LONGEST {
-            return None;
-        }
         self.gauge.asked.store(true, SeqCst);
         // The link may have written everything before it saw that it was asked.
         let room = ROOM.saturating_sub(self.gauge.waiting.load(SeqCst));
@@ -148,7 +148,7 @@ impl LinkEnd {
             return None;
         }
         self.gauge.asked.store(false, SeqCst);
-        self.told = room;
+        (self.told, self.low) = (room, false);
         Some(room)
     }
 
@@ -266,7 +266,7 @@ impl Line {
     async fn messages(self, stream: &TcpStream, rest: Vec<u8>) -> CloseReason {
         let Line { conn, from_driver, driver, gauge, .. } = self;
         let reading = Box::pin(read(stream, rest, conn, driver.clone()));
-        let writing = Box::pin(write(stream, conn, from_driver, driver, gauge));
+        let writing = Box::pin(write(stream, from_driver, driver, gauge));
         match select(reading, writing).await {
             Either::Left((reason, _)) | Either::Right((reason, _)) => reason,
         }
@@ -320,7 +320,6 @@ async fn read(mut stream: &TcpStream, rest: Vec<u8>, conn: ConnId, mut driver: m
 
 async fn write(
     mut stream: &TcpStream,
-    conn: ConnId,
     mut from_driver: mpsc::UnboundedReceiver<ToLink>,
     mut driver: mpsc::Sender<Message>,
     gauge: Arc<Gauge>,
@@ -354,7 +353,7 @@ async fn write(
             bytes = BytesMut::new();
         }
         if gauge.asked.swap(false, SeqCst) {
-            let _ = driver.send(Message::Wrote(conn)).await;
+            let _ = driver.send(Message::Wrote).await;
         }
     }
     CloseReason::Shutdown

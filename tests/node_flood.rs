@@ -5,6 +5,7 @@ mod node_support;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use filbert::proto::Rate;
 use filbert::wire::query::Query;
 use filbert::wire::{Frame, Guid, Kind};
 use node_support::{Peer, Raw, eventually, run, shutdown, start, start_with, within};
@@ -96,6 +97,25 @@ fn an_incoming_ttl_of_255_is_clipped() {
         from.send(&bytes).await;
         let seen = to.read_kind(Kind::Query).await.header;
         assert_eq!((seen.guid, seen.ttl, seen.hops), (guid, 6, 1), "TTL + hops stays at 7");
+        shutdown(vec![a]).await;
+    });
+}
+
+#[test]
+fn no_message_is_lost_in_a_burst() {
+    run(async {
+        let a = start_with(&[], &[], |options| options.limits.messages.queries = Rate::OFF).await;
+        let mut from = Raw::link(a.addr()).await;
+        let payload = Query::new("anything", &[]).encode();
+        let mut bytes = BytesMut::new();
+        for n in 0..20_000u32 {
+            let mut guid = [0; 16];
+            guid[..4].copy_from_slice(&n.to_le_bytes());
+            Frame::new(Guid(guid), Kind::Query, 4, payload.clone()).encode(&mut bytes);
+        }
+        from.send(&bytes).await;
+        eventually("all have arrived", async || a.counter("queries_received").await == 20_000).await;
+        assert_eq!(a.node.peers().await[0].received.bytes, bytes.len() as u64);
         shutdown(vec![a]).await;
     });
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::view::{HostView, ShareView};
 use super::{Error, ErrorCode, ShareRequest};
 use crate::disk::{self, Home, StateFile};
+use crate::wire::addr;
 
 /// May this folder be shared? What `share` refuses is refused here too.
 pub fn may_share(home: &Home, dir: &Path, i_mean_it: bool) -> Result<(), Error> {
@@ -114,15 +115,11 @@ pub fn import_hosts(home: &Home, hosts: &[String]) -> Result<usize, Error> {
 }
 
 fn address(host: &str) -> Result<SocketAddr, Error> {
-    let with_port = host.parse().or_else(|_| host.parse().map(|ip| SocketAddr::new(ip, DEFAULT_PORT)));
-    with_port.map_err(|_| {
+    addr::parse(host).ok_or_else(|| {
         Error::new(ErrorCode::Usage, format!("cannot import {host:?}: it is no IP address with a port"))
             .hint("Names are resolved by a running servent: filbert up")
     })
 }
-
-/// The port of Gnutella, when none is named.
-const DEFAULT_PORT: u16 = 6346;
 
 fn shares_file(home: &Home) -> StateFile {
     StateFile::new(home.state.join("shares.json"), "shares", 1)

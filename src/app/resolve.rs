@@ -4,9 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use super::{Error, ErrorCode};
 use crate::net::rt;
-
-/// The port of Gnutella where none is named.
-pub(super) const DEFAULT_PORT: u16 = 6346;
+use crate::wire::addr::DEFAULT_PORT;
 
 /// A host and a port, not looked up yet.
 #[derive(Clone, Debug, PartialEq, Eq)]

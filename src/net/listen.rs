@@ -23,6 +23,7 @@ use futures::{AsyncReadExt, FutureExt, StreamExt};
 use super::driver::Gate;
 use super::rt::{self, TcpListener, TcpStream};
 use super::serve::{Shelf, serve};
+use crate::wire::addr::{canonical, is_public};
 use crate::wire::handshake::{HEAD_LIMIT, Head};
 use crate::wire::head::RawHead;
 
@@ -210,23 +211,6 @@ async fn first_words(stream: &mut TcpStream, read: &mut Vec<u8>) -> io::Result<F
             0 => return Ok(First::Not("it left without saying what it wants")),
             n => read.extend_from_slice(&buffer[..n]),
         }
-    }
-}
-
-/// IPv4 as IPv4, also where it came in by an IPv6 socket.
-pub(super) fn canonical(addr: SocketAddr) -> SocketAddr {
-    SocketAddr::new(addr.ip().to_canonical(), addr.port())
-}
-
-/// Whether caps per address hold for `ip`. "Loopback, link-local, private ones (10/8, 172.16/12, 192.168/16,
-/// 100.64/10, fc00::/7) ... are exempt": behind one of those are neighbours, not a crowd.
-fn is_public(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => {
-            let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
-            !(ip.is_loopback() || ip.is_private() || ip.is_link_local() || shared)
-        }
-        IpAddr::V6(ip) => !(ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unique_local()),
     }
 }
 

@@ -12,6 +12,7 @@ use std::ops::Range;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::wire::Digests;
+use crate::wire::addr::is_public;
 use crate::wire::head::Headers;
 use crate::wire::http::{ContentRange, Request, Response, percent_encode};
 
@@ -154,18 +155,6 @@ impl Slots {
     /// Whether all of them are taken.
     pub fn are_taken(&self) -> bool {
         self.taken >= self.total
-    }
-}
-
-/// Not loopback, link-local or private: "10/8, 172.16/12, 192.168/16, 100.64/10, fc00::/7" are exempt from
-/// per-address limits, as many people may be meant there.
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(ip) => {
-            let shared = ip.octets()[0] == 100 && ip.octets()[1] & 0xc0 == 64;
-            !(ip.is_loopback() || ip.is_private() || ip.is_link_local() || shared)
-        }
-        IpAddr::V6(ip) => !(ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local()),
     }
 }
 

@@ -4,7 +4,7 @@
 //! checked before anything is allocated, and a [`DecodeError`] names the message, the field and the offset.
 //! What we do not know survives a round trip untouched.
 
-mod addr;
+pub mod addr;
 pub mod bye;
 mod coding;
 mod digest;

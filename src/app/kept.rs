@@ -36,7 +36,7 @@ impl Kept {
     /// The servent's name: the one it always had, or a new one.
     pub(super) fn servent(&self, rng: &mut Rng) -> Result<Guid, Error> {
         let kept: Option<String> = self.servent.load().or_log();
-        if let Some(guid) = kept.as_deref().and_then(guid_from_hex) {
+        if let Some(guid) = kept.and_then(|guid| guid.parse().ok()) {
             return Ok(guid);
         }
         let guid = Guid::random(rng);
@@ -68,11 +68,6 @@ fn save<T: Serialize + ?Sized>(file: &StateFile, value: &T) -> Result<(), Error>
         Error::new(ErrorCode::Failed, format!("cannot write {}: {error}", file.path().display()))
             .hint("Check that the disk is not full and who owns the state directory")
     })
-}
-
-fn guid_from_hex(hex: &str) -> Option<Guid> {
-    let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok()?;
-    Some(Guid(bytes.try_into().ok()?))
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! What the servent knows, in words and as views.
 
+use std::collections::BTreeMap;
+
 use crate::base::Instant;
 use crate::proto::{CloseReason, Counters, DialFailure, Direction, HostInfo, HostSource, PeerInfo, Role, Traffic};
+use crate::wire::print::is_treacherous;
 
 use super::view::{HostView, PeerView, TrafficView};
-use std::collections::BTreeMap;
 
 /// Why a connection ended, for people.
 pub(super) fn reason(reason: &CloseReason) -> String {
@@ -30,12 +32,7 @@ pub(super) fn reason(reason: &CloseReason) -> String {
 
 /// A stranger's words, safe to show in a line.
 fn plain(words: &str) -> String {
-    words.chars().filter(|c| !c.is_control() && !is_direction_change(*c)).take(120).collect()
-}
-
-/// Characters that change the direction of the text after them.
-fn is_direction_change(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    words.chars().filter(|c| !is_treacherous(*c)).take(120).collect()
 }
 
 /// A peer as others see it.

@@ -2,17 +2,12 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::wire::print::is_treacherous;
+
 /// A name from a stranger as a terminal may see it: control characters (escape sequences among them) and
 /// characters that change the direction of writing or have no width become `?`.
 pub fn safe(text: &str) -> String {
-    text.chars().map(|c| if harmless(c) { c } else { '?' }).collect()
-}
-
-fn harmless(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c,
-            '\u{00ad}' | '\u{061c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    text.chars().map(|c| if is_treacherous(c) { '?' } else { c }).collect()
 }
 
 /// Cut to `width` columns, with `…` where something is missing, and filled up with spaces.

@@ -101,7 +101,7 @@ impl Hello {
                 "false" => Some(Role::Leaf),
                 _ => None,
             }),
-            servent: headers.get("GUID").and_then(parse_guid),
+            servent: headers.get("GUID").and_then(|guid| guid.trim().parse().ok()),
             listen: listen.and_then(address::parse),
             us: headers.get("Remote-IP").and_then(address::parse).map(|addr| addr.ip()),
             hosts,
@@ -473,20 +473,6 @@ impl Servent {
         let hosts: Vec<_> = hosts.iter().map(SocketAddr::to_string).collect();
         headers.with("X-Try-Ultrapeers", hosts.join(","))
     }
-}
-
-fn parse_guid(text: &str) -> Option<Guid> {
-    let text = text.trim().as_bytes();
-    let (pairs, []) = text.as_chunks::<2>() else { return None };
-    let mut guid = [0; 16];
-    if pairs.len() != guid.len() {
-        return None;
-    }
-    for (byte, &[high, low]) in guid.iter_mut().zip(pairs) {
-        let digit = |c: u8| (c as char).to_digit(16);
-        *byte = (digit(high)? << 4 | digit(low)?) as u8;
-    }
-    Some(Guid(guid))
 }
 
 /// A stranger's words, bounded.

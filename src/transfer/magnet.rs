@@ -8,6 +8,7 @@ use std::fmt;
 use super::{Ask, Expected};
 use crate::wire::Urn;
 use crate::wire::http::{Target, percent_decode};
+use crate::wire::text::strip;
 
 /// A magnet is at most this long.
 pub const MAX_MAGNET: usize = 16 * 1024;
@@ -148,12 +149,6 @@ impl Magnet {
             None => Err(LinkError(format!("the magnet contradicts itself: {urn} is not its other xt"))),
         }
     }
-}
-
-/// `text` without `prefix`, in any case.
-fn strip<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
-    let head = text.get(..prefix.len())?;
-    head.eq_ignore_ascii_case(prefix).then(|| &text[prefix.len()..])
 }
 
 #[cfg(test)]

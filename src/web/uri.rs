@@ -1,19 +1,12 @@
 //! Percent signs and query strings, in both directions: the server reads them, our client writes them.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
+
+use crate::wire::http::percent_encode;
 
 /// Everything but RFC 3986's unreserved characters becomes `%XX`.
 pub fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
+    percent_encode(text.as_bytes())
 }
 
 /// The text that was escaped; `None` when a `%` is not followed by two hex digits or the bytes are not UTF-8.

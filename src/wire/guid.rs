@@ -1,7 +1,11 @@
 //! The sixteen bytes that name a message or a servent.
 
 use std::fmt;
+use std::str::FromStr;
 
+use data_encoding::HEXLOWER_PERMISSIVE;
+
+use super::{Cause, DecodeError};
 use crate::base::Rng;
 
 /// A message's or a servent's name: sixteen bytes.
@@ -26,8 +30,33 @@ impl fmt::Display for Guid {
     }
 }
 
+impl FromStr for Guid {
+    type Err = DecodeError;
+    /// 32 hex digits in any case.
+    fn from_str(text: &str) -> Result<Self, DecodeError> {
+        let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Self).ok_or(DecodeError::new("GUID", "digits", 0, Cause::Invalid("are not 32 hex digits")))
+    }
+}
+
 impl fmt::Debug for Guid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Guid({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_read_in_any_case_and_nothing_else_is() {
+        let guid = Guid::random(&mut Rng::from_number(1));
+        assert_eq!(guid.to_string().parse(), Ok(guid));
+        assert_eq!(guid.to_string().to_uppercase().parse(), Ok(guid));
+        let digits = guid.to_string();
+        for wrong in ["", &digits[1..], &digits[2..], &format!("{digits}00"), &format!("g{}", &digits[1..]), "é"] {
+            assert!(wrong.parse::<Guid>().is_err(), "{wrong}");
+        }
     }
 }

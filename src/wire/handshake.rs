@@ -8,6 +8,7 @@
 //! Bounds: [`HEAD_LIMIT`] and those of [`head`](super::head::RawHead).
 
 use super::head::{Headers, RawHead};
+use super::text::strip;
 use super::{Cause, DecodeError};
 
 /// A handshake head is at most this long (8 KiB).
@@ -71,12 +72,6 @@ impl Head {
         };
         RawHead { first: first.trim_end().to_owned(), headers: self.headers().clone() }.encode()
     }
-}
-
-/// `text` without `prefix`, in any case.
-fn strip<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
-    let head = text.get(..prefix.len())?;
-    head.eq_ignore_ascii_case(prefix).then(|| &text[prefix.len()..])
 }
 
 fn version_at(text: &str, offset: usize) -> Result<(u8, u8), DecodeError> {

@@ -7,6 +7,7 @@ use std::fmt;
 
 use super::head::{Headers, RawHead};
 use super::range::number;
+use super::text::strip;
 use super::{Cause, DecodeError, Urn, handshake};
 
 pub use super::range::{ByteRange, ContentRange};
@@ -175,10 +176,7 @@ impl Target {
             Some(rest) => rest.find('/').map_or("/", |slash| &rest[slash..]),
             None => target,
         };
-        let by = |prefix: &str| {
-            let head = path.get(..prefix.len())?;
-            head.eq_ignore_ascii_case(prefix).then(|| &path[prefix.len()..])
-        };
+        let by = |prefix: &str| strip(path, prefix);
         let urn = |text: &str| String::from_utf8_lossy(&percent_decode(text)).trim().parse().ok();
         if path == "/" {
             return Self::Browse;

@@ -26,7 +26,7 @@ pub mod qrp;
 pub mod query;
 mod range;
 pub mod stream;
-mod text;
+pub mod text;
 mod tree;
 pub mod urn;
 pub mod vendor;

@@ -59,7 +59,7 @@ pub fn escape_bytes(bytes: &[u8]) -> String {
 
 /// Controls, separators of lines and paragraphs, marks and overrides of direction, and characters without a
 /// width: in a name they serve only to deceive.
-fn is_treacherous(c: char) -> bool {
+pub fn is_treacherous(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

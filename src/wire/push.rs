@@ -11,7 +11,6 @@
 use std::net::{SocketAddr, SocketAddrV4};
 
 use bytes::Bytes;
-use data_encoding::HEXLOWER_PERMISSIVE;
 
 use super::ggep::{self, Ggep};
 use super::{Cause, DecodeError, Guid, addr};
@@ -109,9 +108,8 @@ impl Giv {
         let index_value = index.trim().parse().map_err(|_| bad("index", 4, "is no number of 32 bits"))?;
         let servent_at = 4 + index.len() + 1;
         let (servent, name) = rest.split_once('/').unwrap_or((rest, ""));
-        let servent = HEXLOWER_PERMISSIVE.decode(servent.trim().as_bytes()).ok().and_then(|guid| guid.try_into().ok());
-        let servent = servent.ok_or_else(|| bad("servent", servent_at, "is not 32 hex digits"))?;
-        Ok(Self { index: index_value, servent: Guid(servent), name: name.trim_end().to_owned() })
+        let servent = servent.trim().parse().map_err(|_| bad("servent", servent_at, "is not 32 hex digits"))?;
+        Ok(Self { index: index_value, servent, name: name.trim_end().to_owned() })
     }
 
     /// The bytes, with both line ends: the draft has them as bare LF, and clients look for that.

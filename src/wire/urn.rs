@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use data_encoding::{BASE32_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 
+use super::text::strip;
 use super::{Cause, DecodeError};
 
 /// A SHA-1 digest: the network's name for content.
@@ -60,12 +61,6 @@ impl Urn {
 }
 
 const WHAT: &str = "urn";
-
-/// `text` without `prefix`, in any case.
-fn strip<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
-    let head = text.get(..prefix.len())?;
-    head.eq_ignore_ascii_case(prefix).then(|| &text[prefix.len()..])
-}
 
 /// Decodes `digits`, which stand at `offset`, when their number is exactly the one that `N` bytes take.
 fn base32<const N: usize>(digits: &str, field: &'static str, offset: usize) -> Result<[u8; N], DecodeError> {

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::wanted::guid;
 use crate::app::ErrorCode;
 use crate::disk::OnExists;
 use crate::transfer::{Ask, Expected, Reach, Source};
@@ -157,7 +156,7 @@ impl SourceRecord {
             _ => return None,
         };
         Some(Source {
-            servent: self.servent.as_deref().and_then(guid),
+            servent: self.servent.as_deref().and_then(|guid| guid.parse().ok()),
             reach: if self.push { Reach::Push } else { Reach::Direct },
             name: self.name.clone(),
             ..Source::new(self.addr.parse().ok()?, ask)
@@ -175,7 +174,8 @@ mod tests {
         let urn = "urn:sha1:GKECXDEZDWGCRBZWKYBJD5GGT4KAUE5V".parse().expect("a urn");
         for ask in [Ask::Urn(urn), Ask::Index(7, "a b.txt".into()), Ask::Target("/x?y".into())] {
             let name = matches!(ask, Ask::Index(..)).then(|| "a b.txt".to_owned());
-            let source = Source { servent: guid(&"0f".repeat(16)), reach: Reach::Push, name, ..Source::new(addr, ask) };
+            let source =
+                Source { servent: "0f".repeat(16).parse().ok(), reach: Reach::Push, name, ..Source::new(addr, ask) };
             let text = serde_json::to_string(&SourceRecord::from(&source)).expect("text");
             let record: SourceRecord = serde_json::from_str(&text).expect("a record");
             assert_eq!(record.read(), Some(source), "{text}");

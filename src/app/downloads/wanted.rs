@@ -10,7 +10,8 @@ use crate::disk::UnknownPolicy;
 use crate::net::rt;
 use crate::transfer::magnet::{Link, LinkError, Magnet};
 use crate::transfer::{Ask, Expected, Reach, Source};
-use crate::wire::{Guid, Urn};
+use crate::wire::Urn;
+use crate::wire::text::strip;
 
 /// What somebody wants to have.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,7 +64,7 @@ impl Wanted {
     /// `urn:...`, `magnet:?...` or `http://HOST[:PORT]/...`; looks up host names.
     pub async fn parse(what: &str) -> Result<Self, Error> {
         let what = what.trim();
-        let begins = |prefix: &str| what.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix));
+        let begins = |prefix: &str| strip(what, prefix).is_some();
         if begins("magnet:") {
             let magnet = Magnet::parse(what)?;
             let mut wanted = Self::new(magnet.expected);
@@ -139,13 +140,12 @@ fn source_of(hit: &HitView) -> Result<Source, Error> {
         None => Ask::Index(hit.index, hit.name.clone()),
     };
     let reach = if hit.source.push { Reach::Push } else { Reach::Direct };
-    Ok(Source { servent: guid(&hit.source.servent), reach, name: Some(hit.name.clone()), ..Source::new(addr, ask) })
-}
-
-/// Thirty-two hex digits.
-pub(super) fn guid(text: &str) -> Option<Guid> {
-    let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?;
-    Some(Guid(bytes.try_into().ok()?))
+    Ok(Source {
+        servent: hit.source.servent.parse().ok(),
+        reach,
+        name: Some(hit.name.clone()),
+        ..Source::new(addr, ask)
+    })
 }
 
 async fn resolve(link: &Link) -> Result<SocketAddr, Error> {

@@ -163,9 +163,14 @@ async fn accept(listener: rt::TcpListener, context: Arc<Context>, alive: mpsc::S
         match listener.accept().await {
             Ok((stream, _)) => {
                 let alive = alive.clone();
+                // In the order of arrival, whichever task runs first.
+                let seat = Seat::take(&context);
                 let context = Arc::clone(&context);
                 rt::spawn(async move {
-                    connection(stream, context).await;
+                    match seat {
+                        Some(seat) => connection(stream, context, seat).await,
+                        None => refuse(stream, context.limits.farewell).await,
+                    }
                     drop(alive);
                 })
                 .detach();
@@ -179,18 +184,16 @@ async fn accept(listener: rt::TcpListener, context: Arc<Context>, alive: mpsc::S
     }
 }
 
-async fn connection(mut stream: rt::TcpStream, context: Arc<Context>) {
-    let seat = Seat::take(&context);
-    if seat.is_none() {
-        // What was sent to us is read before we close: closing on unread bytes would take the answer along.
-        let _ = stream.write_all(NO_SEAT).await;
-        let mut unread = [0; 1024];
-        let _ = rt::timeout(context.limits.farewell, async {
-            while matches!(stream.read(&mut unread).await, Ok(n) if n == unread.len()) {}
-        })
-        .await;
-        return;
-    }
+/// Says that there is no seat. What was sent to us is read before we close: closing on unread bytes would take
+/// the answer along.
+async fn refuse(mut stream: rt::TcpStream, patience: Duration) {
+    let _ = stream.write_all(NO_SEAT).await;
+    let mut unread = [0; 1024];
+    let reading = async { while matches!(stream.read(&mut unread).await, Ok(n) if n == unread.len()) {} };
+    let _ = rt::timeout(patience, reading).await;
+}
+
+async fn connection(stream: rt::TcpStream, context: Arc<Context>, _seat: Seat) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| {
         let context = Arc::clone(&context);
@@ -217,17 +220,17 @@ async fn connection(mut stream: rt::TcpStream, context: Arc<Context>) {
 const NO_SEAT: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 /// One of the seats for connections, given back when dropped.
-struct Seat<'a>(&'a Context);
+struct Seat(Arc<Context>);
 
-impl<'a> Seat<'a> {
-    fn take(context: &'a Context) -> Option<Self> {
+impl Seat {
+    fn take(context: &Arc<Context>) -> Option<Self> {
         let before = context.open.fetch_add(1, Ordering::Relaxed);
-        let seat = Self(context);
+        let seat = Self(Arc::clone(context));
         (before < context.limits.connections).then_some(seat)
     }
 }
 
-impl Drop for Seat<'_> {
+impl Drop for Seat {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
     }

@@ -138,14 +138,17 @@ impl Runner {
         match rt::spawn_blocking(move || Partial::open(spec)).await {
             Ok(partial) => {
                 let stored = partial.stored();
-                let nameless = {
+                let news = {
                     let mut live = self.live.lock();
+                    let news = live.record.part.is_none();
                     live.record.part = Some(partial.file_name());
+                    live.record.size = Some(size);
                     live.dirty = true;
-                    live.record.expected().urn().is_none()
+                    news
                 };
-                if nameless {
-                    // By its hash it would be found again; without one, only by what the state says.
+                if news {
+                    // Without its name the partial file is found again only by its hash, if there is one; without
+                    // the size a restart would ask for everything again to learn it. Nothing is stored before.
                     self.inner.save().await;
                 }
                 self.slot = Arc::new(Mutex::new(Some(partial)));

@@ -204,8 +204,10 @@ impl Live {
             if over {
                 return None;
             }
-            if last.is_some() {
-                rt::sleep(AT_MOST).await;
+            // The changes between two that are told are left out, but the end is told at once.
+            let told = Clock::now();
+            while last.is_some() && !live.standing().is_over() && told.elapsed() < AT_MOST {
+                let _ = rt::timeout(AT_MOST.saturating_sub(told.elapsed()), heard.next()).await;
             }
             loop {
                 let view = live.view();

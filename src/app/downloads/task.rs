@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant as Clock;
+use std::time::{Duration, Instant as Clock};
 
 use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
@@ -26,6 +26,8 @@ pub(super) struct Runner {
     /// Open connections that no request is under way on.
     links: Arc<Mutex<BTreeMap<SourceId, Link>>>,
     told: Option<Clock>,
+    /// Something changed since.
+    untold: bool,
 }
 
 /// A contact under way.
@@ -36,7 +38,16 @@ struct Running {
 
 impl Runner {
     pub(super) fn new(inner: Arc<Inner>, live: Arc<Live>, bell: mpsc::Receiver<()>) -> Self {
-        Self { inner, live, bell, slot: Slot::default(), contacts: BTreeMap::new(), links: Arc::default(), told: None }
+        Self {
+            inner,
+            live,
+            bell,
+            slot: Slot::default(),
+            contacts: BTreeMap::new(),
+            links: Arc::default(),
+            told: None,
+            untold: true,
+        }
     }
 
     /// Runs until the download is over.
@@ -59,20 +70,27 @@ impl Runner {
 
     /// Until something is to be done; tells of changes meanwhile, but not all the time.
     async fn wait(&mut self) {
-        let quiet = self.told.map_or(AT_MOST, |told| told.elapsed());
-        if quiet >= AT_MOST {
+        let early = self.told.map_or(Duration::ZERO, |told| AT_MOST.saturating_sub(told.elapsed()));
+        if self.untold && early.is_zero() {
             (self.inner.hooks.changed)(self.live.view());
-            self.told = Some(Clock::now());
+            (self.told, self.untold) = (Some(Clock::now()), false);
         }
-        let heard = match self.live.patience() {
-            Some(patience) => rt::timeout(patience, self.bell.next()).await.is_ok(),
+        let due = self.live.patience();
+        // What could not be told now is told when it may be, also when nothing more happens.
+        let patience = if self.untold { Some(due.map_or(early, |due| due.min(early))) } else { due };
+        match patience {
+            Some(patience) => match rt::timeout(patience, self.bell.next()).await {
+                Ok(_) => self.untold = true,
+                Err(_) if due == Some(patience) => {
+                    self.live.tell_time();
+                    self.untold = true;
+                }
+                Err(_) => {}
+            },
             None => {
                 self.bell.next().await;
-                true
+                self.untold = true;
             }
-        };
-        if !heard {
-            self.live.tell_time();
         }
     }
 

@@ -24,8 +24,6 @@ use crate::wire::hit::Entry;
 use crate::wire::query::Query;
 use crate::wire::{Guid, Urn};
 
-/// Files that answer one query. The servent cuts its answers at `Limits::answer_entries`; more are not looked for.
-const ANSWERS: usize = 256;
 /// Queries of others that may wait to be held against our files.
 const QUERIES_WAITING: usize = 256;
 /// Queries searched before we look what else has happened.
@@ -46,6 +44,8 @@ pub(super) struct Inner {
     pub(super) searches: Arc<Searches>,
     pub(super) downloads: Downloads,
     pub(super) uploads: Uploads,
+    /// Files that answer one query at most: the servent would cut off more, so they are not looked for.
+    pub(super) answers: usize,
     pub(super) events: Arc<Broadcast>,
     pub(super) warnings: Arc<Warnings>,
     /// Rings when a link came up.
@@ -157,7 +157,7 @@ impl Inner {
 
     fn on_query(&self, guid: Guid, query: &Query, hops: u8) {
         let criteria = Criteria::from_wire(&query.text.to_str(), &query.urns);
-        let files = self.shelf.library().search(&criteria, ANSWERS);
+        let files = self.shelf.library().search(&criteria, self.answers);
         let answered = files.len() as u64;
         if !files.is_empty() {
             let entries = files.iter().map(|file| entry(file)).collect();

@@ -10,15 +10,12 @@ use crate::base::Rng;
 use crate::disk::state::StateFile;
 use crate::wire::Guid;
 
-/// Hosts that are kept. "Host cache 2,000" (DESIGN section 6).
-const HOSTS: usize = 2000;
-
 /// The files of the state directory.
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
     servent: StateFile,
-    hosts: StateFile,
-    shares: StateFile,
+    pub(super) hosts: StateFile,
+    pub(super) shares: StateFile,
     pub(super) search: StateFile,
 }
 
@@ -44,13 +41,13 @@ impl Kept {
         Ok(guid)
     }
 
-    /// The hosts of earlier runs, the most promising first.
+    /// The hosts of earlier runs, the most promising first: as many as the servent kept in its cache.
     pub(super) fn hosts(&self) -> Vec<SocketAddr> {
         self.hosts.load().or_log().unwrap_or_default()
     }
 
     pub(super) fn keep_hosts(&self, hosts: &[SocketAddr]) -> Result<(), Error> {
-        save(&self.hosts, &hosts[..hosts.len().min(HOSTS)])
+        save(&self.hosts, hosts)
     }
 
     /// The folders shared until they are unshared.
@@ -64,10 +61,12 @@ impl Kept {
 }
 
 fn save<T: Serialize + ?Sized>(file: &StateFile, value: &T) -> Result<(), Error> {
-    file.save(&value).map_err(|error| {
-        Error::new(ErrorCode::Failed, format!("cannot write {}: {error}", file.path().display()))
-            .hint("Check that the disk is not full and who owns the state directory")
-    })
+    file.save(&value).map_err(|error| unwritten(file, &error))
+}
+
+pub(super) fn unwritten(file: &StateFile, error: &std::io::Error) -> Error {
+    Error::new(ErrorCode::Failed, format!("cannot write {}: {error}", file.path().display()))
+        .hint("Check that the disk is not full and who owns the state directory")
 }
 
 #[cfg(test)]

@@ -24,4 +24,4 @@ mod words;
 
 pub use error::{Error, ErrorCode};
 pub use limits::{LIMITS, LimitKey, Limits};
-pub use node::{GetRequest, Node, Options, SearchRequest, ShareRequest, What};
+pub use node::{GetRequest, Node, Options, SearchRequest, ShareRequest};

@@ -34,8 +34,6 @@ pub struct Options {
     pub home: crate::disk::Home,
     /// Folders shared for this run.
     pub share: Vec<PathBuf>,
-    /// Share them even where `share` would ask.
-    pub yes: bool,
     /// Where to listen; port 0 is any free one.
     pub listen: SocketAddr,
     /// Whether the user said where to listen: if not, a port in use is replaced by the next free one.
@@ -86,19 +84,6 @@ pub struct GetRequest {
     /// `skip`, `rename` or `overwrite`; `None`: skip when the content is the same, else rename.
     #[serde(default)]
     pub on_exists: Option<String>,
-}
-
-/// What a `get` names, once parsed from [`GetRequest::what`]: `3`, `urn:...`, `magnet:?...`, `http://...`.
-#[derive(Clone, Debug, PartialEq)]
-pub enum What {
-    /// A hit of the latest search.
-    Hit(u32),
-    /// Content by name.
-    Urn(crate::wire::Urn),
-    /// A magnet link.
-    Magnet(String),
-    /// A file at a peer.
-    Url(String),
 }
 
 /// A folder to share.
@@ -244,16 +229,6 @@ impl Node {
             return Err(Error::new(ErrorCode::Usage, message).hint(format!("At most {MAX_NEIGHBOURS}; 8 is usual")));
         }
         self.inner.handle.command(Command::SetNeighbours(n));
-        Ok(())
-    }
-
-    /// TTL of our own searches, live.
-    pub async fn set_ttl(&self, ttl: u8) -> Result<(), Error> {
-        if !(1..=7).contains(&ttl) {
-            return Err(Error::new(ErrorCode::Usage, format!("a TTL of {ttl} makes no sense"))
-                .hint("It goes from 1 to 7; 4 is usual"));
-        }
-        self.inner.handle.command(Command::SetTtl(ttl));
         Ok(())
     }
 

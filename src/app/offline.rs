@@ -7,9 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::kept::{Kept, unwritten};
 use super::view::{HostView, ShareView};
 use super::{Error, ErrorCode, ShareRequest};
-use crate::disk::{self, Home, StateFile};
+use crate::disk::{self, Home};
+use crate::proto;
 use crate::wire::addr;
 
 /// May this folder be shared? What `share` refuses is refused here too.
@@ -38,7 +40,7 @@ pub fn preview(home: &Home, dir: &Path) -> Result<ShareView, Error> {
 
 /// The folders that the next servent will share, with what they hold now.
 pub fn shares(home: &Home) -> Result<Vec<ShareView>, Error> {
-    let dirs: Vec<PathBuf> = shares_file(home).load().or_log().unwrap_or_default();
+    let dirs = Kept::at(&home.state).shares();
     let missing = |path: PathBuf| ShareView {
         path,
         files: 0,
@@ -60,7 +62,7 @@ pub fn shares(home: &Home) -> Result<Vec<ShareView>, Error> {
 /// Shares a folder (canonical) from the next start on.
 pub fn share(home: &Home, request: &ShareRequest) -> Result<(), Error> {
     may_share(home, &request.path, request.i_mean_it)?;
-    let file = shares_file(home);
+    let file = Kept::at(&home.state).shares;
     file.update(|dirs: &mut Vec<PathBuf>| {
         if !dirs.contains(&request.path) {
             dirs.push(request.path.clone());
@@ -71,7 +73,7 @@ pub fn share(home: &Home, request: &ShareRequest) -> Result<(), Error> {
 
 /// Shares it no more.
 pub fn unshare(home: &Home, dir: &Path) -> Result<(), Error> {
-    let file = shares_file(home);
+    let file = Kept::at(&home.state).shares;
     let was_shared = file
         .update(|dirs: &mut Vec<PathBuf>| {
             let before = dirs.len();
@@ -88,7 +90,7 @@ pub fn unshare(home: &Home, dir: &Path) -> Result<(), Error> {
 
 /// Hosts that the next servent will try.
 pub fn hosts(home: &Home) -> Result<Vec<HostView>, Error> {
-    let hosts: Vec<SocketAddr> = hosts_file(home).load().or_log().unwrap_or_default();
+    let hosts = Kept::at(&home.state).hosts();
     let view = |addr: SocketAddr| HostView {
         addr: addr.to_string(),
         source: "cache".into(),
@@ -102,13 +104,15 @@ pub fn hosts(home: &Home) -> Result<Vec<HostView>, Error> {
 /// Adds hosts (`IP[:PORT]`; names need a running servent) before those that are known; returns how many are new.
 pub fn import_hosts(home: &Home, hosts: &[String]) -> Result<usize, Error> {
     let parsed: Vec<SocketAddr> = hosts.iter().map(|host| address(host)).collect::<Result<_, _>>()?;
-    let file = hosts_file(home);
+    let file = Kept::at(&home.state).hosts;
     file.update(|known: &mut Vec<SocketAddr>| {
         let old: BTreeSet<SocketAddr> = known.iter().copied().collect();
         let mut seen = old.clone();
         let new: Vec<SocketAddr> = parsed.into_iter().filter(|addr| seen.insert(*addr)).collect();
         let added = new.len();
         known.splice(0..0, new);
+        // The servent would not take more; those known longest go.
+        known.truncate(proto::Limits::default().hosts);
         added
     })
     .map_err(|error| unwritten(&file, &error))
@@ -119,19 +123,6 @@ fn address(host: &str) -> Result<SocketAddr, Error> {
         Error::new(ErrorCode::Usage, format!("cannot import {host:?}: it is no IP address with a port"))
             .hint("Names are resolved by a running servent: filbert up")
     })
-}
-
-fn shares_file(home: &Home) -> StateFile {
-    StateFile::new(home.state.join("shares.json"), "shares", 1)
-}
-
-fn hosts_file(home: &Home) -> StateFile {
-    StateFile::new(home.state.join("hosts.json"), "hosts", 1)
-}
-
-fn unwritten(file: &StateFile, error: &std::io::Error) -> Error {
-    Error::new(ErrorCode::Failed, format!("cannot write {}: {error}", file.path().display()))
-        .hint("Check that the disk is not full and who owns the state directory")
 }
 
 #[cfg(test)]

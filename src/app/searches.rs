@@ -28,6 +28,8 @@ use crate::wire::{Guid, Urn};
 
 /// Searches that are remembered; the oldest ended one is forgotten first.
 const MAX_SEARCHES: usize = 64;
+/// Hits in all that are remembered; above it the oldest ended searches are forgotten when a new one begins.
+const MAX_HITS_IN_ALL: usize = 50_000;
 /// Queries for content on behalf of downloads that still take hits.
 const MAX_REQUERIES: usize = 128;
 /// Queries that one search with alternatives sends.
@@ -98,7 +100,10 @@ impl Searches {
         texts.truncate(MAX_TEXTS);
         let mut table = lock(&self.table);
         let id = table.sessions.last_key_value().map_or(1, |(last, _)| last + 1);
-        let session = Session::new(request.clone(), criteria, texts.clone());
+        let mut session = Session::new(request.clone(), criteria, texts.clone());
+        // It looks into the table first, so it waits until we are through.
+        session.task = Some(rt::spawn(Arc::clone(self).mind(id)));
+        let view = session.view(id);
         table.make_room();
         table.sessions.insert(id, session);
         table.latest = Latest::Session(id);
@@ -109,10 +114,7 @@ impl Searches {
             let query = Query::new(text, &urns);
             self.handle.command(Command::Search { id: search, query, ttl: request.ttl, strategy: Strategy::Flood });
         }
-        let task = rt::spawn(Arc::clone(self).mind(id));
-        let Some(session) = table.sessions.get_mut(&id) else { unreachable!("it was inserted above") };
-        session.task = Some(task);
-        session.view(id)
+        view
     }
 
     /// Asks who has content, for a download.
@@ -274,9 +276,15 @@ impl Table {
     }
 
     fn make_room(&mut self) {
-        while self.sessions.len() >= MAX_SEARCHES {
+        loop {
+            let hits: usize = self.sessions.values().map(|session| session.hits.len()).sum();
+            let crowded = self.sessions.len() >= MAX_SEARCHES;
+            if !crowded && hits <= MAX_HITS_IN_ALL {
+                return;
+            }
             let oldest_ended = self.sessions.iter().find(|(_, session)| session.kept).map(|(&id, _)| id);
-            let Some(id) = oldest_ended.or_else(|| self.sessions.keys().next().copied()) else { return };
+            let oldest = || self.sessions.keys().next().copied().filter(|_| crowded);
+            let Some(id) = oldest_ended.or_else(oldest) else { return };
             self.forget_routes(id);
             self.sessions.remove(&id);
         }

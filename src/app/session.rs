@@ -15,6 +15,8 @@ use crate::wire::{Guid, Urn};
 
 /// Hits that one search lists; what comes after them is counted and left out.
 const MAX_HITS: usize = 10_000;
+/// Bytes of a name in a hit: a path on any system fits. A hit with a longer one is counted and left out.
+const MAX_NAME: usize = 4096;
 /// Without `--wait`: a search is over so long after its last hit ...
 const QUIET: Duration = Duration::from_secs(2);
 /// ... and so long after it went out in any case.
@@ -99,6 +101,12 @@ impl Session {
         if hit.servent == own {
             return Err("own");
         }
+        if self.hits.len() >= MAX_HITS {
+            return Err("too_many");
+        }
+        if entry.name.0.len() > MAX_NAME {
+            return Err("name_too_long");
+        }
         let name = file_name(&entry.name.to_str()).to_owned();
         let asked_by_name = self.criteria.urns.is_empty();
         let matches = if asked_by_name {
@@ -112,9 +120,6 @@ impl Session {
         let mut view = view_of(hit, entry, name, hops);
         if !self.seen.insert((view.source.servent.clone(), view.index, view.urn.clone())) {
             return Err("duplicate");
-        }
-        if self.hits.len() >= MAX_HITS {
-            return Err("too_many");
         }
         let now = Instant::now();
         view.hit = self.hits.len() as u32 + 1;
@@ -263,6 +268,20 @@ pub(super) mod tests {
         session.take(&hit(1, vec![entry(1, "whatever", &[SHA1]), entry(2, "whatever", &[])]), 1, Guid([9; 16]));
         assert_eq!(session.hits.len(), 1);
         assert_eq!(session.hits[0].urn.as_deref(), Some(SHA1));
+    }
+
+    #[test]
+    fn what_strangers_send_to_a_search_is_bounded() {
+        let mut session = session("a", None);
+        let own = Guid([9; 16]);
+        let long = format!("a {}", "x".repeat(MAX_NAME));
+        session.take(&hit(1, vec![entry(0, &long, &[]), entry(0, &long[..MAX_NAME], &[])]), 1, own);
+        assert_eq!((session.hits.len(), session.left_out.get("name_too_long")), (1, Some(&1)));
+        for n in 1..=(MAX_HITS as u32 + 5) {
+            session.take(&hit(1, vec![entry(n, "a", &[])]), 1, own);
+        }
+        assert_eq!((session.hits.len(), session.seen.len()), (MAX_HITS, MAX_HITS));
+        assert_eq!(session.left_out.get("too_many"), Some(&6));
     }
 
     #[test]

@@ -59,6 +59,7 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
         searches,
         downloads,
         uploads: uploads.clone(),
+        answers: options.limits.messages.answer_entries,
         events,
         warnings,
         linked: Bell::default(),

@@ -146,7 +146,6 @@ pub fn options(config: &Config, args: &Up, settings: &Settings) -> Result<Option
     Ok(Options {
         home: config.home.clone(),
         share: args.share.iter().map(|dir| absolute(dir)).collect::<Result<_, _>>()?,
-        yes: args.yes,
         listen: settings.address("listen")?,
         listen_given: settings.given("listen"),
         connect: settings.list("connect"),

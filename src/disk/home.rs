@@ -60,56 +60,15 @@ impl Home {
     pub fn own(&self) -> Vec<PathBuf> {
         [&self.state, &self.cache].map(|path| path.canonicalize().unwrap_or_else(|_| path.clone())).into()
     }
-
-    /// Makes state and cache, readable by their owner alone.
-    pub fn create(&self) -> io::Result<()> {
-        create_private(&self.state)?;
-        create_private(&self.cache)
-    }
-}
-
-/// A home that goes when it is dropped: for one command without a servent.
-#[derive(Debug)]
-pub struct PrivateHome {
-    dir: PathBuf,
-    /// The places in it.
-    pub home: Home,
-}
-
-impl PrivateHome {
-    /// Makes one in the directory for temporary files.
-    pub fn create() -> io::Result<Self> {
-        let mut name = [0; 8];
-        getrandom::fill(&mut name).map_err(|error| io::Error::other(error.to_string()))?;
-        let dir = std::env::temp_dir().join(format!("filbert-{:016x}", u64::from_ne_bytes(name)));
-        // Somebody else's folder of that name must not become our state: it has to be new.
-        builder().create(&dir)?;
-        let home = Home::at(&dir);
-        let private = Self { dir, home };
-        private.home.create()?;
-        Ok(private)
-    }
-}
-
-impl Drop for PrivateHome {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.dir) {
-            log::debug!("cannot remove {}: {error}", self.dir.display());
-        }
-    }
 }
 
 /// Makes a folder (and those above it) that only its owner may enter.
 pub(super) fn create_private(dir: &Path) -> io::Result<()> {
-    builder().recursive(true).create(dir)
-}
-
-fn builder() -> std::fs::DirBuilder {
     #[allow(unused_mut)]
     let mut builder = std::fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder
+    builder.recursive(true).create(dir)
 }
 
 /// `XDG_DOWNLOAD_DIR="$HOME/Downloads"` in `user-dirs.dirs`.
@@ -157,15 +116,14 @@ mod tests {
         assert_eq!(download_dir("", user), None);
     }
 
-    #[cfg(unix)]
     #[test]
-    fn a_private_home_is_for_its_owner_alone_and_goes_when_dropped() {
+    #[cfg(unix)]
+    fn a_private_folder_is_for_its_owner_alone() {
         use std::os::unix::fs::PermissionsExt;
-        let private = PrivateHome::create().expect("a home");
-        let state = private.home.state.clone();
-        let mode = std::fs::metadata(&state).expect("state").permissions().mode();
+        let dir = tempfile::tempdir().expect("a folder");
+        let state = Home::at(&dir.path().join("home")).state;
+        create_private(&state).expect("a folder");
+        let mode = std::fs::metadata(&state).expect("it is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
-        drop(private);
-        assert!(!state.parent().expect("a parent").exists());
     }
 }

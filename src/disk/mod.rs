@@ -16,7 +16,7 @@ pub mod state;
 mod watch;
 
 pub use cache::pretend;
-pub use home::{Home, PrivateHome};
+pub use home::Home;
 pub use lock::{Lock, LockError};
 pub use open::open_beneath;
 pub use partial::{DiskError, Partial, PartialSpec};

@@ -24,7 +24,6 @@ pub fn options(dir: &Path) -> Options {
     Options {
         home: Home::at(&dir.join("home")),
         share: Vec::new(),
-        yes: false,
         listen: "127.0.0.1:0".parse().expect("an address"),
         listen_given: true,
         connect: Vec::new(),

@@ -334,6 +334,7 @@ impl Inner {
     /// Writes the state, unless somebody does just now; then after that.
     async fn save(self: &Arc<Self>) {
         let _turn = self.saving.lock().await;
+        self.forget_over();
         let (records, next_id) = {
             let live = self.all();
             let records: Vec<Record> = live.iter().map(|live| live.record()).collect();
@@ -356,6 +357,17 @@ impl Inner {
         if let Err(error) = written.await {
             log::warn!("cannot write {}: {error}; downloads may be forgotten at a crash", self.state.path().display());
         }
+    }
+
+    /// Of those that are over, the oldest go: from memory as from the state.
+    fn forget_over(&self) {
+        let over: Vec<u64> = self.all().iter().filter(|live| live.standing().is_over()).map(|live| live.id).collect();
+        let mut table = self.table();
+        let old = over[..over.len().saturating_sub(KEPT)].iter();
+        let gone: Vec<_> = old.map(|id| (table.downloads.remove(id), table.tasks.remove(id))).collect();
+        // A task that is dropped may want the table.
+        drop(table);
+        drop(gone);
     }
 
     fn ring_saver(&self) {

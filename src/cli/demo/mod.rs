@@ -163,7 +163,6 @@ impl Stage<'_> {
             let options = Options {
                 home: at,
                 share: vec![share.clone()],
-                yes: true,
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
                 listen_given: true,
                 connect: callable.map(|other| started[other].to_string()).collect(),

@@ -294,7 +294,7 @@ fn without_a_source_it_waits_says_why_asks_and_takes_the_one_that_is_found() {
     let view = rt::block_on(downloads.get(wanted("a", &bytes, &[gone]))).expect("begun");
     let view = wait(&downloads, view.id, &["waiting"]);
     assert!(view.reason.starts_with(&format!("source {gone} refused the connection, next try 0:0")), "{}", view.reason);
-    assert_eq!(*place.requeries.lock().expect("no panic"), [urn(&bytes)]);
+    assert_eq!(place.asked(1), [urn(&bytes)]);
     // It is back on another port.
     let served = Served::new(&[("a", &bytes)]);
     let (content, source) = (Expected::of_urn(&urn(&bytes)), Source::new(served.addr, Ask::Urn(urn(&bytes))));
@@ -304,7 +304,7 @@ fn without_a_source_it_waits_says_why_asks_and_takes_the_one_that_is_found() {
     let other = rt::block_on(downloads.get(Wanted::urn(&urn(b"nobody has it")))).expect("begun");
     let other = wait(&downloads, other.id, &["waiting"]);
     assert!(other.reason.starts_with("waiting for source: none known; asking the network again in 0:0"), "{other:?}");
-    assert_eq!(place.requeries.lock().expect("no panic").len(), 2);
+    assert_eq!(place.asked(2), [urn(&bytes), urn(b"nobody has it")]);
     rt::block_on(downloads.shutdown());
 }
 

@@ -160,7 +160,7 @@ fn a_source_that_died_and_comes_back_elsewhere_sends_the_rest() {
     let view = wait_for(&downloads, id, |view| view.reason.contains("refused"));
     assert_eq!(view.state, "waiting");
     assert!(view.reason.starts_with(&format!("source {old} refused the connection, next try 0:0")), "{view:?}");
-    assert_eq!(*place.requeries.lock().expect("no panic"), [urn(&bytes)]);
+    assert_eq!(place.asked(1), [urn(&bytes)]);
     let served = Served::new(&[("a", &bytes)]);
     let link = rt::block_on(Wanted::parse(&format!("http://{}/uri-res/N2R?{}", served.addr, urn(&bytes))));
     let source: Source = link.expect("a link").sources.remove(0);

@@ -68,6 +68,18 @@ impl Place {
         rt::block_on(Downloads::open(config, hooks, Rng::from_number(1))).expect("opened")
     }
 
+    /// What the network was asked for, as soon as it was asked so often.
+    pub fn asked(&self, times: usize) -> Vec<Urn> {
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            let asked = self.requeries.lock().expect("no panic").clone();
+            if asked.len() >= times || Instant::now() > end {
+                return asked;
+            }
+            pause(Duration::from_millis(5));
+        }
+    }
+
     /// Every file in the download directory, folders included, by its path in it.
     pub fn files(&self) -> Vec<String> {
         fn walk(base: &Path, dir: &Path, found: &mut Vec<String>) {

@@ -35,6 +35,8 @@ pub(super) struct Inner {
     /// `None` for one that was over when we started.
     machine: Option<Download>,
     outbox: Vec<Output>,
+    /// The task is at what it took out of the outbox.
+    at_work: bool,
     pub(super) record: Record,
     meter: Meter,
     received: u64,
@@ -53,6 +55,7 @@ impl Live {
         let inner = Inner {
             machine: None,
             outbox: Vec::new(),
+            at_work: false,
             meter: Meter::default(),
             received: 0,
             since: Clock::now(),
@@ -150,7 +153,17 @@ impl Live {
 
     /// What is to be done, in order.
     pub(super) fn take_outputs(&self) -> Vec<Output> {
-        std::mem::take(&mut self.lock().outbox)
+        let mut inner = self.lock();
+        inner.at_work = !inner.outbox.is_empty();
+        std::mem::take(&mut inner.outbox)
+    }
+
+    /// All of it is done.
+    pub(super) fn done_outputs(&self) {
+        let mut inner = self.lock();
+        if std::mem::take(&mut inner.at_work) {
+            inner.tell_watchers();
+        }
     }
 
     /// How long until its time comes, if it has one.
@@ -247,7 +260,17 @@ impl Inner {
             // It is rung already when it is full.
             let _ = bell.try_send(());
         }
+        self.tell_watchers();
+    }
+
+    fn tell_watchers(&mut self) {
         self.watchers.retain_mut(|watcher| watcher.try_send(()).is_ok() || !watcher.is_closed());
+    }
+
+    /// Wrong bytes are removed before anybody is told of the failure: who hears of it finds nothing left.
+    fn is_removing(&self) -> bool {
+        let failure = self.machine.as_ref().and_then(Download::failure);
+        failure == Some(Failure::Verification) && (self.at_work || !self.outbox.is_empty())
     }
 
     fn current_standing(&self) -> Standing {
@@ -298,7 +321,11 @@ impl Inner {
     fn view(&self, now: Instant) -> TransferView {
         let record = &self.record;
         let machine = self.machine.as_ref();
-        let state = machine.map_or_else(|| word(record.standing), |machine| machine.state().word());
+        let state = match machine {
+            Some(_) if self.is_removing() => State::Verifying.word(),
+            Some(machine) => machine.state().word(),
+            None => word(record.standing),
+        };
         let rate = if state == State::Downloading.word() { self.meter.rate(Clock::now()) } else { 0 };
         let (done, size) = (self.done(), machine.map_or(record.size, Download::size));
         let left = size.map(|size| size.saturating_sub(done));

@@ -56,6 +56,7 @@ impl Runner {
             for output in self.live.take_outputs() {
                 self.perform(output).await;
             }
+            self.live.done_outputs();
             self.inner.note(&self.live);
             if self.live.is_through() {
                 break;

@@ -13,8 +13,9 @@ fn queries_for_a_neighbour_that_does_not_read_are_dropped_and_counted_there() {
         let a = start(&[("reachable.txt", b"x")], &[]).await;
         let b = start(&[], &[&a]).await;
         let deaf = Raw::link(a.addr()).await;
+        eventually("both are linked", async || a.node.peers().await.len() == 2).await;
         let mut sent = 0;
-        // The kernel takes some 40 MB for the deaf one before its queue with us begins to grow.
+        // The kernel takes up to 40 MB for the deaf one before its queue with us begins to grow.
         for n in 0..100u8 {
             let mut asker = Raw::link(a.addr()).await;
             // Within the burst that each neighbour has, so that none is dropped for its rate.
@@ -37,11 +38,12 @@ fn queries_for_a_neighbour_that_does_not_read_are_dropped_and_counted_there() {
         }
         let peers = a.node.peers().await;
         let full: Vec<_> = peers.iter().filter(|peer| peer.drops.contains_key("queue_full")).collect();
-        assert_eq!(full.len(), 1, "at the deaf one alone: {full:?}");
+        assert_eq!(full.len(), 1, "at the deaf one alone: {peers:?}");
         assert_eq!(full[0].vendor, "by hand/1.0");
         let queued = full[0].drops["queue_full"] + full[0].queries_out;
         assert!(queued <= sent && sent - queued < 100, "what is kept for it is bounded: {sent} sent, {full:?}");
-        assert_eq!(b.search("reachable", None, 2000).await.0.len(), 1);
+        // It may still be busy holding that many long queries against its files.
+        eventually("the others are served", async || b.search("reachable", None, 2000).await.0.len() == 1).await;
         drop(deaf);
         shutdown(vec![a, b]).await;
     });

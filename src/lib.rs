@@ -3,7 +3,9 @@
 //! The folders are floors; imports point down only (`tests/architecture.rs`).
 //!
 //! ```text
-//! 5  cli  web                    faces
+//! 7  main                        five lines
+//! 6  cli                         the command line, the demo
+//! 5  web                         the control API
 //! 4  app                         the running servent: commands in, views out
 //! 3  net | disk | sim            sockets | files | the virtual world (strangers to each other)
 //! 2  proto | library | transfer  pure state machines (strangers to each other)

@@ -222,3 +222,22 @@ fn hints_begin_like_sentences() {
     }
     assert!(small.is_empty(), "{small:#?}");
 }
+
+#[test]
+fn the_page_of_limits_names_what_there_is() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/LIMITS.md")).expect("the page");
+    let (mut places, mut wrong) = (0, Vec::new());
+    for place in page.split('`').skip(1).step_by(2) {
+        let Some((file, name)) = place.split_once(".rs: ") else { continue };
+        places += 1;
+        let text = fs::read_to_string(root.join("src").join(format!("{file}.rs"))).unwrap_or_default();
+        if ![format!("const {name}:"), format!("pub {name}:")].iter().any(|said| text.contains(said)) {
+            wrong.push(place);
+        }
+    }
+    assert!(places > 80 && wrong.is_empty(), "{places} places, of them not there: {wrong:#?}");
+    for key in filbert::app::LIMITS {
+        assert!(page.contains(&format!("`{}`", key.name)), "{} is not on the page", key.name);
+    }
+}

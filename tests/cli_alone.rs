@@ -219,6 +219,9 @@ fn hosts_are_imported_without_a_servent() {
     let addrs: Vec<&str> = hosts.iter().filter_map(|host| host["addr"].as_str()).collect();
     assert_eq!(addrs, ["10.1.1.1:6346", "10.1.1.2:6346"]);
     home.run(&["hosts", "import", "/nonexistent"]).expect(1);
+    std::fs::write(&file, "10.1.1.3\n".repeat(120_000)).expect("written");
+    let long = home.run(&["hosts".as_ref(), "import".as_ref(), file.as_os_str()]).expect(1);
+    assert!(long.stderr.contains("longer than 1.0 MiB"), "{}", long.stderr);
 }
 
 #[test]

@@ -191,6 +191,19 @@ fn the_watched_folder_is_searchable_as_it_is_now() {
 }
 
 #[test]
+fn a_long_file_of_hosts_is_imported_into_a_running_servent() {
+    let home = Home::new();
+    let _up = home.up(&["--only-listed"]);
+    let file = home.join("hosts.txt");
+    let hosts: Vec<String> =
+        (0..1500).map(|n| format!("10.{}.{}.1:6346 # as long as a name", n / 250, n % 250)).collect();
+    std::fs::write(&file, hosts.join("\n")).expect("written");
+    let report =
+        home.run(&["hosts".as_ref(), "import".as_ref(), file.as_os_str(), "--json".as_ref()]).expect(0).lines();
+    assert_eq!((&report[0]["named"], &report[0]["added"]), (&1500.into(), &1500.into()));
+}
+
+#[test]
 fn connect_and_disconnect_by_hand() {
     let (a, b) = (Home::new(), Home::new());
     let (up_a, up_b) = (a.up(&["--only-listed"]), b.up(&["--only-listed"]));

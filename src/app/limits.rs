@@ -57,8 +57,17 @@ pub const LIMITS: &[LimitKey] = &[
     }),
     number("limits.queue_bytes", "bytes that wait for a slow neighbour", |l| &mut l.messages.queue_bytes),
     number("limits.seen", "message names remembered to suppress duplicates", |l| &mut l.messages.seen),
+    number("limits.seen_max", "the same under load, while none of them is ten minutes old", |l| {
+        &mut l.messages.seen_max
+    }),
     number("limits.routes", "ways back remembered, for each kind of message", |l| &mut l.messages.routes),
     number("limits.hosts", "hosts kept in the cache", |l| &mut l.messages.hosts),
+    number("limits.stranger_dials", "dials in a minute to public hosts that only strangers named", |l| {
+        &mut l.messages.stranger_dials_per_minute
+    }),
+    number("limits.stranger_dials_per_host", "the same in an hour to one address and port", |l| {
+        &mut l.messages.stranger_dials_per_host_hour
+    }),
     number("limits.handshakes", "handshakes under way at a time", |l| &mut l.messages.handshakes),
     number("limits.hit_entries", "files that answer one query", |l| &mut l.messages.answer_entries),
     number("limits.peers", "peers accepted in all; 0 is max(32, 2 x neighbours)", |l| &mut l.peers),

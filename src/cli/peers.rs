@@ -14,8 +14,10 @@ use crate::app::offline;
 use crate::app::view::{HostView, PeerView, TrafficView};
 use crate::web::uri;
 
-/// Bytes of a hosts file that are read.
+/// A longer file of hosts is refused.
 const HOSTS_FILE: u64 = 1 << 20;
+/// Hosts told to the servent in one call: names have 253 bytes at most, a body 64 KiB.
+const HOSTS_AT_ONCE: usize = 200;
 
 /// `peers` and `peers set N`.
 pub async fn peers(config: &Config, args: &Peers) -> Result<(), Failure> {
@@ -90,8 +92,12 @@ pub async fn hosts(config: &Config, args: &Hosts) -> Result<(), Failure> {
         let named = hosts.len();
         let added = match &client {
             Some(client) => {
-                let answer: Value = client.post("/api/v1/hosts", json!({ "hosts": hosts })).await?;
-                answer.get("added").and_then(Value::as_u64).unwrap_or(0)
+                let mut added = 0;
+                for some in hosts.chunks(HOSTS_AT_ONCE) {
+                    let answer: Value = client.post("/api/v1/hosts", json!({ "hosts": some })).await?;
+                    added += answer.get("added").and_then(Value::as_u64).unwrap_or(0);
+                }
+                added
             }
             None => offline::import_hosts(&config.home, &hosts)? as u64,
         };
@@ -130,11 +136,15 @@ fn host_row(host: &HostView) -> Vec<String> {
 fn read_hosts(file: &Path) -> Result<Vec<String>, Failure> {
     let mut content = String::new();
     let read = if file == Path::new("-") {
-        std::io::stdin().lock().take(HOSTS_FILE).read_to_string(&mut content)
+        std::io::stdin().lock().take(HOSTS_FILE + 1).read_to_string(&mut content)
     } else {
-        std::fs::File::open(file).and_then(|file| file.take(HOSTS_FILE).read_to_string(&mut content))
+        std::fs::File::open(file).and_then(|file| file.take(HOSTS_FILE + 1).read_to_string(&mut content))
     };
-    read.map_err(|error| Failure::new(Exit::Failed, format!("cannot read {}: {error}", file.display())))?;
+    let failed = |why: &str| Failure::new(Exit::Failed, format!("cannot read {}: {why}", file.display()));
+    read.map_err(|error| failed(&error.to_string()))?;
+    if content.len() as u64 > HOSTS_FILE {
+        return Err(failed(&format!("it is longer than {}", text::size(HOSTS_FILE))).hint("Import it in parts"));
+    }
     let lines = content.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
     Ok(lines.filter(|line| !line.is_empty()).map(str::to_owned).collect())
 }

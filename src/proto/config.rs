@@ -56,9 +56,9 @@ pub struct Limits {
     /// Pushes that one neighbour may send us.
     pub pushes: Rate,
     /// Dials in a minute to hosts that only strangers named.
-    pub stranger_dials_per_minute: u32,
+    pub stranger_dials_per_minute: usize,
     /// Dials in an hour to one such IP:port.
-    pub stranger_dials_per_host_hour: u32,
+    pub stranger_dials_per_host_hour: usize,
     /// Hosts that the cache keeps.
     pub hosts: usize,
     /// Handshakes under way at the same time, in both directions.

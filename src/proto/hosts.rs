@@ -236,8 +236,8 @@ impl Budget {
     fn new(limits: &Limits) -> Self {
         Self {
             spent: VecDeque::new(),
-            per_minute: limits.stranger_dials_per_minute as usize,
-            per_host_hour: limits.stranger_dials_per_host_hour as usize,
+            per_minute: limits.stranger_dials_per_minute,
+            per_host_hour: limits.stranger_dials_per_host_hour,
         }
     }
 

@@ -26,6 +26,8 @@ use crate::web::{self, Limits, Server};
 
 /// How many ports above the usual one are tried when another home has it.
 const PORTS_TRIED: u16 = 100;
+/// A log of a servent in the background that is longer than this is set aside at the next start.
+const LOG_LIMIT: u64 = 1 << 20;
 /// How long `down` waits for the servent to say its farewells.
 const FAREWELL: Duration = Duration::from_secs(15);
 
@@ -230,6 +232,10 @@ async fn detach(config: &Config, args: &Up) -> Result<(), Failure> {
         }
     }
     std::fs::create_dir_all(&config.home.state).map_err(|error| trouble("the state folder", error))?;
+    // Two of them are kept at most: what is written while it runs are warnings, and few.
+    if std::fs::metadata(&log).is_ok_and(|log| log.len() > LOG_LIMIT) {
+        std::fs::rename(&log, log.with_extension("old")).map_err(|error| trouble("the log", error))?;
+    }
     let mut written = OpenOptions::new()
         .create(true)
         .append(true)

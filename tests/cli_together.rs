@@ -195,8 +195,7 @@ fn a_long_file_of_hosts_is_imported_into_a_running_servent() {
     let home = Home::new();
     let _up = home.up(&["--only-listed"]);
     let file = home.join("hosts.txt");
-    let hosts: Vec<String> =
-        (0..1500).map(|n| format!("10.{}.{}.1:6346 # as long as a name", n / 250, n % 250)).collect();
+    let hosts: Vec<String> = (0..1500).map(|n| format!("[fd00:1111:2222:3333:4444:5555:6666:{n:04x}]:6346")).collect();
     std::fs::write(&file, hosts.join("\n")).expect("written");
     let report =
         home.run(&["hosts".as_ref(), "import".as_ref(), file.as_os_str(), "--json".as_ref()]).expect(0).lines();

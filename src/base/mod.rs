@@ -14,4 +14,4 @@ pub use bucket::TokenBucket;
 pub use hash::{HashSeed, Map, Set};
 pub use lru::Lru;
 pub use rng::Rng;
-pub use time::Instant;
+pub use time::{Instant, backoff};

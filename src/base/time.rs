@@ -67,9 +67,21 @@ impl fmt::Display for Instant {
     }
 }
 
+/// The wait after `failures` failures in a row: `first`, doubled each time, at most `longest`.
+pub fn backoff(first: Duration, longest: Duration, failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(20);
+    first.saturating_mul(1 << doublings).min(longest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_longest() {
+        let wait = |failures| backoff(Duration::from_secs(2), Duration::from_secs(600), failures).as_secs();
+        assert_eq!([0, 1, 2, 3, 9, 10, u32::MAX].map(wait), [2, 2, 4, 8, 512, 600, 600]);
+    }
 
     #[test]
     fn time_saturates_instead_of_wrapping() {

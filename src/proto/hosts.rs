@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use crate::base::{HashSeed, Instant, Rng};
+use crate::base::{HashSeed, Instant, Rng, backoff};
 
 use super::address::{is_dialable, is_public, is_strangers_port};
 use super::config::Limits;
@@ -263,12 +263,6 @@ impl Budget {
         self.spent.push_back((now, addr));
         Ok(())
     }
-}
-
-/// The wait after `failures` failures in a row: `first`, doubled each time, at most `longest`.
-pub(super) fn backoff(first: Duration, longest: Duration, failures: u32) -> Duration {
-    let doublings = failures.saturating_sub(1).min(16);
-    first.saturating_mul(1 << doublings).min(longest)
 }
 
 /// `wait` and up to a quarter more, so that a crowd does not come back all at once.

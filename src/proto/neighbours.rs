@@ -12,11 +12,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::base::Instant;
+use crate::base::{Instant, backoff};
 use crate::wire::Guid;
 
 use super::address::{is_public, narrow_net, wide_net};
-use super::hosts::{Pick, backoff};
+use super::hosts::Pick;
 use super::link::{Link, Slot};
 use super::servent::Servent;
 use super::{CloseReason, ConnId, Direction, Event, HostSource, Outbox, Output, Purpose};

@@ -16,7 +16,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::{Block, BlockMap, Check, Expected, Source};
-use crate::base::{Instant, Rng};
+use crate::base::{Instant, Rng, backoff};
 use crate::wire::Blake3;
 use crate::wire::http::Response;
 
@@ -621,7 +621,7 @@ impl Download {
     /// `first` doubled with each of `times`, at most `max`, and up to a quarter more by chance, so that those
     /// who lost one source together do not come back together.
     fn pause(&mut self, first: Duration, max: Duration, times: u32) -> Duration {
-        let pause = first.saturating_mul(1 << times.min(20)).min(max);
+        let pause = backoff(first, max, times.saturating_add(1));
         pause + pause.mul_f64(self.rng.below(250) as f64 / 1000.0)
     }
 

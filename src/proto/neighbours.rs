@@ -39,7 +39,9 @@ const LISTED_BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// whom it sees more than twice a minute.
 const REFUSED_BACKOFF: Duration = Duration::from_secs(40);
 const REFUSED_BACKOFF_MAX: Duration = Duration::from_secs(600);
-/// A link that ended sooner than this counts as a failed dial, or we would come back every second.
+/// A link that ended sooner than this counts as a failed dial, or we would come back every second. The second
+/// in a row with a public host counts as a refusal: some close without a word when they prefer others (a widely
+/// used client does so with who does not compress, once it has peers enough).
 const SETTLED: Duration = Duration::from_secs(60);
 /// How soon neighbours are asked for more hosts, and how rarely at last.
 const DISCOVER_FIRST: Duration = Duration::from_secs(2);
@@ -70,6 +72,8 @@ pub(super) struct Neighbourhood {
 struct Listed {
     not_before: Instant,
     failures: u32,
+    /// Links that ended before they had settled, in a row, with the host up all the time.
+    cut_short: u32,
 }
 
 impl Servent {
@@ -107,7 +111,14 @@ impl Servent {
             if let Some(listed) = self.neighbourhood.listed.get_mut(&addr) {
                 let settled = now.since(link.since) >= SETTLED;
                 listed.failures = if settled { 1 } else { listed.failures.saturating_add(1) };
-                listed.not_before = now + backoff(LISTED_BACKOFF, LISTED_BACKOFF_MAX, listed.failures);
+                listed.cut_short = if settled { 0 } else { listed.cut_short.saturating_add(1) };
+                let wait = match listed.cut_short {
+                    turned_away @ 2.. if is_public(addr.ip()) => {
+                        backoff(REFUSED_BACKOFF, REFUSED_BACKOFF_MAX, turned_away)
+                    }
+                    _ => backoff(LISTED_BACKOFF, LISTED_BACKOFF_MAX, listed.failures),
+                };
+                listed.not_before = now + wait;
             }
         }
         out.push(Output::Event(Event::NeighbourDown(link.conn, addr, reason)));
@@ -133,6 +144,9 @@ impl Servent {
         let met = self.links.iter().any(|link| link.is_at(addr)) || self.pending.values().any(|p| p.is_at(addr));
         let Some(listed) = self.neighbourhood.listed.get_mut(&addr) else { return };
         listed.failures = listed.failures.saturating_add(1);
+        if matches!(reason, CloseReason::Dial(_)) {
+            listed.cut_short = 0;
+        }
         let (first, longest) = match reason {
             CloseReason::Refused(..) => (REFUSED_BACKOFF, REFUSED_BACKOFF_MAX),
             _ => (LISTED_BACKOFF, LISTED_BACKOFF_MAX),
@@ -151,7 +165,7 @@ impl Servent {
     pub(super) fn on_connect_command(&mut self, now: Instant, addr: SocketAddr) {
         self.restless();
         self.neighbourhood.ourselves.remove(&addr);
-        self.neighbourhood.listed.insert(addr, Listed { not_before: now, failures: 0 });
+        self.neighbourhood.listed.insert(addr, Listed { not_before: now, failures: 0, cut_short: 0 });
         self.learn_named(now, addr, HostSource::User);
     }
 

@@ -136,6 +136,8 @@ pub enum Lost {
     Silent(Duration),
     /// It sent what is no HTTP: what, in words.
     Garbage(String),
+    /// It answered with so few bytes, and was asked for more.
+    Meagre(u64),
 }
 
 impl fmt::Display for Lost {
@@ -147,6 +149,7 @@ impl fmt::Display for Lost {
             Self::Closed => f.write_str("closed the connection"),
             Self::Silent(time) => write!(f, "sent nothing for {} s", time.as_secs()),
             Self::Garbage(what) => write!(f, "sent what is no HTTP ({what})"),
+            Self::Meagre(bytes) => write!(f, "sent only {bytes} of the bytes asked for"),
         }
     }
 }
@@ -276,6 +279,15 @@ enum Turn {
     Held,
 }
 
+/// Who said how big the file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SizeFrom {
+    /// Whoever asked for it: a file of another size is another file.
+    User,
+    /// A source, and others may know better.
+    Source,
+}
+
 /// The partial file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Partial {
@@ -291,6 +303,7 @@ pub struct Download {
     rng: Rng,
     expected: Expected,
     size: Option<u64>,
+    size_from: SizeFrom,
     map: BlockMap,
     partial: Partial,
     phase: Phase,
@@ -317,6 +330,7 @@ impl Download {
             rng,
             expected,
             size,
+            size_from: SizeFrom::User,
             map: BlockMap::new(size.unwrap_or(0)),
             partial: Partial::Closed,
             phase: Phase::Fetching,
@@ -329,6 +343,12 @@ impl Download {
             requeries: 0,
             verified: None,
         }
+    }
+
+    /// ... whose size is not what was asked for, but what a source said in an earlier run.
+    pub fn with_size_from(mut self, from: SizeFrom) -> Self {
+        self.size_from = from;
+        self
     }
 
     /// Something happened.
@@ -448,6 +468,11 @@ impl Download {
         self.partial == Partial::Open
     }
 
+    /// Who said so.
+    pub fn size_from(&self) -> SizeFrom {
+        self.size_from
+    }
+
     /// Bytes that count.
     pub fn done(&self) -> u64 {
         self.map.done()
@@ -505,6 +530,13 @@ impl Download {
             out.push(Output::Verify);
             return;
         }
+        if let Some(size) = self.better_size() {
+            self.size = Some(size);
+            self.sources.side_with(size);
+            self.start_anew(out);
+            self.map = BlockMap::new(size);
+            return self.advance(now, out);
+        }
         if self.must_begin_anew(now) {
             self.start_anew(out);
             return self.advance(now, out);
@@ -557,9 +589,13 @@ impl Download {
             self.fail(failure, words, out);
             return;
         }
-        // A source that is tried again in a moment needs no query.
-        let soon = next.is_some_and(|due| due <= now + self.config.retry_lost * 2);
-        if self.can_requery() && now >= self.requery_at && !soon {
+        if !self.can_requery() || now < self.requery_at {
+            return;
+        }
+        // A source that is tried again in a moment needs no query before that.
+        if let Some(due) = next.filter(|due| *due > now && *due <= now + self.config.retry_lost * 2) {
+            self.requery_at = due;
+        } else {
             out.push(Output::Requery);
             self.requeried_at = Some(now);
             self.requery_at = now + self.pause(self.config.requery_first, self.config.requery_max, self.requeries);
@@ -607,6 +643,12 @@ impl Download {
             [one] if self.alone && self.sources.is_promising(*one) => Some(*one),
             _ => None,
         }
+    }
+
+    /// The size to believe in from now on, when sources say different ones and the first to speak was not right.
+    fn better_size(&self) -> Option<u64> {
+        let size = self.size.filter(|_| self.size_from == SizeFrom::Source && self.sources.active() == 0)?;
+        self.sources.rival_size(size)
     }
 
     /// Whether another source should take over from one that has begun alone: then it begins anew.
@@ -711,7 +753,7 @@ impl Download {
         };
         let what = self.expected.urn().map(|urn| urn.to_string()).unwrap_or_default();
         self.sources.ban(*liar, format!("sent bytes that do not match {what}"));
-        if self.sources.next_due().is_none() {
+        if self.sources.next_due().is_none() && self.better_size().is_none() {
             let words = self.sources.get_mut(*liar).map(|known| known.blame()).unwrap_or_default();
             self.fail(Failure::Verification, words, out);
         }

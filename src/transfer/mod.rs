@@ -11,5 +11,5 @@ mod source;
 pub mod upload;
 
 pub use blocks::{Block, BlockMap};
-pub use download::{Download, DownloadConfig, Failure, Input, Lost, Output, SourceId, State};
+pub use download::{Download, DownloadConfig, Failure, Input, Lost, Output, SizeFrom, SourceId, State};
 pub use source::{Ask, Check, Expected, Reach, Source};

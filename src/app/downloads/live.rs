@@ -17,7 +17,7 @@ use crate::app::node::BoxStream;
 use crate::app::view::TransferView;
 use crate::base::Instant;
 use crate::net::rt;
-use crate::transfer::{Download, Failure, Input, Output, Source, State, name};
+use crate::transfer::{Download, Failure, Input, Output, SizeFrom, Source, State, name};
 
 /// Changes are told at most so often.
 pub(super) const AT_MOST: std::time::Duration = std::time::Duration::from_millis(100);
@@ -290,6 +290,7 @@ impl Inner {
         let Some(machine) = &self.machine else { return };
         self.record.standing = standing;
         self.record.size = machine.size();
+        self.record.size_heard = machine.size_from() == SizeFrom::Source;
         self.record.done = done;
         self.record.reason = machine.reason(now);
         self.record.error = machine.failure().map(error_code);

@@ -25,7 +25,7 @@ use super::{Error, ErrorCode};
 use crate::base::Rng;
 use crate::disk::StateFile;
 use crate::net::rt::{self, Task};
-use crate::transfer::{Download, DownloadConfig, Expected, Input, Source, name};
+use crate::transfer::{Download, DownloadConfig, Expected, Input, SizeFrom, Source, name};
 use crate::wire::Urn;
 use live::Live;
 use record::{Record, Saved, SourceRecord, Standing};
@@ -397,7 +397,8 @@ impl Inner {
 
     fn machine(&self, record: &Record) -> Download {
         let rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner).fork();
-        Download::new(DownloadConfig::default(), record.expected(), record.size, rng)
+        let from = if record.size_heard { SizeFrom::Source } else { SizeFrom::User };
+        Download::new(DownloadConfig::default(), record.expected(), record.size, rng).with_size_from(from)
     }
 
     fn run(self: &Arc<Self>, live: &Arc<Live>, bell: mpsc::Receiver<()>) {
@@ -478,6 +479,7 @@ impl Inner {
             tth: None,
             blake3: None,
             size: wanted.size,
+            size_heard: false,
             dir,
             on_exists: wanted.on_exists.word().map(str::to_owned),
             part: None,

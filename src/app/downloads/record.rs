@@ -55,6 +55,9 @@ pub(super) struct Record {
     #[serde(default)]
     pub(super) blake3: Option<String>,
     pub(super) size: Option<u64>,
+    /// Whether that is only what a source said.
+    #[serde(default)]
+    pub(super) size_heard: bool,
     pub(super) dir: PathBuf,
     #[serde(default)]
     pub(super) on_exists: Option<String>,

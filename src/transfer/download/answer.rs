@@ -3,13 +3,13 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::{Contact, Download, Lost, Output, Partial, Phase, SourceId};
+use super::{Contact, Download, Lost, Output, Partial, Phase, SizeFrom, SourceId};
 use crate::base::Instant;
 use crate::transfer::BlockMap;
 use crate::wire::http::Response;
 
-/// A connection that brought fewer bytes than this before it was lost counts as a failure: else a source that
-/// sends one byte and hangs up would be asked for ever.
+/// A connection that brought fewer bytes than this before it was lost counts as a failure, and so does a shorter
+/// answer to a request for more: else a source that sends one byte at a time would be asked for ever.
 const PROGRESS: u64 = 64 * 1024;
 
 /// What an answer says.
@@ -22,8 +22,8 @@ enum Verdict {
     Absent(String),
     /// It does not give it.
     Refusal(String),
-    /// It says what cannot be true of the file that we want.
-    Lie(String),
+    /// It has a file of another size than `expected`.
+    OtherSize { said: u64, expected: u64 },
     /// It makes no sense.
     Nonsense(String),
 }
@@ -38,8 +38,11 @@ impl Download {
         }
         match judge(&head, size) {
             Verdict::Body { first, end, size } => {
+                if let Some(known) = self.sources.get_mut(id) {
+                    known.size = Some(size);
+                }
                 if self.size.is_none() {
-                    self.size = Some(size);
+                    (self.size, self.size_from) = (Some(size), SizeFrom::Source);
                     self.map = BlockMap::new(size);
                 }
                 if self.partial != Partial::Open {
@@ -62,10 +65,7 @@ impl Download {
             }
             Verdict::Absent(words) => self.dismiss(now, id, words, false, out),
             Verdict::Refusal(words) => self.dismiss(now, id, words, true, out),
-            Verdict::Lie(words) => {
-                self.sources.ban(id, words);
-                self.sources.drop_one(id, out);
-            }
+            Verdict::OtherSize { said, expected } => self.on_other_size(now, id, said, expected, out),
             Verdict::Nonsense(words) => self.on_lost(now, id, &Lost::Garbage(words), out),
         }
     }
@@ -88,6 +88,7 @@ impl Download {
         }
         if let Some(known) = self.sources.get_mut(id) {
             known.contact = Contact::Receiving(keep.clone());
+            known.hoped = wanted.end.min(asked.end) - keep.start;
             known.busy = false;
         }
         out.push(Output::Receive { source: id, first: body.start, keep });
@@ -106,8 +107,9 @@ impl Download {
         if !known.is_active() {
             return;
         }
-        if known.progress == 0 && self.map.size() > 0 {
-            return self.on_lost(now, id, &Lost::Closed, out);
+        if known.progress < known.hoped.min(PROGRESS) {
+            let meagre = Lost::Meagre(known.progress);
+            return self.on_lost(now, id, &meagre, out);
         }
         known.contact = Contact::Idle;
         known.failures = 0;
@@ -137,6 +139,21 @@ impl Download {
             known.due = now + pause;
         }
         self.sources.drop_one(id, out);
+    }
+
+    /// What was asked for has one size, and whoever says another does not have it. A size that a source has told
+    /// is not better than another's: that is settled when nobody is being asked (`Download::better_size`).
+    fn on_other_size(&mut self, now: Instant, id: SourceId, said: u64, expected: u64, out: &mut Vec<Output>) {
+        let words = format!("has another file: {said} bytes, where {expected} were expected");
+        if self.size_from == SizeFrom::Source && self.expected.urn().is_some() {
+            self.dismiss(now, id, words, false, out);
+            if let Some(known) = self.sources.get_mut(id) {
+                (known.contact, known.size) = (Contact::Differs, Some(said));
+            }
+        } else {
+            self.sources.ban(id, words);
+            self.sources.drop_one(id, out);
+        }
     }
 
     /// Not to be asked again unless the network names it anew; and then not at once, should it happen often.
@@ -183,12 +200,12 @@ fn partial(head: &Response, size: Option<u64>) -> Verdict {
         None => return Verdict::Nonsense("206 without Content-Range".into()),
     };
     let size = match (size, range.total) {
-        (Some(size), Some(total)) if size != total => return Verdict::Lie(other_size(total, size)),
+        (Some(size), Some(total)) if size != total => return Verdict::OtherSize { said: total, expected: size },
         (Some(size), _) | (None, Some(size)) => size,
         (None, None) => return Verdict::Nonsense("no size".into()),
     };
     if range.last >= size {
-        return Verdict::Lie(other_size(range.last.saturating_add(1), size));
+        return Verdict::OtherSize { said: range.last.saturating_add(1), expected: size };
     }
     let length = head.content_length().filter(|_| !head.is_chunked());
     if let Some(length) = length
@@ -203,14 +220,10 @@ fn partial(head: &Response, size: Option<u64>) -> Verdict {
 fn whole(head: &Response, size: Option<u64>) -> Verdict {
     let length = head.content_length().filter(|_| !head.is_chunked());
     match (size, length) {
-        (Some(size), Some(length)) if size != length => Verdict::Lie(other_size(length, size)),
+        (Some(size), Some(length)) if size != length => Verdict::OtherSize { said: length, expected: size },
         (Some(size), _) | (None, Some(size)) => Verdict::Body { first: 0, end: size, size },
         (None, None) => Verdict::Nonsense("no size".into()),
     }
-}
-
-fn other_size(said: u64, expected: u64) -> String {
-    format!("has another file: {said} bytes, where {expected} were expected")
 }
 
 fn said(head: &Response) -> String {

@@ -6,6 +6,9 @@ use super::Output;
 use crate::base::Instant;
 use crate::transfer::Source;
 
+/// A source that failed so often in a row is not worth waiting for when there are others.
+const PATIENCE: u32 = 3;
+
 /// A download's number for a source; never used again in that download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceId(pub u32);
@@ -21,6 +24,8 @@ pub(super) enum Contact {
     Receiving(Range<u64>),
     /// It does not have the file, or does not give it. The network may tell us that this has changed.
     Gone,
+    /// It has a file of another size than the one that is believed in for now.
+    Differs,
     /// It lied. It is never asked again for this file.
     Banned,
 }
@@ -34,6 +39,10 @@ pub(super) struct Known {
     pub(super) due: Instant,
     /// Failures in a row.
     pub(super) failures: u32,
+    /// The size that it said the file has.
+    pub(super) size: Option<u64>,
+    /// Bytes that the answer under way could bring at best.
+    pub(super) hoped: u64,
     /// Bytes that the request under way has brought.
     pub(super) progress: u64,
     /// Bytes in the partial file are from it.
@@ -112,6 +121,8 @@ impl Sources {
             contact: Contact::Idle,
             due: now,
             failures: 0,
+            size: None,
+            hoped: 0,
             progress: 0,
             contributed: false,
             refused: false,
@@ -162,7 +173,28 @@ impl Sources {
 
     /// Whether it is worth to wait for a source rather than to fetch all anew from another.
     pub(super) fn is_promising(&self, id: SourceId) -> bool {
-        self.known.iter().any(|known| known.id == id && known.can_be_asked() && known.failures < 3)
+        self.known.iter().any(|known| known.id == id && known.can_be_asked() && known.failures < PATIENCE)
+    }
+
+    /// A size other than `size` that is worth a try: more sources say it, or those who say `size` came to nothing.
+    pub(super) fn rival_size(&self, size: u64) -> Option<u64> {
+        let all = || self.known.iter().filter(|known| known.contact != Contact::Banned);
+        let voices = |said| all().filter(|known| known.size == Some(said)).count();
+        let rivals = all().filter(|known| known.contact == Contact::Differs && known.failures < PATIENCE);
+        let rival = rivals.filter_map(|known| known.size).max_by_key(|said| voices(*said))?;
+        let in_hope = all().any(|known| known.size == Some(size) && self.is_promising(known.id));
+        (!in_hope || voices(rival) > voices(size)).then_some(rival)
+    }
+
+    /// From now on the file is believed to have `size` bytes. Nobody is asked earlier than before.
+    pub(super) fn side_with(&mut self, size: u64) {
+        for known in &mut self.known {
+            match (&known.contact, known.size) {
+                (Contact::Differs, Some(said)) if said == size => known.contact = Contact::Idle,
+                (Contact::Idle, Some(said)) if said != size => known.contact = Contact::Differs,
+                _ => {}
+            }
+        }
     }
 
     /// Those who sent what is in the file.
@@ -190,6 +222,9 @@ impl Sources {
     /// The user wants another try: pauses and refusals are forgotten, lies are not.
     pub(super) fn forgive(&mut self, now: Instant) {
         for known in &mut self.known {
+            if known.contact == Contact::Differs {
+                known.failures = 0;
+            }
             if let Contact::Gone | Contact::Idle = known.contact {
                 known.contact = Contact::Idle;
                 known.due = now;

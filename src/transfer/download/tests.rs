@@ -349,6 +349,110 @@ fn sources_are_bounded_and_a_liar_is_forgotten_last() {
     assert_eq!(bench.machine.sources().count(), 3);
 }
 
+/// Two sources, of whom the first has told the size and is being asked.
+fn told(size: u64) -> Bench {
+    let mut bench = Bench::new(DownloadConfig::default(), None);
+    bench.feed(Input::AddSource(source(1)));
+    bench.feed(Input::AddSource(source(2)));
+    bench.feed(Input::Turn);
+    let length = size.to_string();
+    let out = bench.feed(Input::Head { source: S0, head: head(200, &[("Content-Length", &length)]) });
+    assert_eq!(out, [Output::Open { size }]);
+    assert_eq!(bench.feed(Input::Opened { stored: vec![] }), [Output::Receive { source: S0, first: 0, keep: 0..size }]);
+    bench
+}
+
+const S1: SourceId = SourceId(1);
+
+#[test]
+fn a_wrong_size_falls_with_the_source_that_told_it() {
+    let mut bench = told(5);
+    assert_eq!(bench.wrote(0, 0..5), [Output::Drop { source: S0 }, Output::Verify]);
+    assert_eq!(bench.feed(Input::Verified(WRONG)), [Output::Discard, Output::Open { size: 5 }]);
+    assert_eq!(bench.feed(Input::Opened { stored: vec![] }), [fetch(1, 2, 0, 5)]);
+    let out = bench.feed(Input::Head { source: S1, head: partial(0, 5, 2 * MIB) });
+    assert_eq!(out, [Output::Drop { source: S1 }, Output::Discard, Output::Open { size: 2 * MIB }]);
+    bench.feed(Input::Opened { stored: vec![] });
+    while bench.machine.state() == State::Waiting {
+        bench.sleep();
+    }
+    assert_eq!(bench.feed(Input::Turn), [fetch(1, 2, 0, 2 * MIB)]);
+}
+
+#[test]
+fn a_size_that_comes_to_nothing_gives_way_to_what_another_source_says() {
+    let mut bench = told(1 << 60);
+    let mut out = bench.feed(Input::Lost { source: S0, how: Lost::Closed });
+    let mut asked = Vec::new();
+    for _ in 0..20 {
+        let fetch = out.iter().find_map(|it| if let Output::Fetch { source, .. } = it { Some(*source) } else { None });
+        asked.extend(fetch);
+        out = match fetch {
+            Some(S0) => bench.feed(Input::Lost { source: S0, how: Lost::Closed }),
+            Some(other) => bench.feed(Input::Head { source: other, head: partial(0, MIB, 2 * MIB) }),
+            None if bench.machine.size() == Some(2 * MIB) => break,
+            None if bench.machine.state() == State::Waiting => bench.sleep(),
+            None => bench.feed(Input::Turn),
+        };
+    }
+    assert_eq!((bench.machine.size(), asked), (Some(2 * MIB), vec![S1, S0, S0]));
+}
+
+#[test]
+fn the_size_that_most_sources_say_is_tried_first() {
+    let mut bench = told(MIB);
+    bench.feed(Input::AddSource(source(3)));
+    bench.feed(Input::Lost { source: S0, how: Lost::Closed });
+    bench.feed(Input::Turn);
+    assert_eq!(bench.feed(Input::Head { source: S1, head: partial(0, 5, 7) })[0], Output::Drop { source: S1 });
+    assert_eq!(bench.machine.size(), Some(MIB), "one against one");
+    bench.feed(Input::Turn);
+    bench.feed(Input::Head { source: SourceId(2), head: partial(0, 5, 7) });
+    assert_eq!(bench.machine.size(), Some(7));
+}
+
+#[test]
+fn a_size_that_was_asked_for_is_not_up_for_debate() {
+    let mut bench = Bench::asking(MIB);
+    bench.feed(Input::AddSource(source(2)));
+    assert_eq!(
+        bench.feed(Input::Head { source: S0, head: partial(0, 5, 7) }),
+        [Output::Drop { source: S0 }, fetch(1, 2, 0, MIB)]
+    );
+    bench.feed(Input::Head { source: S1, head: partial(0, 5, 7) });
+    assert_eq!(bench.machine.size(), Some(MIB));
+    assert_eq!(bench.machine.sources().count(), 0, "both are out");
+}
+
+#[test]
+fn answers_of_a_byte_each_are_answered_with_growing_pauses() {
+    let mut bench = Bench::asking(MIB);
+    for at in 0..8 {
+        bench.feed(Input::Head { source: S0, head: partial(at, at + 1, MIB) });
+        bench.wrote(0, at..at + 1);
+        bench.feed(Input::BodyEnd { source: S0 });
+        assert!(bench.reason().contains("sent only 1 of the bytes asked for"), "{}", bench.reason());
+        while bench.machine.state() == State::Waiting {
+            bench.sleep();
+        }
+        assert_eq!(bench.feed(Input::Turn), [fetch(0, 1, at + 1, MIB)]);
+    }
+    assert!(bench.now >= Instant::from_secs(100 + 2 + 4 + 8 + 16 + 32 + 64 + 128), "{:?}", bench.now);
+}
+
+#[test]
+fn while_a_source_is_tried_in_a_moment_nothing_wakes_before() {
+    let mut bench = Bench::asking(10 * MIB);
+    bench.now += Duration::from_secs(60);
+    bench.feed(Input::Head { source: S0, head: partial(0, 10 * MIB, 10 * MIB) });
+    bench.wrote(0, 0..MIB);
+    bench.feed(Input::Lost { source: S0, how: Lost::Closed });
+    // The time to ask the network has come as well, but that can wait for the source.
+    let next = bench.machine.next_timeout().expect("a deadline");
+    assert!(next > bench.now, "{next:?} is not after {:?}", bench.now);
+    assert_eq!(bench.sleep(), [Output::WantTurn]);
+}
+
 fn any_input() -> impl Strategy<Value = Input> {
     let id = || (0u32..4).prop_map(SourceId);
     let range = || (0u64..5 * MIB, 1u64..2 * MIB).prop_map(|(first, length)| first..first + length);

@@ -21,6 +21,8 @@ const BUFFER: usize = 256 << 10;
 const BATCH: usize = 256;
 /// ... or when the first has waited so long.
 const BATCH_TIME: Duration = Duration::from_millis(100);
+/// How long to wait for a file descriptor before asking again.
+const SHORTAGE: Duration = Duration::from_millis(200);
 
 /// A file to hash.
 #[derive(Clone, Debug)]
@@ -234,7 +236,8 @@ impl Shared {
             return Outcome::Unwanted;
         }
         let began = Instant::now();
-        let outcome = match open_beneath(&job.folder, &job.path) {
+        let give_up = || self.stopping.load(Ordering::Relaxed) || !job.wanted.load(Ordering::Relaxed);
+        let outcome = match patiently(|| open_beneath(&job.folder, &job.path), give_up) {
             Ok((_, stamp)) if stamp != job.stamp => Outcome::Changed,
             Ok((file, _)) => self.read(job, file, buffer).unwrap_or_else(Outcome::Failed),
             Err(error) => Outcome::Failed(error),
@@ -287,5 +290,40 @@ fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, 19) {
         log::debug!("hashing runs at normal priority: {error}");
+    }
+}
+/// That this process has no file descriptor left says nothing about the file: we wait for one.
+fn patiently<T>(mut open: impl FnMut() -> io::Result<T>, give_up: impl Fn() -> bool) -> io::Result<T> {
+    loop {
+        match open() {
+            Err(error) if is_shortage(&error) && !give_up() => std::thread::sleep(SHORTAGE),
+            result => return result,
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_shortage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    Errno::from_io_error(error).is_some_and(|errno| errno == Errno::MFILE || errno == Errno::NFILE)
+}
+
+#[cfg(not(unix))]
+fn is_shortage(_: &io::Error) -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(unix)]
+    #[test]
+    fn a_file_is_not_unreadable_because_we_have_too_many_open() {
+        let short = || io::Error::from(rustix::io::Errno::MFILE);
+        let mut answers = vec![Ok(7), Err(short()), Err(short())];
+        assert_eq!(patiently(|| answers.pop().expect("asked no more than needed"), || false).expect("opened"), 7);
+        assert!(patiently(|| Err::<(), _>(short()), || true).is_err(), "but not for ever");
+        let denied = || Err::<(), _>(io::Error::from(io::ErrorKind::PermissionDenied));
+        assert!(patiently(denied, || false).is_err(), "another error is one");
     }
 }

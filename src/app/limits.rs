@@ -69,7 +69,7 @@ pub const LIMITS: &[LimitKey] = &[
         &mut l.messages.stranger_dials_per_host_hour
     }),
     number("limits.handshakes", "handshakes under way at a time", |l| &mut l.messages.handshakes),
-    number("limits.hit_entries", "files that answer one query", |l| &mut l.messages.answer_entries),
+    number("limits.answer_entries", "files that answer one query", |l| &mut l.messages.answer_entries),
     number("limits.peers", "peers accepted in all; 0 is max(32, 2 x neighbours)", |l| &mut l.peers),
     number("limits.uploads", "files sent at a time", |l| &mut l.uploads.slots),
     number("limits.uploads_per_address", "files sent at a time to one public address", |l| {

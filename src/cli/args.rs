@@ -165,10 +165,10 @@ pub struct Up {
     /// Where the control API listens; port 0 is any free one
     #[structopt(long, value_name = "ADDR:PORT")]
     pub api: Option<SocketAddr>,
-    /// Do not look for peers on this network
+    /// Do not look for peers on this network (no effect yet: this version never looks)
     #[structopt(long)]
     pub no_lan: bool,
-    /// Ask no public host caches (they are asked only if the config says so)
+    /// Ask no public host caches (no effect yet: this version never asks)
     #[structopt(long)]
     pub no_bootstrap: bool,
     /// Where finished files go, used as is

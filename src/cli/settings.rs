@@ -56,9 +56,14 @@ const BASIC: [Key; 10] = [
     key("only_listed", Kind::Switch, "false", "make neighbours only of the hosts in `connect`"),
     key("neighbours", Kind::Number(0, 256), "8", "how many neighbours to look for"),
     key("ttl", Kind::Number(1, 7), "4", "how many links your searches travel"),
-    key("role", Kind::Word(&["auto", "ultrapeer", "leaf"]), "auto", "what to be in the network"),
-    key("lan", Kind::Switch, "true", "look for peers on this network"),
-    key("bootstrap", Kind::Switch, "false", "ask public host caches"),
+    key(
+        "role",
+        Kind::Word(&["auto", "ultrapeer", "leaf"]),
+        "auto",
+        "what to be in the network; this version is always an ultrapeer",
+    ),
+    key("lan", Kind::Switch, "true", "look for peers on this network; no effect yet"),
+    key("bootstrap", Kind::Switch, "false", "ask public host caches; no effect yet"),
     key("download_dir", Kind::Path, "", "where finished files go; empty: the home's own folder"),
 ];
 

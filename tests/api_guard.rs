@@ -119,6 +119,8 @@ fn one_more_connection_than_there_are_seats_is_told_so_and_the_others_live() {
         (answer.status == 503).then_some(answer)
     });
     assert!(refused.body.is_empty());
+    let ended = home.run(&["status"]);
+    assert_eq!(ended.code, 1, "it runs, but has no time for us: {}", ended.stderr);
     drop(idle);
     common::until("there are seats again", || {
         let request = format!("GET /healthz HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", servent.api());

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, BodyStream, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -107,8 +107,35 @@ impl Client {
         Ok(Box::pin(lines))
     }
 
+    /// Whether a servent that takes our token is there. One with no seat left for us is.
+    pub async fn is_there(&self) -> bool {
+        let answer = self.ask(Method::GET, "/api/v1/status", None).await;
+        answer.is_ok_and(|answer| answer.status().is_success() || answer.status() == StatusCode::SERVICE_UNAVAILABLE)
+    }
+
     /// Sends a request and waits for the head of the answer; an error there becomes a failure here.
     async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Result<Response<Incoming>, Failure> {
+        let answer = self.ask(method, path, body).await?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let status = answer.status();
+        let bytes = Limited::new(answer.into_body(), LINE).collect().await.map_err(|_| gone())?.to_bytes();
+        let Ok(ErrorBody { error }) = serde_json::from_slice::<ErrorBody>(&bytes) else {
+            return Err(match status {
+                StatusCode::SERVICE_UNAVAILABLE => {
+                    Failure::new(Exit::Failed, "the servent has too many connections to its control API")
+                        .hint("Try again in some seconds")
+                }
+                _ => Failure::new(Exit::Failed, format!("the servent answered {status}")),
+            });
+        };
+        let exit = serde_json::from_value::<ErrorCode>(error.code).map_or(Exit::Failed, Exit::from);
+        Err(Failure { exit, message: error.message, hint: error.hint })
+    }
+
+    /// Sends a request and waits for the head of the answer, whatever it says.
+    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Response<Incoming>, Failure> {
         let stream = rt::TcpStream::connect(self.addr).await.map_err(|_| gone())?;
         let _ = stream.set_nodelay(true);
         let (mut sender, connection) = http1::handshake(HyperStream::new(stream)).await.map_err(|_| gone())?;
@@ -128,17 +155,7 @@ impl Client {
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(body))
             .map_err(|error| Failure::new(Exit::Failed, format!("cannot ask the servent: {error}")))?;
-        let answer = sender.send_request(request).await.map_err(|_| gone())?;
-        if answer.status().is_success() {
-            return Ok(answer);
-        }
-        let status = answer.status();
-        let bytes = Limited::new(answer.into_body(), LINE).collect().await.map_err(|_| gone())?.to_bytes();
-        let Ok(ErrorBody { error }) = serde_json::from_slice::<ErrorBody>(&bytes) else {
-            return Err(Failure::new(Exit::Failed, format!("the servent answered {status}")));
-        };
-        let exit = serde_json::from_value::<ErrorCode>(error.code).map_or(Exit::Failed, Exit::from);
-        Err(Failure { exit, message: error.message, hint: error.hint })
+        sender.send_request(request).await.map_err(|_| gone())
     }
 }
 
@@ -147,8 +164,8 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
         .map_err(|error| Failure::new(Exit::Failed, format!("the servent answered what we cannot read: {error}")))
 }
 
-/// The servent went away while we talked.
+/// The servent went away while we talked, or has no seat for us.
 fn gone() -> Failure {
-    Failure::new(Exit::Failed, "the servent went away")
-        .hint("Start it again with filbert up; downloads go on by themselves")
+    Failure::new(Exit::Failed, "the servent went away, or has too many connections to its control API")
+        .hint("If it is gone, start it again with filbert up; downloads go on by themselves")
 }

@@ -63,6 +63,9 @@ fn request(args: &Search) -> Result<SearchRequest, Failure> {
     if args.ttl.is_some_and(|ttl| !(1..=7).contains(&ttl)) {
         return Err(Failure::new(Exit::Usage, "--ttl goes from 1 to 7"));
     }
+    if args.max == Some(0) {
+        return Err(Failure::new(Exit::Usage, "--max 0 asks for no hit at all").hint("Name a number from 1 on"));
+    }
     Ok(SearchRequest { query, ttl: args.ttl, wait_ms, max: args.max })
 }
 

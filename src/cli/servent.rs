@@ -17,9 +17,8 @@ use super::config::Config;
 use super::exit::{Exit, Failure};
 use super::files::{self, Secrecy};
 use super::interrupt;
-use crate::app::view::StatusView;
 use crate::app::{Node, Options};
-use crate::disk::Home;
+use crate::disk::{Home, Lock};
 use crate::net::rt;
 use crate::web::{self, Limits, Token};
 
@@ -103,13 +102,10 @@ pub async fn find(home: &Home) -> Option<Client> {
     let record = read_record(&record_path(home))?;
     let addr = record.url.strip_prefix("http://")?.parse().ok()?;
     let client = Client::new(addr, read_token(&token_path(home))?);
-    let status = rt::timeout(ANSWERS_WITHIN, client.get::<StatusView>("/api/v1/status")).await;
-    match status {
-        Ok(Ok(_)) => Some(client),
-        Ok(Err(failure)) => {
-            log::debug!("{}: {}", record.url, failure.message);
-            None
-        }
+    match rt::timeout(ANSWERS_WITHIN, client.is_there()).await {
+        Ok(true) => Some(client),
+        // One that has no seat left may close before it has said so.
+        Ok(false) => Lock::is_held(&home.state).then_some(client),
         // It holds the port and is slow: it is there.
         Err(rt::TimedOut) => Some(client),
     }

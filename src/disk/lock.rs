@@ -67,6 +67,12 @@ impl Lock {
         file.write_all(std::process::id().to_string().as_bytes()).map_err(failed)?;
         Ok(Self { _file: file })
     }
+
+    /// Whether somebody holds the lock of that state directory now.
+    pub fn is_held(state: &Path) -> bool {
+        let file = File::open(state.join("lock"));
+        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
 }
 
 fn pid_in(file: &mut File) -> Option<u32> {
@@ -89,7 +95,9 @@ mod tests {
             Err(LockError::Held { pid, .. }) => assert_eq!(pid, Some(std::process::id())),
             other => panic!("taken twice: {other:?}"),
         }
+        assert!(Lock::is_held(&state));
         drop(first);
+        assert!(!Lock::is_held(&state));
         Lock::take(&state).expect("free again");
     }
 

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
 
@@ -17,6 +17,8 @@ use crate::wire::http::{HEAD_LIMIT, Request, Response};
 
 /// What a link holds of what was read too far.
 const BUFFER: usize = 64 * 1024;
+/// A source that takes longer than [`FetchConfig::piece`] for so many bytes is too slow to wait for.
+const PIECE: u64 = 64 * 1024;
 /// Interim answers (100, 102) that are passed over before the true one.
 const INTERIM: usize = 4;
 
@@ -29,11 +31,18 @@ pub struct FetchConfig {
     pub head: Duration,
     /// To send any byte of a body.
     pub stall: Duration,
+    /// To send 64 KiB of it, our own waits not counted: a drip now and then does not hold a download.
+    pub piece: Duration,
 }
 
 impl Default for FetchConfig {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(10), head: Duration::from_secs(20), stall: Duration::from_secs(30) }
+        Self {
+            connect: Duration::from_secs(10),
+            head: Duration::from_secs(20),
+            stall: Duration::from_secs(30),
+            piece: Duration::from_secs(120),
+        }
     }
 }
 
@@ -46,6 +55,8 @@ pub struct Link {
     ahead: Vec<u8>,
     framing: Framing,
     keep_alive: bool,
+    /// Bytes of the current piece of a body, and how long we waited for them.
+    piece: (u64, Duration),
 }
 
 impl Link {
@@ -60,7 +71,14 @@ impl Link {
         })?;
         // A request is one write: nothing is gained by waiting for more.
         let _ = stream.set_nodelay(true);
-        Ok(Self { stream, config, ahead: Vec::new(), framing: Framing::Over, keep_alive: true })
+        Ok(Self {
+            stream,
+            config,
+            ahead: Vec::new(),
+            framing: Framing::Over,
+            keep_alive: true,
+            piece: (0, Duration::ZERO),
+        })
     }
 
     /// Whether another request may be sent on it.
@@ -77,6 +95,7 @@ impl Link {
         let head = head.map_err(|_| Lost::Silent(self.config.head))??;
         self.keep_alive = head.keep_alive();
         self.framing = Framing::of(request, &head);
+        self.piece = (0, Duration::ZERO);
         if self.framing == Framing::UntilClosed {
             self.keep_alive = false;
         }
@@ -106,6 +125,17 @@ impl Link {
     /// Reads some of the body, as much as is there, into `into`; 0 is its end. An error when the connection
     /// ends before the body does.
     pub async fn read(&mut self, into: &mut [u8]) -> Result<usize, Lost> {
+        let begun = Instant::now();
+        let read = self.read_some(into).await?;
+        let (bytes, waited) = (self.piece.0 + read as u64, self.piece.1 + begun.elapsed());
+        if bytes < PIECE && waited > self.config.piece {
+            return Err(Lost::Slow(waited));
+        }
+        self.piece = if bytes < PIECE { (bytes, waited) } else { (0, Duration::ZERO) };
+        Ok(read)
+    }
+
+    async fn read_some(&mut self, into: &mut [u8]) -> Result<usize, Lost> {
         loop {
             match self.framing.step(&mut self.ahead)? {
                 Step::Over => return Ok(0),
@@ -180,5 +210,40 @@ fn broken(error: io::Error) -> Lost {
         | io::ErrorKind::UnexpectedEof
         | io::ErrorKind::NotConnected => Lost::Closed,
         _ => Lost::Unreachable(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+
+    #[test]
+    fn a_source_that_drips_is_too_slow_though_never_silent() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let addr = listener.local_addr().expect("an address");
+        let source = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
+            // Ends when the other side closes.
+            while stream.write_all(b"x").is_ok() {
+                std::thread::park_timeout(Duration::from_millis(20));
+            }
+        });
+        let lost = rt::block_on(async {
+            let config = FetchConfig { piece: Duration::from_millis(300), ..FetchConfig::default() };
+            let mut link = Link::connect(addr, config).await.expect("a link");
+            let request =
+                Request { method: "GET".into(), target: "/".into(), version: (1, 1), headers: Default::default() };
+            link.ask(&request).await.expect("a head");
+            loop {
+                if let Err(lost) = link.read(&mut [0; 1000]).await {
+                    break lost;
+                }
+            }
+        });
+        assert!(matches!(lost, Lost::Slow(_)), "{lost:?}");
+        source.join().expect("it ends");
     }
 }

@@ -134,6 +134,8 @@ pub enum Lost {
     Closed,
     /// It sent nothing for that long.
     Silent(Duration),
+    /// It sent less than it must in that long.
+    Slow(Duration),
     /// It sent what is no HTTP: what, in words.
     Garbage(String),
     /// It answered with so few bytes, and was asked for more.
@@ -148,6 +150,7 @@ impl fmt::Display for Lost {
             Self::Unreachable(why) => write!(f, "cannot be reached ({why})"),
             Self::Closed => f.write_str("closed the connection"),
             Self::Silent(time) => write!(f, "sent nothing for {} s", time.as_secs()),
+            Self::Slow(time) => write!(f, "sent almost nothing for {} s", time.as_secs()),
             Self::Garbage(what) => write!(f, "sent what is no HTTP ({what})"),
             Self::Meagre(bytes) => write!(f, "sent only {bytes} of the bytes asked for"),
         }

@@ -25,6 +25,12 @@ impl HashSeed {
     pub fn new(rng: &mut Rng) -> Self {
         Self(rng.next_u64(), rng.next_u64())
     }
+
+    /// The hash of some bytes under this key, for tables that do their own addressing.
+    #[inline]
+    pub fn hash(self, bytes: &[u8]) -> u64 {
+        self.build_hasher().hash(bytes)
+    }
 }
 
 impl BuildHasher for HashSeed {

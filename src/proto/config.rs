@@ -37,11 +37,12 @@ pub struct Config {
 /// Bounds on tables, queues and rates. DESIGN section 6.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// GUIDs remembered for duplicate suppression, normally.
+    /// GUIDs for which duplicate suppression keeps room in quiet times, once it took it.
     pub seen: usize,
-    /// The same, at most, while the table turns over in less than `seen_age`.
+    /// So many of the latest GUIDs are remembered; those before them may leave before they are `seen_age` old.
+    /// The table has two generations, each for so many at most.
     pub seen_max: usize,
-    /// How long a GUID is remembered.
+    /// How long a GUID is remembered after its latest copy: so long at least, twice as long at most.
     pub seen_age: Duration,
     /// Reverse paths kept for each of pongs, hits and pushes.
     pub routes: usize,

@@ -16,7 +16,7 @@ use super::link::{Buckets, Link};
 use super::pongs::PONGS_PER_PING;
 use super::router::Route;
 use super::servent::Servent;
-use super::{Answer, CloseReason, ConnId, DropReason, Event, HostSource, Outbox, Output, SearchId, Strategy};
+use super::{Answer, CloseReason, ConnId, Counters, DropReason, Event, HostSource, Outbox, Output, SearchId, Strategy};
 
 /// Bytes of entries in one hit that we send; real clients refuse payloads above 64 KiB.
 const HIT_BYTES: usize = 32 * 1024;
@@ -48,7 +48,8 @@ impl Servent {
         }
         let route = self.router.decide(now, conn, link.pinged, frame.header, &frame.payload);
         match (route, kind) {
-            (Route::Drop(reason), _) => self.drop_message(conn, reason),
+            // Most of what comes is copies: the link is at hand.
+            (Route::Drop(reason), _) => count_drop(&mut self.counters, link, reason),
             (_, Kind::Query) => self.on_query(now, conn, route, frame, out),
             (_, Kind::QueryHit) => self.on_hit(now, conn, route, frame, out),
             (_, Kind::Push) => self.on_push(now, conn, route, frame, out),
@@ -329,12 +330,9 @@ impl Servent {
     }
 
     fn drop_message(&mut self, conn: ConnId, reason: DropReason) {
-        self.counters.drops.count(reason);
-        let duplicate = matches!(reason, DropReason::Duplicate | DropReason::Own);
-        self.counters.duplicates += u64::from(duplicate);
-        if let Some(link) = self.links.get_mut(conn) {
-            link.drops.count(reason);
-            link.duplicates_in += u64::from(duplicate);
+        match self.links.get_mut(conn) {
+            Some(link) => count_drop(&mut self.counters, link, reason),
+            None => self.counters.drops.count(reason),
         }
     }
 
@@ -352,5 +350,14 @@ impl Servent {
         let push = self.own_addr().is_none();
         let qhd = Qhd::new(self.config.vendor, push, self.us.uploads_busy);
         QueryHit::new(self.told_addr(), 0, entries, qhd, self.config.servent)
+    }
+}
+
+fn count_drop(counters: &mut Counters, link: &mut Link, reason: DropReason) {
+    counters.drops.count(reason);
+    link.drops.count(reason);
+    if matches!(reason, DropReason::Duplicate | DropReason::Own) {
+        counters.duplicates += 1;
+        link.duplicates_in += 1;
     }
 }

@@ -7,7 +7,7 @@
 use crate::base::{Instant, Rng};
 use crate::wire::hit::QueryHit;
 use crate::wire::push::Push;
-use crate::wire::{Guid, Header, Kind};
+use crate::wire::{Frame, Guid, Header, Kind};
 
 use super::config::Config;
 use super::routes::Routes;
@@ -49,6 +49,12 @@ impl Router {
             servent: config.servent,
             max_ttl: config.max_ttl,
         }
+    }
+
+    /// These messages are about to be decided on, one by one. Saying so first makes that faster, nothing else.
+    pub(super) fn expect(&self, batch: &[Frame]) {
+        let queries = batch.iter().filter(|frame| frame.header.kind == Kind::Query);
+        self.seen.expect(queries.map(|frame| frame.header.guid));
     }
 
     /// Where a message goes that came from `from` just now. A query that floods is remembered by this:

@@ -108,6 +108,7 @@ impl Servent {
             Input::Handshake { conn, from, head } => self.on_handshake(now, conn, from, head, out),
             Input::Connected { conn, room } => self.on_connected(now, conn, room, out),
             Input::Frames { conn, batch } => {
+                self.router.expect(&batch);
                 for frame in batch {
                     self.on_frame(now, conn, frame, out);
                 }

@@ -63,7 +63,9 @@ impl Seen {
     /// for memory; the loads here do not depend on each other and wait together. It changes nothing but that.
     pub(super) fn expect(&self, guids: impl Iterator<Item = Guid>) {
         if self.young.places.len() > CACHED {
-            let loads = guids.map(|guid| self.young.home(self.fingerprint(&guid)));
+            // Hashes first and then nothing but loads, so that as many as can be are under way together.
+            let prints: Vec<_> = guids.map(|guid| self.fingerprint(&guid)).collect();
+            let loads = prints.into_iter().map(|print| self.young.home(print));
             std::hint::black_box(loads.fold(0, std::ops::BitXor::bitxor));
         }
     }

@@ -188,6 +188,7 @@ impl Driver {
         let mut timer = rt::Timer::never();
         let mut set_to = None;
         let mut end = None;
+        let mut handled = 0;
         loop {
             let deadline = [self.servent.next_timeout(), end].into_iter().flatten().min();
             if deadline != set_to {
@@ -199,7 +200,6 @@ impl Driver {
                 message = inbox.next() => Wake::Message(message),
                 () = (&mut timer).fuse() => Wake::Deadline,
             };
-            let mut handled = 0;
             loop {
                 handled += wake.weight();
                 match wake {
@@ -236,7 +236,11 @@ impl Driver {
             if end.is_some_and(|end| self.links.is_empty() || end <= self.clock.now()) {
                 return;
             }
-            rt::yield_now().await;
+            if handled >= TURN {
+                // Before that waiting is turn enough for others, and a yield would only wake another thread.
+                handled = 0;
+                rt::yield_now().await;
+            }
         }
     }
 

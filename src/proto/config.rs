@@ -23,8 +23,8 @@ pub struct Config {
     pub ttl: u8,
     /// On arrival TTL is clipped so that TTL + hops stays at or below this. Gnutella's own "TTL 7".
     pub max_ttl: u8,
-    /// Something is sent on a link that was silent for this long; a widely used client drops links that
-    /// are silent for 20 s.
+    /// Something is sent on a link that was silent for this long, or up to a twentieth earlier, so that the two ends do
+    /// not ping each other at once; a widely used client drops links that are silent for 20 s.
     pub keep_alive: Duration,
     /// A neighbour that sent nothing for this long is dead.
     pub dead_after: Duration,

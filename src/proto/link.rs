@@ -29,6 +29,15 @@ pub(super) struct Identity {
     pub(super) servent: Option<Guid>,
 }
 
+/// Who pinged last, and so pings next, unless silence lasts too long: the other's pong is its own keep-alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lead {
+    /// We did.
+    Ours,
+    /// The peer did.
+    Theirs,
+}
+
 /// How it came to its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
@@ -82,6 +91,7 @@ pub(super) struct Link {
     /// The GUID of our last ping on it.
     pub(super) pinged: Option<Guid>,
     pub(super) pinged_at: Instant,
+    pub(super) lead: Lead,
     pub(super) received: Traffic,
     pub(super) queries_in: u64,
     pub(super) duplicates_in: u64,
@@ -119,6 +129,7 @@ impl Link {
             heard: now,
             pinged: None,
             pinged_at: now,
+            lead: Lead::Ours,
             received: Traffic::default(),
             queries_in: 0,
             duplicates_in: 0,

@@ -12,7 +12,7 @@ use crate::wire::query::Query;
 use crate::wire::{Frame, Guid, Header, Kind};
 
 use super::address::{canonical, is_dialable, may_name};
-use super::link::{Buckets, Link};
+use super::link::{Buckets, Lead, Link};
 use super::pongs::PONGS_PER_PING;
 use super::router::Route;
 use super::servent::Servent;
@@ -136,6 +136,7 @@ impl Servent {
         let Some(link) = self.links.get_mut(conn) else { return };
         link.pinged = Some(guid);
         link.pinged_at = now;
+        link.lead = Lead::Ours;
         let frame = Frame::new(guid, Kind::Ping, ttl, Ping::default().encode());
         self.send(now, conn, frame, out);
     }
@@ -245,7 +246,8 @@ impl Servent {
         if !self.allows(now, conn, |buckets| &mut buckets.pings) {
             return self.drop_message(conn, DropReason::RateLimited);
         }
-        let Some(link) = self.links.get(conn) else { return };
+        let Some(link) = self.links.get_mut(conn) else { return };
+        link.lead = Lead::Theirs;
         let (asker, asker_ip) = (link.identity.addr, link.identity.remote.ip());
         let tell = |addr: SocketAddr| addr != asker && may_name(asker_ip, addr.ip());
         // Far enough to get back; the hops say how far the host is.

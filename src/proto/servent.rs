@@ -12,7 +12,7 @@ use crate::base::{HashSeed, Instant, Rng, TokenBucket};
 use super::address::{canonical, may_name};
 use super::handshake::Pending;
 use super::hosts::Hosts;
-use super::link::Links;
+use super::link::{Lead, Link, Links};
 use super::neighbours::Neighbourhood;
 use super::pongs::Pongs;
 use super::router::Router;
@@ -73,6 +73,11 @@ enum Mood {
 
 /// The shortest wait that makes sense; settings of zero must not make us spin.
 const TICK: Duration = Duration::from_millis(1);
+/// How much earlier each further link lets us send keep-alives, as a part of [`Config::keep_alive`]: longer than a
+/// ping is under way, so that the other side hears ours before it sends its own.
+const HEAD_START: u32 = 100;
+/// So many links count for that.
+const HEAD_STARTS: u32 = 4;
 
 impl Servent {
     /// A servent without neighbours. It does nothing until it is told of hosts or of connections.
@@ -314,9 +319,14 @@ impl Servent {
                 dead.push(link.conn);
                 continue;
             }
-            // We are awake already: who would be due a little later is pinged now. Any two links are due within
-            // half a period of each other, so that soon all of them share one wake-up.
-            let quiet = now.since(link.spoke_at()) >= config.keep_alive / 2;
+            // We are awake already: those that we would ping a little later are pinged now. Any two links are due
+            // within half a period of each other, so that soon all that we lead share one wake-up. Those that
+            // the peer leads it has in its own round.
+            let patience = match link.lead {
+                Lead::Ours => self.patience(link) / 2,
+                Lead::Theirs => self.patience(link),
+            };
+            let quiet = now.since(link.spoke_at()) >= patience;
             let unasked = silent >= config.dead_after / 2 && link.pinged_at < link.heard + config.dead_after / 2;
             if quiet || unasked {
                 ping.push(link.conn);
@@ -330,6 +340,17 @@ impl Servent {
         }
     }
 
+    /// How long a link may be silent before we speak; never longer than [`Config::keep_alive`].
+    ///
+    /// Ping and pong are a sign of life in both directions, so one side's ping is enough. With equal patience both
+    /// would ping at the same time, for ever. The side with more links goes first, since it serves all of them
+    /// with one wake-up; among equals the one who dialled.
+    fn patience(&self, link: &Link) -> Duration {
+        let more = u32::try_from(self.links.len()).unwrap_or(u32::MAX).saturating_sub(1).min(HEAD_STARTS);
+        let halves = 2 * more + u32::from(link.conn.direction() == Direction::Out);
+        self.config.keep_alive - self.config.keep_alive / (2 * HEAD_START) * halves
+    }
+
     /// The next thing to do by time, always ahead of `now`.
     fn earliest(&self, now: Instant) -> Option<Instant> {
         let config = &self.config;
@@ -338,7 +359,7 @@ impl Servent {
             let (half, dead) = (link.heard + config.dead_after / 2, link.heard + config.dead_after);
             let silent = if link.pinged_at < half { half } else { dead };
             let stuck = link.blocked_since().map_or(dead, |since| since + config.dead_after);
-            silent.min(stuck).min(link.spoke_at() + config.keep_alive)
+            silent.min(stuck).min(link.spoke_at() + self.patience(link))
         });
         let soonest = handshakes.chain(links).chain(self.neighbourhood.due).min()?;
         Some(soonest.max(now + TICK))

@@ -22,6 +22,25 @@ fn wired(seed: u64, n: usize, links: &[(usize, usize)]) -> World {
     world
 }
 
+#[test]
+fn on_an_idle_link_one_end_pings_and_the_pong_is_the_other_ends_keep_alive() {
+    let star: Vec<_> = (1..9).map(|n| (0, n)).collect();
+    let joined: Vec<_> = (1..9).map(|n| (n, 0)).collect();
+    let mesh: Vec<_> = (0..6).flat_map(|a| (a + 1..6).map(move |b| (a, b))).collect();
+    for (name, n, links) in [("star", 9, star), ("joined star", 9, joined), ("mesh", 6, mesh)] {
+        let mut world = wired(4, n, &links);
+        world.run_for(30);
+        world.sent.clear();
+        world.run_for(600);
+        for (a, b) in links {
+            let pings = |from, to| world.sent.get(&(from, to, Kind::Ping)).copied().unwrap_or(0);
+            // At the latest each 15 s, and hardly ever by both.
+            let sum = pings(a, b) + pings(b, a);
+            assert!((40..=50).contains(&sum), "{name}: {sum} pings between {a} and {b} in ten minutes");
+        }
+    }
+}
+
 fn search(world: &mut World, from: usize, ttl: u8) {
     world.events.clear();
     let search = Command::Search { id: SearchId(1), query: query(), ttl: Some(ttl), strategy: Strategy::Flood };

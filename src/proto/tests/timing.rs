@@ -85,7 +85,28 @@ fn eight_quiet_neighbours_share_their_wake_ups() {
         }
     }
     assert_eq!(lone.servent.peers().len(), 8);
-    assert!(wakes <= 42, "{wakes} wake-ups in ten minutes for eight idle neighbours");
+    assert!(wakes <= 43, "{wakes} wake-ups in ten minutes for eight idle neighbours");
+}
+
+#[test]
+fn who_has_more_links_goes_first_then_who_dialled() {
+    // (links, of which the last was dialled; when it speaks after the last came up)
+    let table = [(1, false, 15_000), (1, true, 14_925), (2, false, 14_850), (2, true, 14_775), (9, true, 14_325)];
+    for (links, dialled, millis) in table.into_iter().chain([(32, false, 14_400), (32, true, 14_325)]) {
+        let mut lone = Lone::new();
+        lone.accept_many(links - u8::from(dialled));
+        if dialled {
+            let host = addr("10.2.2.2:6346");
+            let out = lone.command(Command::Connect(host));
+            let Some(&Output::Dial { conn, .. }) = out.first() else { panic!("{out:?}") };
+            lone.handle(Input::Dialled { conn });
+            lone.handle(Input::Handshake { conn, from: host, head: status(200, "OK") });
+            lone.handle(Input::Connected { conn, room: usize::MAX });
+        }
+        let want = Instant::from_millis(millis);
+        assert_eq!(lone.servent.next_timeout(), Some(want), "{links} links, dialled: {dialled}");
+        assert_eq!(pings(&lone.sleep_until(want)).len(), usize::from(links), "all with one wake-up");
+    }
 }
 
 #[test]

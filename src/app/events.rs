@@ -10,8 +10,10 @@ use std::task::{Poll, Waker};
 
 use futures::StreamExt;
 
-use super::node::BoxStream;
 use super::view::EventView;
+
+/// A stream that can be sent between threads.
+pub type BoxStream<T> = futures::stream::BoxStream<'static, T>;
 
 /// Events that a slow reader may be behind.
 const RING: usize = 1024;

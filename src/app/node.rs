@@ -3,12 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-use futures::Stream;
 
 use super::downloads::{OnExists, Wanted};
 use super::events::lock;
@@ -18,14 +15,12 @@ use super::session::LONGEST;
 use super::shelf::{Consent, Lasting, Totals};
 use super::view::{EventView, HostView, PeerView, SearchLine, SearchView, ShareView, StatusView, TransferView};
 use super::{Error, ErrorCode, Limits, words};
+use crate::app::events::BoxStream;
 use crate::base::Instant;
 use crate::disk::lock::Lock;
 use crate::library::Criteria;
 use crate::net::rt;
 use crate::proto::{Command, Counters, HostSource, Role};
-
-/// A stream that can be sent between threads.
-pub type BoxStream<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
 
 /// How to run.
 #[derive(Clone, Debug)]

@@ -12,8 +12,8 @@ use std::time::Instant;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
+use super::events::BoxStream;
 use super::events::{Bell, lock};
-use super::node::BoxStream;
 use super::session::{Session, content_of, same_urn};
 use super::view::{HitView, SearchLine, SearchView};
 use super::{Error, ErrorCode, SearchRequest};

@@ -296,7 +296,7 @@ fn lower_priority() {
 fn patiently<T>(mut open: impl FnMut() -> io::Result<T>, give_up: impl Fn() -> bool) -> io::Result<T> {
     loop {
         match open() {
-            Err(error) if is_shortage(&error) && !give_up() => std::thread::sleep(SHORTAGE),
+            Err(error) if is_shortage(&error) && !give_up() => std::thread::park_timeout(SHORTAGE),
             result => return result,
         }
     }

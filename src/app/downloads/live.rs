@@ -12,8 +12,8 @@ use futures::channel::mpsc;
 
 use super::record::{Record, SourceRecord, Standing};
 use crate::app::ErrorCode;
+use crate::app::events::BoxStream;
 use crate::app::meter::Meter;
-use crate::app::node::BoxStream;
 use crate::app::view::TransferView;
 use crate::base::Instant;
 use crate::net::rt;

@@ -19,9 +19,9 @@ use std::time::{Duration, Instant as Clock};
 use futures::StreamExt;
 use futures::channel::mpsc;
 
-use super::node::BoxStream;
 use super::view::TransferView;
 use super::{Error, ErrorCode};
+use crate::app::events::BoxStream;
 use crate::base::Rng;
 use crate::disk::StateFile;
 use crate::net::rt::{self, Task};

@@ -1,0 +1,250 @@
+//! What the driver and a [`Download`](super::Download) say to each other.
+
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
+
+use super::SourceId;
+use crate::transfer::{Expected, Source};
+use crate::wire::Blake3;
+use crate::wire::http::Response;
+
+/// How patient a download is, and how much it does at a time.
+#[derive(Clone, Debug)]
+pub struct DownloadConfig {
+    /// Sources that are asked at a time.
+    pub active_sources: usize,
+    /// Bytes of one request when several sources are asked at a time; one source alone is asked for all.
+    pub request: u64,
+    /// Sources remembered. When there are more, the one that failed most often is forgotten.
+    pub max_sources: usize,
+    /// The pause after a source's first failure; it doubles with each.
+    pub retry_first: Duration,
+    /// ... up to this.
+    pub retry_max: Duration,
+    /// The pause after a connection that was lost, but had brought something.
+    pub retry_lost: Duration,
+    /// The pause after a 503 that names no time. The longest that one may name is [`Self::retry_max`] times 6.
+    pub retry_busy: Duration,
+    /// The pause after the first query for sources; it doubles with each.
+    pub requery_first: Duration,
+    /// ... up to this.
+    pub requery_max: Duration,
+}
+
+impl Default for DownloadConfig {
+    fn default() -> Self {
+        Self {
+            active_sources: 1,
+            request: 16 << 20,
+            max_sources: 64,
+            retry_first: Duration::from_secs(2),
+            retry_max: Duration::from_secs(600),
+            retry_lost: Duration::from_millis(500),
+            retry_busy: Duration::from_secs(30),
+            requery_first: Duration::from_secs(5),
+            requery_max: Duration::from_secs(300),
+        }
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// It may go on: the answer to [`Output::WantTurn`].
+    Turn,
+    /// The partial file is open, and these blocks were in it already: the answer to [`Output::Open`].
+    Opened {
+        /// Their hashes were held against the bytes.
+        stored: Vec<(usize, Blake3)>,
+    },
+    /// Somebody has the file.
+    AddSource(Source),
+    /// A source answered the request.
+    Head {
+        /// Which.
+        source: SourceId,
+        /// Its head.
+        head: Response,
+    },
+    /// Bytes of a body are on disk.
+    Wrote {
+        /// Whose.
+        source: SourceId,
+        /// Which bytes of the file.
+        range: Range<u64>,
+        /// Blocks that became whole by them.
+        stored: Vec<(usize, Blake3)>,
+    },
+    /// All that was to be kept of a body is on disk.
+    BodyEnd {
+        /// Whose.
+        source: SourceId,
+    },
+    /// A connection failed or ended before that.
+    Lost {
+        /// Whose.
+        source: SourceId,
+        /// How.
+        how: Lost,
+    },
+    /// The whole file was read and has these digests (those that were asked for): the answer to
+    /// [`Output::Verify`].
+    Verified(Expected),
+    /// It is in its place: the answer to [`Output::Finish`].
+    Finished,
+    /// The disk refused something: what, why, and the next step.
+    DiskFailed(String),
+    /// There are new neighbours, who might know a source.
+    NetworkChanged,
+    /// The user wants it to rest.
+    Pause,
+    /// The user wants it to go on.
+    Resume,
+    /// The user does not want it any more.
+    Cancel,
+    /// The user does not want to wait for the next try; or wants a failed download to start again.
+    Retry,
+}
+
+/// How a connection to a source failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// Nobody listens there.
+    Refused,
+    /// No connection in time.
+    NoAnswer,
+    /// No way there, in words.
+    Unreachable(String),
+    /// It closed the connection.
+    Closed,
+    /// It sent nothing for that long.
+    Silent(Duration),
+    /// It sent less than it must in that long.
+    Slow(Duration),
+    /// It sent what is no HTTP: what, in words.
+    Garbage(String),
+    /// It answered with so few bytes, and was asked for more.
+    Meagre(u64),
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused => f.write_str("refused the connection"),
+            Self::NoAnswer => f.write_str("did not answer"),
+            Self::Unreachable(why) => write!(f, "cannot be reached ({why})"),
+            Self::Closed => f.write_str("closed the connection"),
+            Self::Silent(time) => write!(f, "sent nothing for {} s", time.as_secs()),
+            Self::Slow(time) => write!(f, "sent almost nothing for {} s", time.as_secs()),
+            Self::Garbage(what) => write!(f, "sent what is no HTTP ({what})"),
+            Self::Meagre(bytes) => write!(f, "sent only {bytes} of the bytes asked for"),
+        }
+    }
+}
+
+/// What to do, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// It wants to connect: answer with [`Input::Turn`] when not too many others do.
+    WantTurn,
+    /// It does not want that any more, or for now.
+    YieldTurn,
+    /// The size is known: open the partial file, answer with [`Input::Opened`] before doing what follows.
+    Open {
+        /// Bytes.
+        size: u64,
+    },
+    /// Send a request, on the source's open connection if there is one; answer with [`Input::Head`].
+    Fetch {
+        /// The source's number here.
+        source: SourceId,
+        /// Where and how.
+        from: Source,
+        /// The bytes to ask for; to the end of the file when that is not known.
+        first: u64,
+        /// The end of them.
+        end: Option<u64>,
+    },
+    /// The body may come. Its first byte is byte `first` of the file; those in `keep` are to be written, and
+    /// nothing is read beyond them.
+    Receive {
+        /// Whose.
+        source: SourceId,
+        /// Where in the file the body begins.
+        first: u64,
+        /// What is wanted of it.
+        keep: Range<u64>,
+    },
+    /// Close the connection to a source and send no more inputs of it.
+    Drop {
+        /// Which.
+        source: SourceId,
+    },
+    /// Ask the network who has the content.
+    Requery,
+    /// Read the whole file and compute the digests that are expected; answer with [`Input::Verified`].
+    Verify,
+    /// Move the file into place; answer with [`Input::Finished`].
+    Finish,
+    /// Remove the partial file.
+    Discard,
+}
+
+/// What a download does, in the words of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It waits for its turn, or for its partial file to be read.
+    Queued,
+    /// A source is being asked.
+    Connecting,
+    /// Bytes come.
+    Downloading,
+    /// All bytes are there and are being checked.
+    Verifying,
+    /// It is in its place.
+    Done,
+    /// The user paused it.
+    Paused,
+    /// No source can be asked now.
+    Waiting,
+    /// It will not go on by itself.
+    Failed,
+    /// The user cancelled it.
+    Cancelled,
+}
+
+impl State {
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Connecting => "connecting",
+            Self::Downloading => "downloading",
+            Self::Verifying => "verifying",
+            Self::Done => "done",
+            Self::Paused => "paused",
+            Self::Waiting => "waiting",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Whether it has come to its end.
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Done | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// Why a download failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Its bytes are not what they were asked for.
+    Verification,
+    /// No source has it, and there is nobody else to ask.
+    NotFound,
+    /// Every source refused it.
+    Refused,
+    /// The disk refused it.
+    Disk,
+}

@@ -11,7 +11,7 @@ use filbert::wire::hit::QueryHit;
 use filbert::wire::http::{self, ByteRange, ContentRange, Request, Response, Target};
 use filbert::wire::query::Flags;
 use filbert::wire::stream::{FrameReader, PAYLOAD_LIMIT};
-use filbert::wire::{Frame, Guid, Kind, Message, Sha1, print};
+use filbert::wire::{Frame, Guid, Kind, Message, Sha1, Urn, print, thex};
 
 const GTKG: &str = "gtk-gnutella/1.2.3-14-ga331a-dirty (2024-03-03; Topless; Linux x86_64)";
 
@@ -422,6 +422,19 @@ fn the_page_and_the_tree_have_ordinary_heads() {
     assert_eq!(request.target(), Target::Tree(urn));
     assert_eq!(tree.headers.get("Content-Type"), Some("application/dime"));
     assert_eq!(tree.content_length(), Some(body.len() as u64));
+}
+
+#[test]
+fn a_tree_served_by_gtk_gnutella_is_read_and_written_byte_for_byte() {
+    let (request, _, body) = exchange("10-thex");
+    assert!(request.target.ends_with(";2LDDDXTUNCRQ5KVRZ6TYAFRULGG3VCPLURTXP2A"));
+    let Ok(Urn::Tth(root)) = "urn:tree:tiger:2LDDDXTUNCRQ5KVRZ6TYAFRULGG3VCPLURTXP2A".parse() else {
+        panic!("a root");
+    };
+    let row = thex::decode(&body, 598_929, &root).expect("a tree");
+    assert_eq!((row.size(), row.depth(), row.slice(), row.nodes().len()), (598_929, 2, 256 << 10, 3));
+    assert_eq!(row.nodes()[2].to_string(), "QYA7DE2KSW4G22KZ45MW23CRPXORU3BNQQOMRFA");
+    assert_eq!(thex::encode(&row), body);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use sha1::Digest;
 
-use super::{Blake3, Sha1, TigerTree, Tth, Urn};
+use super::{Blake3, Sha1, TigerTree, TreeRow, Tth, Urn};
 
 /// The three names of one content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,11 +53,18 @@ impl Digester {
 
     /// The three names of all bytes taken.
     pub fn finish(self) -> Digests {
-        Digests {
+        self.finish_with_tree().0
+    }
+
+    /// ... and the row of the Tiger tree that is kept for others.
+    pub fn finish_with_tree(self) -> (Digests, TreeRow) {
+        let row = self.tree.finish_row();
+        let digests = Digests {
             sha1: Sha1(self.sha1.finalize().into()),
-            tth: self.tree.finish(),
+            tth: row.root(),
             blake3: Blake3(self.blake3.finalize().into()),
-        }
+        };
+        (digests, row)
     }
 }
 

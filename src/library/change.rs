@@ -30,6 +30,16 @@ pub enum Change {
         /// As it is now (a rename changes its ctime).
         stamp: Stamp,
     },
+    /// A folder has another name or place in its shared folder, and everything in it came along unchanged. What was
+    /// at the new place is gone.
+    RenamedFolder {
+        /// The shared folder.
+        root: RootId,
+        /// The old path.
+        from: PathBuf,
+        /// The new one, not inside of the old one.
+        to: PathBuf,
+    },
     /// A file is gone.
     Removed {
         /// The shared folder.
@@ -82,6 +92,7 @@ impl Library {
                 }
                 true
             }
+            Change::RenamedFolder { root, from, to } => self.rename_folder(root, &from, &to),
             Change::Removed { root, path } => self.remove(root, &path),
             Change::RemovedRoot { root } => {
                 let had = self.totals(root).0 > 0;

@@ -140,6 +140,25 @@ impl Library {
         true
     }
 
+    /// A folder was renamed or moved within its root, and what is in it came along: indices, stamps and digests stay.
+    /// What was at the new place is gone. `false` when nothing was in it.
+    pub fn rename_folder(&mut self, root: RootId, from: &Path, to: &Path) -> bool {
+        let below = |folder: &Path| -> Vec<PathBuf> {
+            let files = self.iter().filter(|file| file.root == root && file.path.starts_with(folder));
+            files.map(|file| file.path.clone()).collect()
+        };
+        let (moving, in_the_way) = (below(from), below(to));
+        in_the_way.iter().filter(|path| !path.starts_with(from)).for_each(|path| {
+            self.remove(root, path);
+        });
+        for path in &moving {
+            if let Ok(rest) = path.strip_prefix(from) {
+                self.rename(root, path, to.join(rest));
+            }
+        }
+        !moving.is_empty()
+    }
+
     /// The file has the same content as before but another stamp: digests stay. `false` when there is none.
     pub fn restamp(&mut self, root: RootId, path: &Path, stamp: Stamp) -> bool {
         let Some(known) = self.by_path(root, path) else { return false };
@@ -373,6 +392,27 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_that_moves_takes_its_files_along_and_replaces_what_was_there() {
+        let mut library = Library::default();
+        let stamp = Stamp { size: 5, ..Stamp::default() };
+        for path in ["a/b/one", "a/b/c/two", "a/bc", "x/one"] {
+            library.put(RootId(1), path.into(), stamp);
+        }
+        library.put(RootId(2), "a/b/one".into(), stamp);
+        let digests = Digests::of(b"12345");
+        library.set_digests(RootId(1), Path::new("a/b/c/two"), stamp, digests);
+        let index = library.by_path(RootId(1), Path::new("a/b/c/two")).expect("there").index;
+        assert!(library.rename_folder(RootId(1), Path::new("a/b"), Path::new("x")));
+        let mut paths: Vec<_> = library.iter().map(|file| (file.root.0, file.path.clone())).collect();
+        paths.sort();
+        let expected = [(1, "a/bc"), (1, "x/c/two"), (1, "x/one"), (2, "a/b/one")];
+        assert_eq!(paths, expected.map(|(root, path)| (root, PathBuf::from(path))));
+        let moved = library.by_path(RootId(1), Path::new("x/c/two")).expect("moved");
+        assert_eq!((moved.index, moved.digests, moved.stamp), (index, Some(digests), stamp));
+        assert!(!library.rename_folder(RootId(1), Path::new("a/b"), Path::new("y")), "nothing is there any more");
+    }
 
     #[test]
     fn what_is_gone_leaves_nothing_behind() {

@@ -126,7 +126,7 @@ fn server(path: &Path, digests: Digests) -> std::net::SocketAddr {
         changed: Box::new(|_| {}),
         busy: Box::new(|_| {}),
     };
-    let shelf: Arc<dyn Shelf> = Arc::new(Uploads::new(UploadsConfig::default(), hooks));
+    let shelf: Arc<dyn Shelf> = Arc::new(Uploads::new(UploadsConfig::default(), hooks, Rng::from_number(2)));
     let listener = rt::block_on(rt::TcpListener::bind("127.0.0.1:0")).expect("a port");
     let addr = listener.local_addr().expect("an address");
     rt::spawn(async move {

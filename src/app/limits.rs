@@ -75,6 +75,7 @@ pub const LIMITS: &[LimitKey] = &[
     number("limits.uploads_per_address", "files sent at a time to one public address", |l| {
         &mut l.uploads.slots_per_address
     }),
+    number("limits.upload_places", "requests for files that wait in the queue", |l| &mut l.uploads.places),
     number("limits.downloads", "files fetched at a time", |l| &mut l.downloads),
 ];
 

@@ -43,7 +43,7 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
     let shelf = Shelf::open(&options.home, options.private, &mut rng, &warnings, &events);
     take_up_shares(&options, &kept, &shelf, &warnings, &events).await?;
     let downloads = open_downloads(&options, &searches, &shelf, &events, rng.fork()).await?;
-    let uploads = open_uploads(options.limits.uploads, &downloads, &shelf, &events, &handle);
+    let uploads = open_uploads(options.limits.uploads, &downloads, &shelf, &events, &handle, rng.fork());
 
     handle.command(Command::Listening(listen));
     let cached = kept.hosts();
@@ -163,6 +163,7 @@ fn open_uploads(
     shelf: &Shelf,
     events: &Arc<Broadcast>,
     handle: &net::Handle,
+    rng: Rng,
 ) -> Uploads {
     let (find, open) = (shelf.clone(), shelf.clone());
     let (downloads, events, handle) = (downloads.clone(), Arc::clone(events), handle.clone());
@@ -173,7 +174,7 @@ fn open_uploads(
         changed: Box::new(move |view| events.tell(|| EventView::Transfer(view))),
         busy: Box::new(move |busy| handle.command(Command::UploadsBusy(busy))),
     };
-    Uploads::new(config, hooks)
+    Uploads::new(config, hooks, rng)
 }
 
 /// Takes up the shares of the state and those of this run, without waiting for their files.

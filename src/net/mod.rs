@@ -7,6 +7,7 @@ pub mod fetch;
 mod link;
 mod listen;
 pub mod rt;
+mod send;
 pub mod serve;
 
 pub use driver::{Clock, Gate, Handle, Running, start};

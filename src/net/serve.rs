@@ -17,15 +17,18 @@ use futures::future::BoxFuture;
 use futures::{AsyncReadExt, AsyncWriteExt};
 
 use super::rt::{self, TcpStream};
+use super::send;
+pub use super::send::read_at;
 use crate::wire::head::{Headers, RawHead};
 use crate::wire::http::{HEAD_LIMIT, Request, Response};
 
-/// Files are read and sent in pieces of this size; two are in memory for each connection.
-const PIECE: usize = 256 * 1024;
 /// After the last answer we take what the client still sends, up to this and for [`LINGER_TIME`]: closing on
 /// unread bytes would make the kernel throw our answer away.
 const LINGER: usize = 64 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(1);
+
+/// The measure of slow readers, see [`ServeConfig::piece`].
+const PIECE: u64 = 256 * 1024;
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +39,7 @@ pub struct ServeConfig {
     pub head: Duration,
     /// To take any byte of an answer. The kernel frees room in large steps, so this is generous.
     pub stall: Duration,
-    /// To take `PIECE` bytes of it: a reader slower than that holds a slot for nothing.
+    /// To take [`PIECE`] bytes of it: a reader slower than that holds a slot for nothing.
     pub piece: Duration,
 }
 
@@ -46,7 +49,7 @@ impl Default for ServeConfig {
             idle: Duration::from_secs(60),
             head: Duration::from_secs(20),
             stall: Duration::from_secs(60),
-            piece: Duration::from_secs(300),
+            piece: Duration::from_secs(120),
         }
     }
 }
@@ -55,6 +58,11 @@ impl Default for ServeConfig {
 pub trait Shelf: Send + Sync + 'static {
     /// Decides what to send. The future may open a file; it must not run for long.
     fn answer<'a>(&'a self, request: &'a Request, from: SocketAddr) -> BoxFuture<'a, Answer>;
+
+    /// A connection has ended: what was kept for it is not needed any more.
+    fn gone(&self, from: SocketAddr) {
+        let _ = from;
+    }
 }
 
 /// What to send.
@@ -95,8 +103,21 @@ pub async fn serve_with(
 ) {
     let _ = stream.set_nodelay(true);
     let mut client = Client { config, stream, ahead: already };
+    // Told also when the connection is cut from our side.
+    let _ended = Ended { shelf: &*shelf, from };
     if let Err(error) = client.serve(from, &*shelf).await {
         log::debug!("upload to {from}: {error}");
+    }
+}
+
+struct Ended<'a> {
+    shelf: &'a dyn Shelf,
+    from: SocketAddr,
+}
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.shelf.gone(self.from);
     }
 }
 
@@ -170,33 +191,31 @@ impl Client {
                 Ok(())
             }
             Body::File(file, range) => {
-                self.write_all(&head).await?;
-                self.send_file(file, range, &answer.sent).await
+                let gone = send::send_head(&self.stream, &head);
+                self.write_all(&head[gone..]).await?;
+                self.send_file(&file, range, &answer.sent).await
             }
         }
     }
 
-    /// The next piece is read while the last one is sent. A file that was cut short meanwhile ends the
-    /// connection, since what the head promised cannot be kept.
-    async fn send_file(&mut self, file: Arc<File>, range: Range<u64>, sent: &AtomicU64) -> io::Result<()> {
-        let length = range.end.saturating_sub(range.start).min(PIECE as u64) as usize;
-        let mut at = range.start;
-        let mut spare = vec![0; length];
-        let mut next = read_piece(&file, vec![0; length], &range, &mut at);
-        while let Some(reading) = next {
-            let piece = reading.await?;
-            let full = std::mem::take(&mut spare);
-            next = read_piece(&file, full, &range, &mut at);
-            let begun = Instant::now();
-            let mut written = 0;
-            while written < piece.len() {
-                written += self.write_some(&piece[written..], sent).await?;
-                if begun.elapsed() > self.config.piece {
-                    return Err(io::Error::new(io::ErrorKind::TimedOut, "reads too slowly"));
-                }
+    /// Quick readers are served on the pool of threads that may block, slow ones are waited for here, where
+    /// waiting costs no thread. A file that was cut short meanwhile ends the connection, since what the head
+    /// promised cannot be kept.
+    async fn send_file(&mut self, file: &Arc<File>, range: Range<u64>, sent: &Arc<AtomicU64>) -> io::Result<()> {
+        let mut left = range;
+        let mut pace = Pace { at: left.start, since: Instant::now(), patience: self.config.piece };
+        while !left.is_empty() {
+            let (file, stream, count) = (Arc::clone(file), self.stream.clone(), Arc::clone(sent));
+            let turn = rt::spawn_blocking(move || send::turn(&file, &stream, left, &count)).await?;
+            left = turn.left;
+            pace.keep(left.start)?;
+            let mut next = turn.next.as_slice();
+            while !next.is_empty() {
+                let written = self.write_some(next, sent).await?;
+                next = &next[written..];
+                left.start += written as u64;
+                pace.keep(left.start)?;
             }
-            spare = piece;
-            spare.resize(length, 0);
         }
         Ok(())
     }
@@ -232,41 +251,24 @@ impl Client {
     }
 }
 
-/// Reads the piece at `at`, and moves `at` behind it; `None` at the end.
-fn read_piece(
-    file: &Arc<File>,
-    mut into: Vec<u8>,
-    range: &Range<u64>,
-    at: &mut u64,
-) -> Option<impl Future<Output = io::Result<Vec<u8>>> + use<>> {
-    if *at >= range.end {
-        return None;
-    }
-    into.resize((range.end - *at).min(PIECE as u64) as usize, 0);
-    let (file, from) = (Arc::clone(file), *at);
-    *at += into.len() as u64;
-    Some(rt::spawn_blocking(move || {
-        read_at(&file, &mut into, from)?;
-        Ok(into)
-    }))
+/// Whether a reader keeps up the least pace that is asked of it.
+struct Pace {
+    /// Where it was ...
+    at: u64,
+    /// ... at that time.
+    since: Instant,
+    patience: Duration,
 }
 
-#[cfg(unix)]
-fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
-}
-
-#[cfg(windows)]
-fn read_at(file: &File, mut bytes: &mut [u8], mut offset: u64) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let read = std::os::windows::fs::FileExt::seek_read(file, bytes, offset)?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+impl Pace {
+    fn keep(&mut self, at: u64) -> io::Result<()> {
+        if at - self.at >= PIECE {
+            (self.at, self.since) = (at, Instant::now());
+        } else if self.since.elapsed() > self.patience {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "reads too slowly"));
         }
-        bytes = &mut bytes[read..];
-        offset += read as u64;
+        Ok(())
     }
-    Ok(())
 }
 
 fn bad_request() -> Response {

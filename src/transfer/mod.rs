@@ -7,6 +7,7 @@ pub mod download;
 pub mod journal;
 pub mod magnet;
 pub mod name;
+pub mod queue;
 mod source;
 pub mod upload;
 

@@ -5,16 +5,14 @@
 //! gets the whole file, as RFC 9110 section 14.2 allows ("A server MAY ignore the Range header field"); no
 //! client of the network asks for several. There is no path in here: a request names content or a number.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::ops::Range;
 
 use unicode_normalization::UnicodeNormalization;
 
-use crate::wire::Digests;
-use crate::wire::addr::is_public;
+use super::queue::{Place, RETRY_FULL, Stays};
 use crate::wire::head::Headers;
 use crate::wire::http::{ContentRange, Request, Response, percent_encode};
+use crate::wire::{Digests, Guid};
 
 /// What a request turned out to mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,10 +30,64 @@ pub struct Offer {
 pub enum Found<'a> {
     /// Nothing.
     Offer(&'a Offer),
-    /// Nothing, but all slots are taken: try again after so many seconds.
-    Busy(&'a Offer, u32),
+    /// Nothing, but all slots are taken.
+    Busy(&'a Offer, &'a Wait),
     /// We do not have it.
     Nothing,
+}
+
+/// What a client is told that has to wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// Its place; `None` when there was none left.
+    pub place: Option<Place>,
+    /// Files that are sent at a time.
+    pub limit: usize,
+    /// Seconds until its turn, as far as that can be told.
+    pub eta: Option<u64>,
+}
+
+/// What a client understands of queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    /// `Retry-After` at most.
+    RetryAfter,
+    /// Active queueing (LimeWire, Shareaza): it waits on its connection. "It is easy to tell": `X-Queue: 0.1`.
+    Active,
+    /// PARQ: "X-Queue: 1.0 ... indicates that the servent will understand the queueing protocol" (section 4).
+    Parq,
+}
+
+impl Speaks {
+    /// As the request says: `X-Queue`, `X-Queued`, or `queue` among its `X-Features`.
+    pub fn of(request: &Request) -> Self {
+        let headers = &request.headers;
+        let feature = headers
+            .get("X-Features")
+            .and_then(|features| features.split(',').find_map(|feature| feature.trim().strip_prefix("queue/")));
+        match headers.get("X-Queue").or(feature).map(str::trim) {
+            _ if headers.get("X-Queued").is_some() => Self::Parq,
+            Some(version) if version.starts_with("0.") => Self::Active,
+            Some(version) if version.starts_with(|c: char| c.is_ascii_digit()) => Self::Parq,
+            _ => Self::RetryAfter,
+        }
+    }
+
+    /// What ends a place of such a client.
+    pub fn stays(self) -> Stays {
+        match self {
+            Self::Active => Stays::Connected,
+            Self::RetryAfter | Self::Parq => Stays::Anywhere,
+        }
+    }
+}
+
+/// The place that a request says it has: `X-Queued: position=2; ID=6a074979f3201edbf323b6425fef4a53`.
+pub fn place_named(request: &Request) -> Option<Guid> {
+    request.headers.get("X-Queued")?.split([';', ',']).find_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("ID").then(|| value.trim().parse().ok())?
+    })
 }
 
 /// What to send.
@@ -68,13 +120,13 @@ pub fn plan(request: &Request, found: Found<'_>, agent: &str) -> Plan {
     }
     let offer = match found {
         Found::Offer(offer) => offer,
-        Found::Busy(offer, seconds) => {
-            let headers = common.with("Retry-After", seconds.to_string());
-            return empty(503, "Busy: all upload slots are taken", content_urn(headers, offer));
+        Found::Busy(offer, wait) => {
+            let (reason, headers) = queued(common, wait, Speaks::of(request));
+            return empty(503, &reason, content_urns(headers, offer));
         }
         Found::Nothing => return empty(404, "Not Found", common),
     };
-    let common = content_urn(common.with("Accept-Ranges", "bytes"), offer);
+    let common = content_urns(common.with("Accept-Ranges", "bytes"), offer);
     let range = match request.range() {
         Some(Ok(range)) if offer.size > 0 => match range.resolve(offer.size) {
             Some(range) => Some(range),
@@ -113,60 +165,46 @@ pub fn same_name(name: &str, asked: &str) -> bool {
     name == asked || letters(name) == letters(asked) && !letters(name).is_empty()
 }
 
-/// The upload slots: so many in all, and so many for each public address.
-#[derive(Debug)]
-pub struct Slots {
-    total: usize,
-    per_address: usize,
-    taken: usize,
-    by_address: BTreeMap<IpAddr, usize>,
-}
-
-impl Slots {
-    /// All of them free.
-    pub fn new(total: usize, per_address: usize) -> Self {
-        Self { total, per_address, taken: 0, by_address: BTreeMap::new() }
-    }
-
-    /// Takes one, if there is one for that address. Every one that was taken must be given back.
-    pub fn take(&mut self, from: IpAddr) -> bool {
-        let from = from.to_canonical();
-        let own = self.by_address.get(&from).copied().unwrap_or(0);
-        if self.taken >= self.total || (own >= self.per_address && is_public(from)) {
-            return false;
-        }
-        self.taken += 1;
-        self.by_address.insert(from, own + 1);
-        true
-    }
-
-    /// Gives one back.
-    pub fn give_back(&mut self, from: IpAddr) {
-        let from = from.to_canonical();
-        if let Some(own) = self.by_address.get_mut(&from) {
-            *own -= 1;
-            self.taken -= 1;
-            if *own == 0 {
-                self.by_address.remove(&from);
-            }
-        }
-    }
-
-    /// Whether all of them are taken.
-    pub fn are_taken(&self) -> bool {
-        self.taken >= self.total
-    }
-}
-
 fn headers(agent: &str) -> Headers {
     Headers::default().with("Server", agent)
 }
 
-fn content_urn(headers: Headers, offer: &Offer) -> Headers {
-    match &offer.digests {
-        Some(digests) => headers.with("X-Gnutella-Content-URN", format!("urn:sha1:{}", digests.sha1)),
-        None => headers,
-    }
+/// "X-Gnutella-Content-URN" (HUGE, section 4), and where the tree is: "X-Thex-URI: <relative URI with an absolute
+/// path>;<TTH without prefix>".
+fn content_urns(headers: Headers, offer: &Offer) -> Headers {
+    let Some(digests) = &offer.digests else { return headers };
+    let sha1 = format!("urn:sha1:{}", digests.sha1);
+    let tree = format!("/uri-res/N2X?{sha1};{}", digests.tth);
+    headers.with("X-Gnutella-Content-URN", sha1).with("X-Thex-URI", tree)
+}
+
+/// A place in the words that the client understands; `Retry-After` says the same to all.
+fn queued(headers: Headers, wait: &Wait, speaks: Speaks) -> (String, Headers) {
+    let Some(place) = &wait.place else {
+        let headers = headers.with("Retry-After", RETRY_FULL.as_secs().to_string());
+        return ("Busy: all upload slots are taken and the queue is full".to_owned(), headers);
+    };
+    let Place { position, length, .. } = place;
+    let (retry, lifetime) = (place.retry.as_secs(), place.lifetime.as_secs());
+    let headers = headers.with("Retry-After", retry.to_string());
+    let headers = match speaks {
+        Speaks::RetryAfter => headers,
+        Speaks::Active => {
+            let limit = wait.limit;
+            let said = format!("position={position},length={length},limit={limit},pollMin={retry},pollMax={lifetime}");
+            headers.with("X-Queue", said)
+        }
+        Speaks::Parq => {
+            let eta = wait.eta.map(|eta| format!(" ETA={eta};")).unwrap_or_default();
+            let said = format!("position={position}; length={length};{eta} lifetime={lifetime}; ID={}", place.id);
+            headers.with("X-Features", "queue/1.0").with("X-Queued", said)
+        }
+    };
+    let reason = match place.own_cap {
+        true => format!("Queued: place {position} of {length}; your address gets as many files as it may"),
+        false => format!("Queued: place {position} of {length}"),
+    };
+    (reason, headers)
 }
 
 fn response(code: u16, reason: &str, headers: Headers) -> Response {
@@ -204,6 +242,8 @@ fn content_type(name: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn offer() -> Offer {
@@ -225,6 +265,7 @@ mod tests {
              Server: filbert/0.1\r\n\
              Accept-Ranges: bytes\r\n\
              X-Gnutella-Content-URN: urn:sha1:VGMT4NSHA2AWVOR6EVYXQUGCNSONBWE5\r\n\
+             X-Thex-URI: /uri-res/N2X?urn:sha1:VGMT4NSHA2AWVOR6EVYXQUGCNSONBWE5;ASD4UJSEH5M47PDYB46KBTSQTSGDKLBHYXOMUIA\r\n\
              Content-Type: audio/flac\r\n\
              Content-Disposition: inline; filename*=UTF-8''blue%20train.flac\r\n\
              Content-Length: 10\r\n\
@@ -277,8 +318,9 @@ mod tests {
     #[test]
     fn what_cannot_be_given_says_why_and_keeps_the_connection() {
         let get = request("GET", (1, 1), &[]);
-        let busy = plan(&get, Found::Busy(&offer(), 20), "x");
-        assert_eq!((busy.head.code, busy.head.headers.get("Retry-After")), (503, Some("20")));
+        let busy = plan(&get, Found::Busy(&offer(), &Wait { place: None, limit: 16, eta: None }), "x");
+        assert_eq!((busy.head.code, busy.head.headers.get("Retry-After")), (503, Some("60")));
+        assert_eq!(busy.head.headers.get("X-Queued"), None);
         let missing = plan(&get, Found::Nothing, "x");
         assert_eq!((missing.head.code, missing.head.content_length()), (404, Some(0)));
         assert!(busy.head.keep_alive() && missing.head.keep_alive());
@@ -315,15 +357,49 @@ mod tests {
     }
 
     #[test]
-    fn a_public_address_gets_two_slots_and_the_house_all_that_are_left() {
-        let mut slots = Slots::new(4, 2);
-        let [public, mapped, home] =
-            ["8.8.8.8", "::ffff:8.8.8.8", "192.168.0.7"].map(|ip| ip.parse::<IpAddr>().expect(ip));
-        assert_eq!([public, mapped, public].map(|ip| slots.take(ip)), [true, true, false]);
-        assert_eq!([home, home, home].map(|ip| slots.take(ip)), [true, true, false]);
-        assert!(slots.are_taken());
-        slots.give_back(public);
-        assert!(!slots.are_taken());
-        assert!(slots.take(public));
+    fn each_client_hears_its_place_in_the_words_it_knows() {
+        let place = Place {
+            id: "6a074979f3201edbf323b6425fef4a53".parse().expect("a GUID"),
+            position: 3,
+            length: 12,
+            bytes_ahead: 0,
+            retry: Duration::from_secs(15),
+            lifetime: Duration::from_secs(35),
+            own_cap: false,
+        };
+        let wait = Wait { place: Some(place), limit: 16, eta: Some(70) };
+        let active = "position=3,length=12,limit=16,pollMin=15,pollMax=35";
+        let parq = "position=3; length=12; ETA=70; lifetime=35; ID=6a074979f3201edbf323b6425fef4a53";
+        for (asked, queue, queued) in [
+            (&[][..], None, None),
+            (&[("X-Queue", "0.1")], Some(active), None),
+            (&[("X-Features", "fwalt/0.1, queue/0.1")], Some(active), None),
+            (&[("X-Queue", "1.1")], None, Some(parq)),
+            (&[("X-Features", "browse/1.0,queue/1.0")], None, Some(parq)),
+            (&[("X-Queued", "ID=6a074979f3201edbf323b6425fef4a53")], None, Some(parq)),
+            (&[("X-Queue", "nonsense")], None, None),
+        ] {
+            let head = plan(&request("GET", (1, 1), asked), Found::Busy(&offer(), &wait), "x").head;
+            assert_eq!((head.code, &*head.reason), (503, "Queued: place 3 of 12"), "{asked:?}");
+            assert_eq!(head.headers.get("Retry-After"), Some("15"), "{asked:?}");
+            assert_eq!((head.headers.get("X-Queue"), head.headers.get("X-Queued")), (queue, queued), "{asked:?}");
+            assert_eq!(head.headers.get("X-Features"), queued.map(|_| "queue/1.0"), "{asked:?}");
+            assert!(head.keep_alive(), "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_place_is_found_as_clients_write_it() {
+        let id: Guid = "6a074979f3201edbf323b6425fef4a53".parse().expect("a GUID");
+        for (said, named) in [
+            ("position=53; ID=6a074979f3201edbf323b6425fef4a53", Some(id)),
+            ("id=6A074979F3201EDBF323B6425FEF4A53;position=2", Some(id)),
+            ("position=1,ID = 6a074979f3201edbf323b6425fef4a53", Some(id)),
+            ("position=1", None),
+            ("ID=", None),
+            ("ID=zz", None),
+        ] {
+            assert_eq!(place_named(&request("GET", (1, 1), &[("X-Queued", said)])), named, "{said}");
+        }
     }
 }

@@ -179,7 +179,7 @@ impl Served {
             changed: Box::new(|_| {}),
             busy: Box::new(|_| {}),
         };
-        let uploads = Uploads::new(config, hooks);
+        let uploads = Uploads::new(config, hooks, Rng::from_number(2));
         let shelf: Arc<dyn Shelf> = Arc::new(uploads.clone());
         let listener = rt::block_on(rt::TcpListener::bind("127.0.0.1:0")).expect("a port");
         let addr = listener.local_addr().expect("an address");

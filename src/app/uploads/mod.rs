@@ -1,0 +1,262 @@
+//! The uploads: what peers fetch from us, decided by [`crate::transfer::upload`], in the order that
+//! [`crate::transfer::queue`] gives, opened beneath the shares by the closure that `disk` stands behind, sent by
+//! `net::serve`.
+//!
+//! A request is a look-up by content or by number; nothing of it ever becomes a path. One row of `transfers` is
+//! one file to one address, however many requests it takes.
+
+mod row;
+mod slot;
+mod table;
+
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use self::slot::Slot;
+use self::table::Table;
+use super::view::TransferView;
+use crate::base::Rng;
+use crate::library::{RootId, SharedFile, Stamp};
+use crate::net::rt;
+use crate::net::serve::{Answer, Body, Shelf, read_at};
+use crate::transfer::queue::{Asker, Place, QueueConfig};
+use crate::transfer::upload::{self, Found, Offer, Speaks, Wait};
+use crate::wire::http::{Request, Target};
+
+/// How often running uploads are looked at.
+const TICK: Duration = Duration::from_millis(500);
+/// Up to so many bytes are read where the file is opened, and sent with the head.
+const AT_ONCE: u64 = 64 * 1024;
+
+/// How much is given away at a time.
+#[derive(Clone, Debug)]
+pub struct UploadsConfig {
+    /// Files sent at a time; who asks for more waits in the queue. A quarter of it, at least one, is there for
+    /// files up to 1 MiB beside it.
+    pub slots: usize,
+    /// ... to one public address. Loopback, link-local and private addresses are exempt.
+    pub slots_per_address: usize,
+    /// Places in the queue.
+    pub places: usize,
+    /// `Server` of our answers.
+    pub agent: String,
+}
+
+impl Default for UploadsConfig {
+    fn default() -> Self {
+        let queue = QueueConfig::default();
+        Self {
+            slots: queue.slots,
+            slots_per_address: queue.per_address,
+            places: queue.places,
+            agent: concat!("filbert/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}
+
+impl UploadsConfig {
+    fn queue(&self) -> QueueConfig {
+        QueueConfig {
+            slots: self.slots,
+            per_address: self.slots_per_address,
+            express: (self.slots / 4).max(1),
+            places: self.places,
+            ..QueueConfig::default()
+        }
+    }
+}
+
+/// Looks up what a request means.
+pub type Find = dyn Fn(&Target) -> Option<Arc<SharedFile>> + Send + Sync;
+/// Opens a shared file beneath its folder, and tells how it is now.
+pub type Open = dyn Fn(RootId, &Path) -> io::Result<(File, Stamp)> + Send + Sync;
+
+/// What the uploads need of the rest of the servent.
+pub struct UploadHooks {
+    /// The shared file that a request means: a look-up, never a path.
+    pub find: Box<Find>,
+    /// Opens a shared file beneath its folder's handle. Called where it may block.
+    pub open: Box<Open>,
+    /// A fresh number for a transfer.
+    pub next_id: Box<dyn Fn() -> u64 + Send + Sync>,
+    /// An upload has changed: at most twice a second each, and when it ends.
+    pub changed: Box<dyn Fn(TransferView) + Send + Sync>,
+    /// A newcomer would have to wait, or not any more.
+    pub busy: Box<dyn Fn(bool) + Send + Sync>,
+}
+
+/// All uploads of a servent; a clone is a handle to the same set. It is the shelf that `net::serve` asks.
+#[derive(Clone)]
+pub struct Uploads(Arc<Inner>);
+
+struct Inner {
+    config: UploadsConfig,
+    hooks: UploadHooks,
+    table: Mutex<Table>,
+}
+
+impl Uploads {
+    /// No uploads yet. `rng` names the places in the queue.
+    pub fn new(config: UploadsConfig, hooks: UploadHooks, rng: Rng) -> Self {
+        let table = Mutex::new(Table::new(config.queue(), rng));
+        Self(Arc::new(Inner { config, hooks, table }))
+    }
+
+    /// Those that run or wait and those that ended lately (the last 50), in the order of their ids.
+    pub fn views(&self) -> Vec<TransferView> {
+        self.0.changing(|table, now| {
+            table.expire(now);
+            table.rows.iter().map(|(id, row)| row.view(*id, now)).collect()
+        })
+    }
+
+    /// Bytes a second that are sent now.
+    pub fn rate(&self) -> u64 {
+        self.0.table().meter.rate(Instant::now())
+    }
+
+    /// Bytes sent since the start.
+    pub fn sent(&self) -> u64 {
+        self.0.table().sent()
+    }
+}
+
+impl Shelf for Uploads {
+    fn answer<'a>(&'a self, request: &'a Request, from: SocketAddr) -> BoxFuture<'a, Answer> {
+        Inner::answer(Arc::clone(&self.0), request, from).boxed()
+    }
+
+    fn gone(&self, from: SocketAddr) {
+        self.0.changing(|table, now| table.gone(from, now));
+    }
+}
+
+/// A shared file as it was opened for a request.
+struct Opened {
+    shared: Arc<SharedFile>,
+    file: File,
+    /// The bytes asked for, if they are few.
+    bytes: Option<Vec<u8>>,
+}
+
+impl Inner {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the table, and tells others what has come of it.
+    fn changing<T>(&self, change: impl FnOnce(&mut Table, Instant) -> T) -> T {
+        let mut table = self.table();
+        let now = Instant::now();
+        let result = change(&mut table, now);
+        let (changed, busy) = table.news(now);
+        drop(table);
+        changed.into_iter().for_each(|view| (self.hooks.changed)(view));
+        if let Some(busy) = busy {
+            (self.hooks.busy)(busy);
+        }
+        result
+    }
+
+    async fn answer(self: Arc<Self>, request: &Request, from: SocketAddr) -> Answer {
+        let agent = &self.config.agent;
+        let nothing = || plain(upload::plan(request, Found::Nothing, agent));
+        let Some(shared) = self.look_up(&request.target()) else { return nothing() };
+        let offer = Offer { name: shared.name.clone(), size: shared.stamp.size, digests: shared.digests };
+        let plan = upload::plan(request, Found::Offer(&offer), agent);
+        let few = plan.body.clone().filter(|body| body.end - body.start <= AT_ONCE);
+        let Some(Opened { shared, file, bytes }) = self.open(shared, few).await else { return nothing() };
+        let Some(body) = plan.body.clone() else { return plain(plan) };
+        let asker = Asker {
+            from,
+            file: shared.index,
+            size: offer.size,
+            bytes: body.end - body.start,
+            id: upload::place_named(request),
+            stays: Speaks::of(request).stays(),
+        };
+        let slot = match Slot::take(&self, &shared, &asker, body.end == offer.size, plan.head.keep_alive()) {
+            Ok(slot) => slot,
+            Err(wait) => return plain(upload::plan(request, Found::Busy(&offer, &wait), agent)),
+        };
+        let sent = slot.counter();
+        let body = match bytes {
+            Some(bytes) => Body::Bytes(bytes),
+            None => Body::File(Arc::new(file), body),
+        };
+        Answer { head: plan.head, body, sent, slot: Some(Box::new(slot)) }
+    }
+
+    fn look_up(&self, target: &Target) -> Option<Arc<SharedFile>> {
+        match target {
+            Target::ByUrn(_) => (self.hooks.find)(target),
+            // Numbers are given anew at each start: the name has to agree.
+            Target::ByIndex(_, name) => {
+                (self.hooks.find)(target).filter(|shared| upload::same_name(&shared.name, name))
+            }
+            Target::Tree(_) | Target::Browse | Target::Unknown => None,
+        }
+    }
+
+    /// The file, open, if it still is what we know it as, and the range of it that is read at once.
+    async fn open(self: &Arc<Self>, shared: Arc<SharedFile>, few: Option<std::ops::Range<u64>>) -> Option<Opened> {
+        let inner = Arc::clone(self);
+        rt::spawn_blocking(move || {
+            let name = shared.path.display();
+            let (file, stamp) = (inner.hooks.open)(shared.root, &shared.path)
+                .inspect_err(|error| log::debug!("cannot open {name}: {error}"))
+                .ok()?;
+            if !is_same_content(&stamp, &shared.stamp) {
+                log::debug!("{name} has changed since it was last looked at; not given");
+                return None;
+            }
+            let bytes = few.map(|range| {
+                let mut bytes = vec![0; (range.end - range.start) as usize];
+                read_at(&file, &mut bytes, range.start).map(|()| bytes)
+            });
+            let bytes = bytes.transpose().inspect_err(|error| log::debug!("cannot read {name}: {error}")).ok()?;
+            Some(Opened { shared, file, bytes })
+        })
+        .await
+    }
+
+    /// While anything is sent or waits: rates, events, places that nobody came back for. Nothing wakes up when
+    /// there is nothing.
+    fn tick(self: &Arc<Self>) {
+        if std::mem::replace(&mut self.table().ticking, true) {
+            return;
+        }
+        let inner = Arc::clone(self);
+        rt::spawn(async move {
+            let mut pause = Some(TICK);
+            while let Some(time) = pause {
+                rt::sleep(time).await;
+                pause = inner.changing(Table::look);
+            }
+        })
+        .detach();
+    }
+}
+
+impl Wait {
+    fn at(place: Option<Place>, limit: usize, rate: u64) -> Self {
+        let eta = place.as_ref().filter(|_| rate > 0).map(|place| place.bytes_ahead / rate);
+        Self { place, limit, eta }
+    }
+}
+
+/// The same file with the same bytes; a change of its mode alone moves only `ctime`.
+fn is_same_content(now: &Stamp, then: &Stamp) -> bool {
+    (now.dev, now.inode, now.size, now.mtime_ns) == (then.dev, then.inode, then.size, then.mtime_ns)
+}
+
+fn plain(plan: upload::Plan) -> Answer {
+    Answer { head: plan.head, body: Body::Empty, sent: Arc::default(), slot: None }
+}

@@ -19,7 +19,7 @@ pub use cache::pretend;
 pub use home::Home;
 pub use lock::{Lock, LockError};
 pub use open::open_beneath;
-pub use partial::{DiskError, Partial, PartialSpec};
+pub use partial::{Checked, DiskError, Fault, Partial, PartialSpec};
 pub use place::{OnExists, UnknownPolicy};
 pub use policy::{Refusal, SkipReason, looks_private, may_share};
 pub use scan::{MAX_DEPTH, Preview, preview};

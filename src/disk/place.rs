@@ -87,7 +87,7 @@ pub fn place(from: &Path, dir: &Path, name: &str, on_exists: OnExists) -> Result
             return Ok(to);
         }
     }
-    Err(DiskError(format!("every name from {name} on is taken in {}. Say another with --name", dir.display())))
+    Err(DiskError::other(format!("every name from {name} on is taken in {}. Say another with --name", dir.display())))
 }
 
 /// Moves without taking anybody's place; `false` when the name is taken.

@@ -83,7 +83,14 @@ pub struct Download {
     requeried_at: Option<Instant>,
     requeries: u32,
     verified: Option<Check>,
+    /// What happened to the partial file that nobody expects, in words.
+    note: Option<String>,
+    /// How often it vanished while it was open.
+    vanished: u32,
 }
+
+/// A partial file that is removed more often than this, while it is fetched, is not begun again.
+const VANISHES: u32 = 3;
 
 impl Download {
     /// A new download, or one that goes on. Call [`Download::handle_timeout`] once to start it.
@@ -106,6 +113,8 @@ impl Download {
             requeried_at: None,
             requeries: 0,
             verified: None,
+            note: None,
+            vanished: 0,
         }
     }
 
@@ -121,6 +130,7 @@ impl Download {
             Input::Turn if self.turn == Turn::Wanted => self.turn = Turn::Held,
             Input::Turn => out.push(Output::YieldTurn),
             Input::Opened { stored } => self.on_opened(now, stored, out),
+            Input::Noted(words) => self.note = Some(words),
             Input::AddSource(source) => self.sources.add(now, source),
             Input::Head { source, head } => self.on_head(now, source, head, out),
             Input::Wrote { source, range, stored } => self.on_wrote(source, range, stored),
@@ -130,8 +140,14 @@ impl Download {
                 self.on_lost(now, source, &how, out);
             }
             Input::Verified(found) => self.on_verified(found, out),
+            Input::Changed { blocks, words } => self.on_changed(&blocks, words),
             Input::Finished if self.phase == Phase::Finishing => self.end(Phase::Done, out),
-            Input::Finished => {}
+            Input::Altered if self.phase == Phase::Finishing => {
+                self.phase = Phase::Verifying;
+                out.push(Output::Verify);
+            }
+            Input::Finished | Input::Altered => {}
+            Input::Gone(words) => self.on_gone(words, out),
             Input::DiskFailed(words) => self.on_disk_failed(words, out),
             Input::NetworkChanged => self.on_network_changed(now),
             Input::Pause if matches!(self.phase, Phase::Fetching | Phase::Verifying) => self.end(Phase::Paused, out),
@@ -176,8 +192,17 @@ impl Download {
         }
     }
 
-    /// Why it is in this state.
+    /// Why it is in this state; and what happened to its partial file, if that is worth a word.
     pub fn reason(&self, now: Instant) -> String {
+        match (&self.note, self.why(now)) {
+            (Some(note), why) if !matches!(self.phase, Phase::Failed(..) | Phase::Cancelled) => {
+                format!("{why} ({note})")
+            }
+            (_, why) => why,
+        }
+    }
+
+    fn why(&self, now: Instant) -> String {
         match (&self.phase, self.state()) {
             (Phase::Failed(_, words), _) => words.clone(),
             (Phase::Finishing, _) => "moving it into place".to_owned(),
@@ -461,6 +486,35 @@ impl Download {
         }
         // A block that is whole but was not named with its hash would be waited for in vain: fetch it again.
         self.map.forget_unnamed(range);
+    }
+
+    /// The whole was there, but is not any more what it was: the rest of it stays, and who sent it is not to blame.
+    fn on_changed(&mut self, blocks: &[usize], words: String) {
+        if self.phase == Phase::Verifying {
+            blocks.iter().for_each(|index| self.map.forget(*index));
+            self.note = Some(words);
+            self.phase = Phase::Fetching;
+        }
+    }
+
+    /// Without a word from us: what is fetched from now on goes to a new partial file.
+    fn on_gone(&mut self, words: String, out: &mut Vec<Output>) {
+        if self.state().is_over() {
+            return;
+        }
+        self.vanished += 1;
+        if self.vanished > VANISHES {
+            return self.on_disk_failed(format!("{words}; this happened {} times", self.vanished), out);
+        }
+        self.sources.drop_all(out);
+        self.sources.forget_contributions();
+        self.map.clear();
+        self.partial = Partial::Closed;
+        (self.inherited, self.pending) = (false, None);
+        self.note = Some(words);
+        if let Phase::Verifying | Phase::Finishing = self.phase {
+            self.phase = Phase::Fetching;
+        }
     }
 
     fn on_disk_failed(&mut self, words: String, out: &mut Vec<Output>) {

@@ -10,15 +10,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::channel::oneshot;
 
 use super::live::Live;
-use crate::disk::Partial;
+use crate::disk::{DiskError, Fault, Partial};
 use crate::net::fetch::{FetchConfig, Link};
 use crate::net::rt;
 use crate::transfer::{Input, Lost, Source, SourceId};
 use crate::wire::head::Headers;
 use crate::wire::http::{ByteRange, Request, percent_decode};
 
-/// Pieces that go to the disk have at most this many bytes; there are two of them for each contact.
-const PIECE: usize = 512 * 1024;
+/// Pieces that go to the disk have at most this many bytes; there are two of them for each contact. None goes
+/// beyond the end of its block, so that a crash costs no more than the block under way.
+const PIECE: u64 = 512 * 1024;
 
 /// The partial file of a download. `None` once it is finished, removed, or broken.
 pub(super) type Slot = Arc<Mutex<Option<Partial>>>;
@@ -27,6 +28,8 @@ pub(super) type Slot = Arc<Mutex<Option<Partial>>>;
 pub(super) struct Decision {
     pub(super) first: u64,
     pub(super) keep: Range<u64>,
+    /// The size of blocks.
+    pub(super) block: u64,
     pub(super) slot: Slot,
 }
 
@@ -108,13 +111,13 @@ impl Contact {
     }
 
     async fn receive(&self, link: &mut Link, decision: Decision) -> Result<(), Option<Lost>> {
-        let Decision { first, keep, slot } = decision;
+        let Decision { first, keep, block, slot } = decision;
         let (mut at, mut spare) = (first, Vec::new());
         let mut writing = None;
         while at < keep.end {
             let mut piece = std::mem::take(&mut spare);
-            let want = usize::try_from(keep.end - at).unwrap_or(PIECE).min(PIECE);
-            piece.resize(want, 0);
+            let want = (keep.end - at).min(block - at % block).min(PIECE);
+            piece.resize(want as usize, 0);
             let read = link.read(&mut piece).await;
             if let Some(writing) = writing.take() {
                 let Some(written) = writing.await else { return Err(None) };
@@ -160,11 +163,20 @@ impl Contact {
                 }
                 Err(error) => {
                     *slot = None;
-                    live.tell(Input::DiskFailed(error.to_string()));
+                    live.tell(disk_failed(error));
                     None
                 }
             }
         })
+    }
+}
+
+/// What a failing disk means to the machine.
+pub(super) fn disk_failed(error: DiskError) -> Input {
+    match error.fault {
+        Fault::Refused => Input::DiskFailed(error.words),
+        Fault::Gone => Input::Gone(error.words),
+        Fault::Altered => Input::Altered,
     }
 }
 

@@ -8,9 +8,9 @@ use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
 
 use super::Inner;
-use super::contact::{Contact, Decision, Slot};
+use super::contact::{Contact, Decision, Slot, disk_failed};
 use super::live::{AT_MOST, Live};
-use crate::disk::{Partial, PartialSpec};
+use crate::disk::{Checked, DiskError, Fault, Partial, PartialSpec};
 use crate::net::fetch::Link;
 use crate::net::rt::{self, Task};
 use crate::transfer::{Input, Output, Source, SourceId};
@@ -104,7 +104,8 @@ impl Runner {
             Output::Receive { source, first, keep } => {
                 if let Some(decide) = self.contacts.get_mut(&source).and_then(|running| running.decide.take()) {
                     // A contact that is gone has told the machine so.
-                    let _ = decide.send(Decision { first, keep, slot: Arc::clone(&self.slot) });
+                    let block = self.live.lock().machine().map_or(1, |machine| machine.map().block_size());
+                    let _ = decide.send(Decision { first, keep, block, slot: Arc::clone(&self.slot) });
                 }
             }
             Output::Drop { source } => {
@@ -170,18 +171,22 @@ impl Runner {
                     // the size a restart would ask for everything again to learn it. Nothing is stored before.
                     self.inner.save().await;
                 }
+                if let Some(note) = partial.note() {
+                    self.live.tell(Input::Noted(note.to_owned()));
+                }
                 self.slot = Arc::new(Mutex::new(Some(partial)));
                 self.live.tell(Input::Opened { stored });
             }
-            Err(error) => self.live.tell(Input::DiskFailed(error.to_string())),
+            Err(error) => self.live.tell(disk_failed(error)),
         }
     }
 
     async fn verify(&mut self) {
-        let found = self.with_partial(|slot| slot.as_mut().map(Partial::digests)).await;
+        let found = self.with_partial(|slot| slot.as_mut().map(Partial::check)).await;
         match found {
-            Some(Ok(found)) => self.live.tell(Input::Verified(found)),
-            Some(Err(error)) => self.disk_failed(error.to_string()),
+            Some(Ok(Checked::Digests(found))) => self.live.tell(Input::Verified(found)),
+            Some(Ok(Checked::Changed(blocks, words))) => self.live.tell(Input::Changed { blocks, words }),
+            Some(Err(error)) => self.disk_failed(error),
             None => {}
         }
     }
@@ -206,7 +211,7 @@ impl Runner {
                 }
                 self.live.tell(Input::Finished);
             }
-            Some(Err(error)) => self.disk_failed(error.to_string()),
+            Some(Err(error)) => self.disk_failed(error),
             None => {}
         }
     }
@@ -241,9 +246,11 @@ impl Runner {
         .await;
     }
 
-    fn disk_failed(&mut self, words: String) {
-        self.slot = Slot::default();
-        self.live.tell(Input::DiskFailed(words));
+    fn disk_failed(&mut self, error: DiskError) {
+        if error.fault != Fault::Altered {
+            self.slot = Slot::default();
+        }
+        self.live.tell(disk_failed(error));
     }
 
     /// On the pool for blocking work, when no writer has it.

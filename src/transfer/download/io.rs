@@ -58,6 +58,8 @@ pub enum Input {
         /// Their hashes were held against the bytes.
         stored: Vec<(usize, Blake3)>,
     },
+    /// What had happened to the partial file while it was closed, in words; told before [`Input::Opened`].
+    Noted(String),
     /// Somebody has the file.
     AddSource(Source),
     /// A source answered the request.
@@ -91,8 +93,19 @@ pub enum Input {
     /// The whole file was read and has these digests (those that were asked for): the answer to
     /// [`Output::Verify`].
     Verified(Expected),
+    /// These blocks of the partial file are not what was written: the other answer to [`Output::Verify`].
+    Changed {
+        /// Which.
+        blocks: Vec<usize>,
+        /// What happened.
+        words: String,
+    },
     /// It is in its place: the answer to [`Output::Finish`].
     Finished,
+    /// Somebody wrote to the file when it was to be moved: the other answer to [`Output::Finish`].
+    Altered,
+    /// The partial file is not where it was; what happened, in words.
+    Gone(String),
     /// The disk refused something: what, why, and the next step.
     DiskFailed(String),
     /// There are new neighbours, who might know a source.

@@ -1,0 +1,112 @@
+//! Bytes of a file by their place in it: written, read, and held against what they should be.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::thread;
+
+use crate::transfer::BlockMap;
+use crate::wire::Blake3;
+
+/// Files are read back in pieces of this many bytes: they stay in the cache of the core that hashes them.
+const PIECE: usize = 256 * 1024;
+/// Reading back is shared among several threads from so many blocks on.
+const WORTH_THREADS: usize = 8;
+/// ... among so many at most.
+const THREADS: usize = 4;
+
+/// The stored blocks whose bytes are not what the map says, or not there.
+pub(super) fn differing(file: &File, map: &BlockMap) -> io::Result<Vec<usize>> {
+    let stored: Vec<(usize, Blake3)> = map.stored().collect();
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
+    if stored.len() < WORTH_THREADS || threads == 1 {
+        return differing_of(file, map, &stored);
+    }
+    let share = stored.len().div_ceil(threads);
+    thread::scope(|scope| {
+        let readers: Vec<_> =
+            stored.chunks(share).map(|blocks| scope.spawn(move || differing_of(file, map, blocks))).collect();
+        let mut all = Vec::new();
+        for reader in readers {
+            all.extend(reader.join().map_err(|_| io::Error::other("a reader panicked"))??);
+        }
+        Ok(all)
+    })
+}
+
+fn differing_of(file: &File, map: &BlockMap, blocks: &[(usize, Blake3)]) -> io::Result<Vec<usize>> {
+    let mut differing = Vec::new();
+    let mut piece = Vec::new();
+    for (index, hash) in blocks {
+        match hash_of(file, map.range(*index), &mut piece) {
+            Ok(found) if found == *hash => {}
+            Ok(_) => differing.push(*index),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => differing.push(*index),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(differing)
+}
+
+/// BLAKE3 of some bytes of a file. `piece` is only room to read into.
+pub(super) fn hash_of(file: &File, range: Range<u64>, piece: &mut Vec<u8>) -> io::Result<Blake3> {
+    let mut hasher = blake3::Hasher::new();
+    each_piece(file, range, piece, |bytes| {
+        hasher.update(bytes);
+    })?;
+    Ok(Blake3(hasher.finalize().into()))
+}
+
+/// Reads some bytes of a file, piece by piece; an error when they are not all there.
+pub(super) fn each_piece(
+    file: &File,
+    range: Range<u64>,
+    piece: &mut Vec<u8>,
+    mut take: impl FnMut(&[u8]),
+) -> io::Result<()> {
+    let length = range.end.saturating_sub(range.start).min(PIECE as u64) as usize;
+    if piece.len() < length {
+        piece.resize(length, 0);
+    }
+    let mut at = range.start;
+    while at < range.end {
+        let want = (range.end - at).min(PIECE as u64) as usize;
+        read_at(file, &mut piece[..want], at)?;
+        take(&piece[..want]);
+        at += want as u64;
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+pub(super) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
+}
+
+#[cfg(windows)]
+pub(super) fn write_at(file: &File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let written = std::os::windows::fs::FileExt::seek_write(file, bytes, offset)?;
+        bytes = &bytes[written..];
+        offset += written as u64;
+    }
+    Ok(())
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, mut bytes: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let read = std::os::windows::fs::FileExt::seek_read(file, bytes, offset)?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        bytes = &mut bytes[read..];
+        offset += read as u64;
+    }
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! Taking a partial file up again, or beginning one: whose it is, what of it still counts, and what happened
+//! to it while nobody looked.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::bytes::differing;
+use super::{DiskError, Partial, PartialSpec};
+use crate::transfer::{BlockMap, journal, name};
+
+/// Our own partial file may still be held by a last write of the servent that ran before us: we wait two
+/// seconds for it.
+const OWN_TRIES: u32 = 20;
+const OWN_PAUSE: Duration = Duration::from_millis(100);
+/// Names `NAME (N).part` that are tried for a new partial file.
+const TRIES: u32 = 1000;
+
+/// Whether a partial file is known to be this download's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// An earlier run wrote its name down.
+    Own,
+    /// It lies there.
+    Found,
+}
+
+pub(super) fn open(spec: &PartialSpec) -> Result<Partial, DiskError> {
+    if let Some(own) = spec.own.as_deref().filter(|own| *own == name::sanitise(own)) {
+        is_there(&spec.dir)?;
+        if let Some(partial) = try_open(spec, own, Whose::Own)? {
+            return Ok(partial);
+        }
+    }
+    for n in 1..TRIES {
+        let stem = if n == 1 { spec.name.clone() } else { name::numbered(&spec.name, n) };
+        if let Some(partial) = try_open(spec, &format!("{stem}.part"), Whose::Found)? {
+            return Ok(partial);
+        }
+    }
+    let words = format!("{} is full of partial files named {}. Remove some", spec.dir.display(), spec.name);
+    Err(DiskError::other(words))
+}
+
+/// A download that had begun had a folder: when that is gone, a disk may be missing, and we do not fill the one
+/// below it instead.
+fn is_there(incomplete: &Path) -> Result<(), DiskError> {
+    match incomplete.parent() {
+        Some(dir) if !dir.exists() => {
+            let dir = dir.display();
+            Err(DiskError::other(format!("the folder {dir} is gone. Is its disk there? Bring it back, then retry")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `None` when that name belongs to another download.
+fn try_open(spec: &PartialSpec, file_name: &str, whose: Whose) -> Result<Option<Partial>, DiskError> {
+    let own = whose == Whose::Own;
+    let part = spec.dir.join(file_name);
+    let map_path = spec.dir.join(format!("{file_name}.map"));
+    let urn = spec.expected.urn();
+    let same = |journal: &journal::Journal| urn.is_some() && journal.urn == urn && journal.map.size() == spec.size;
+    let ours = own || matches!(read_journal(&map_path), Ok(Some(Ok(journal))) if same(&journal));
+    let was_there = fs::symlink_metadata(&part).is_ok();
+    let Some(file) = lock(&spec.dir, &part, if ours { OWN_TRIES } else { 1 })? else { return Ok(None) };
+    let length = file.metadata().map_err(|error| DiskError::new("read", &part, &error))?.len();
+    let (mut map, mut fresh, mut note) = (BlockMap::new(spec.size), true, None);
+    match read_journal(&map_path)? {
+        Some(Ok(found)) if same(&found) || (own && found.urn == urn && found.map.size() == spec.size) => {
+            fresh = found.untidy;
+            map = found.map;
+        }
+        // A map that says nothing, or something else: whose file this is cannot be known.
+        Some(_) if !own => return Ok(None),
+        None if !own && length > 0 => return Ok(None),
+        None if was_there && length > 0 => {
+            note = Some("the map beside it was gone, so all of it is fetched anew".into())
+        }
+        Some(Ok(_)) => note = Some("the map beside it told of another file, so all of it is fetched anew".into()),
+        Some(Err(why)) => note = Some(format!("the map beside it {why}, so all of it is fetched anew")),
+        None => {}
+    }
+    if own && !was_there {
+        note = Some("its partial file was gone, so all of it is fetched anew".into());
+    }
+    let blocks = map.stored().count();
+    let differing = differing(&file, &map).map_err(|error| DiskError::new("read", &part, &error))?;
+    differing.iter().for_each(|index| map.forget(*index));
+    fresh |= !differing.is_empty();
+    if note.is_none() && !differing.is_empty() {
+        let needed = (0..blocks).filter_map(|index| differing.contains(&index).then(|| map.range(index).end)).max();
+        note = Some(match needed {
+            Some(needed) if length < needed => {
+                format!("its partial file had been cut to {length} bytes, so {} again", are_fetched(differing.len()))
+            }
+            _ => format!("something had changed its partial file, so {} again", are_fetched(differing.len())),
+        });
+    }
+    if length > spec.size {
+        file.set_len(spec.size).map_err(|error| DiskError::new("shorten", &part, &error))?;
+    }
+    if fresh {
+        rewrite(&map_path, &journal::write(&map, urn.as_ref()))?;
+    }
+    if let Some(note) = &note {
+        log::warn!("{}: {note}", part.display());
+    }
+    let journal = OpenOptions::new().append(true).open(&map_path);
+    let journal = journal.map_err(|error| DiskError::new("write", &map_path, &error))?;
+    Ok(Some(Partial::with(spec.clone(), part, file, map_path, journal, map, note)))
+}
+
+/// `1 block is fetched`, `3 blocks are fetched`.
+pub(super) fn are_fetched(blocks: usize) -> String {
+    if blocks == 1 { "1 block is fetched".to_owned() } else { format!("{blocks} blocks are fetched") }
+}
+
+/// Opens and locks; `None` when somebody else holds it, also after `tries`.
+fn lock(dir: &Path, part: &Path, tries: u32) -> Result<Option<File>, DiskError> {
+    let mut held = 0;
+    for _ in 0..10 + tries {
+        fs::create_dir_all(dir).map_err(|error| DiskError::new("make the folder", dir, &error))?;
+        let file = match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(part) {
+            // The folder was removed, as it was empty, just after we had made sure of it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => return Ok(None),
+            other => other.map_err(|error| DiskError::new("open", part, &error))?,
+        };
+        match file.try_lock() {
+            Ok(()) if is_at(&file, part) => return Ok(Some(file)),
+            // It was moved into place between our opening and our locking it.
+            Ok(()) => continue,
+            Err(TryLockError::WouldBlock) => {
+                held += 1;
+                if held >= tries {
+                    return Ok(None);
+                }
+                std::thread::park_timeout(OWN_PAUSE);
+            }
+            Err(TryLockError::Error(error)) => return Err(DiskError::new("lock", part, &error)),
+        }
+    }
+    let part = part.display();
+    Err(DiskError::other(format!("cannot open {part}: it comes and goes. Does another program tidy up there?")))
+}
+
+/// Whether the name still means this file.
+#[cfg(unix)]
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+pub(super) fn is_at(_: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+type Read0 = Option<Result<journal::Journal, journal::NoJournal>>;
+
+fn read_journal(path: &Path) -> Result<Read0, DiskError> {
+    let fail = |error| DiskError::new("read", path, &error);
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(fail)?,
+    };
+    let mut bytes = Vec::new();
+    file.take(journal::MAX_JOURNAL + 1).read_to_end(&mut bytes).map_err(fail)?;
+    if bytes.len() as u64 > journal::MAX_JOURNAL {
+        return Ok(Some(Err(journal::NoJournal::Foreign)));
+    }
+    Ok(Some(journal::read(&bytes)))
+}
+
+/// Replaces the map by one without superfluous lines.
+pub(super) fn rewrite(path: &Path, text: &str) -> Result<(), DiskError> {
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    let fresh = PathBuf::from(fresh);
+    let written = File::create(&fresh).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_data()
+    });
+    written.and_then(|()| fs::rename(&fresh, path)).map_err(|error| {
+        // What the disk did not take whole is of no use, and in the way.
+        let _ = fs::remove_file(&fresh);
+        DiskError::new("write", path, &error)
+    })
+}

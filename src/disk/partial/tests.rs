@@ -1,0 +1,328 @@
+use std::fs::OpenOptions;
+
+use super::*;
+use crate::wire::Digests;
+
+const MIB: usize = 1 << 20;
+
+fn content(length: usize) -> Vec<u8> {
+    (0..length).map(|at| (at * 31 + at / 255) as u8).collect()
+}
+
+fn spec(dir: &Path, bytes: &[u8]) -> PartialSpec {
+    PartialSpec {
+        dir: dir.join("incomplete"),
+        name: "a.bin".into(),
+        size: bytes.len() as u64,
+        expected: Digests::of(bytes).into(),
+        own: None,
+    }
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(dir)
+        .map(|entries| entries.map(|e| e.expect("entry").file_name().to_string_lossy().into_owned()).collect())
+        .unwrap_or_default();
+    names.sort();
+    names
+}
+
+fn indices(partial: &Partial) -> Vec<usize> {
+    partial.stored().iter().map(|(index, _)| *index).collect()
+}
+
+#[test]
+fn bytes_in_any_pieces_become_the_file_and_its_digests() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let bytes = content(3 * MIB + 5);
+    let mut partial = Partial::open(spec(dir.path(), &bytes)).expect("opened");
+    // The second half of the file first, in odd pieces, then the first.
+    let (first, second) = bytes.split_at(MIB + 77);
+    for (start, half) in [(MIB + 77, second), (0, first)] {
+        for (n, piece) in half.chunks(100_001).enumerate() {
+            partial.write((start + n * 100_001) as u64, piece).expect("written");
+        }
+    }
+    // What lay behind a hole in its block did not count; it comes again.
+    partial.write(MIB as u64, &bytes[MIB..2 * MIB]).expect("written");
+    assert_eq!(indices(&partial), [0, 1, 2, 3]);
+    assert_eq!(partial.check().expect("read"), Checked::Digests(Expected::from(Digests::of(&bytes)).checked()));
+    let path = partial.finish(dir.path(), "a.bin", OnExists::SkipSame).expect("finished");
+    assert_eq!(fs::read(&path).expect("read"), bytes);
+    assert_eq!(names(dir.path()), ["a.bin"]);
+}
+
+#[test]
+fn an_interrupted_download_goes_on_with_the_blocks_that_are_whole() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let bytes = content(4 * MIB);
+    let mut partial = Partial::open(spec(dir.path(), &bytes)).expect("opened");
+    partial.write(0, &bytes[..2 * MIB + 1000]).expect("written");
+    drop(partial);
+    let mut partial = Partial::open(spec(dir.path(), &bytes)).expect("opened again");
+    assert_eq!(indices(&partial), [0, 1]);
+    partial.write(2 * MIB as u64, &bytes[2 * MIB..]).expect("written");
+    assert_eq!(partial.check().expect("read"), Checked::Digests(Expected::from(Digests::of(&bytes)).checked()));
+}
+
+#[test]
+fn a_flipped_bit_a_cut_file_or_a_torn_map_cost_only_their_blocks() {
+    let bytes = content(4 * MIB);
+    type Damage = fn(&Path, &Path);
+    let cases: [(Damage, &[usize]); 4] = [
+        (
+            |part, _| {
+                let mut all = fs::read(part).expect("read");
+                all[MIB + 7] ^= 1;
+                fs::write(part, all).expect("written");
+            },
+            &[0, 2, 3],
+        ),
+        (
+            |part, _| {
+                let file = OpenOptions::new().write(true).open(part).expect("opened");
+                file.set_len(2 * MIB as u64 + 1).expect("cut");
+            },
+            &[0, 1],
+        ),
+        (
+            |_, map| {
+                let text = fs::read(map).expect("read");
+                fs::write(map, &text[..text.len() - 10]).expect("written");
+            },
+            &[0, 1, 2],
+        ),
+        (
+            |_, map| {
+                let text = fs::read_to_string(map).expect("read");
+                let first = text.split_inclusive('\n').next().expect("a header");
+                fs::write(map, format!("{first}\u{0}\u{0}garbage")).expect("written");
+            },
+            &[],
+        ),
+    ];
+    for (case, (damage, left)) in cases.into_iter().enumerate() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut partial = Partial::open(spec(dir.path(), &bytes)).expect("opened");
+        partial.write(0, &bytes).expect("written");
+        let (part, map) = (partial.part.clone(), partial.map_path.clone());
+        drop(partial);
+        damage(&part, &map);
+        let partial = Partial::open(spec(dir.path(), &bytes)).expect("opened again");
+        assert_eq!(indices(&partial), left, "case {case}");
+        let tidy = journal::read(&fs::read(&map).expect("read")).expect("a journal");
+        assert_eq!((tidy.map.stored().count(), tidy.untidy), (left.len(), false), "case {case}");
+    }
+}
+
+#[test]
+fn a_partial_file_of_other_content_or_in_use_is_left_alone() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (one, other) = (content(MIB + 1), vec![7; MIB + 1]);
+    let mut first = Partial::open(spec(dir.path(), &one)).expect("opened");
+    first.write(0, &one[..MIB]).expect("written");
+    let second = Partial::open(spec(dir.path(), &one)).expect("opened beside it");
+    assert_eq!((first.file_name(), second.file_name()), ("a.bin.part".into(), "a (2).bin.part".into()));
+    drop((first, second));
+    let third = Partial::open(spec(dir.path(), &other)).expect("opened beside both");
+    assert_eq!((third.file_name(), third.stored().len()), ("a (3).bin.part".into(), 0));
+    let again = Partial::open(spec(dir.path(), &one)).expect("opened");
+    assert_eq!((again.file_name(), again.stored().len()), ("a.bin.part".into(), 1));
+}
+
+#[test]
+fn without_a_hash_only_the_download_itself_takes_its_partial_file_up() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let bytes = content(MIB + 1);
+    let nameless = PartialSpec { expected: Expected::default(), ..spec(dir.path(), &bytes) };
+    let mut partial = Partial::open(nameless.clone()).expect("opened");
+    partial.write(0, &bytes[..MIB]).expect("written");
+    let own = Some(partial.file_name());
+    drop(partial);
+    let stranger = Partial::open(nameless.clone()).expect("opened");
+    assert_eq!((stranger.file_name(), stranger.stored().len()), ("a (2).bin.part".into(), 0));
+    let same = Partial::open(PartialSpec { own, ..nameless }).expect("opened");
+    assert_eq!((same.file_name(), same.stored().len()), ("a.bin.part".into(), 1));
+}
+
+#[test]
+fn a_discarded_download_leaves_nothing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let bytes = content(10);
+    let mut partial = Partial::open(spec(dir.path(), &bytes)).expect("opened");
+    partial.write(0, &bytes).expect("written");
+    partial.discard().expect("removed");
+    assert_eq!(names(dir.path()), Vec::<String>::new());
+}
+
+#[test]
+fn what_the_disk_refuses_is_said_in_a_sentence() {
+    let full = DiskError::new("write", Path::new("/x/a.part"), &io::ErrorKind::StorageFull.into());
+    assert_eq!(full.to_string(), "cannot write /x/a.part: the disk is full. Free some space, then retry");
+    let dir = tempfile::tempdir().expect("a folder");
+    fs::write(dir.path().join("incomplete"), "a file in the way").expect("written");
+    let error = Partial::open(spec(dir.path(), b"x")).expect_err("no folder");
+    assert!(error.to_string().starts_with("cannot make the folder "), "{error}");
+}
+
+/// A partial file with everything in it, and what was found when it was opened again after `damage`.
+fn damaged(damage: impl FnOnce(&Path, &Path)) -> (Vec<usize>, Option<String>) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let bytes = content(4 * MIB);
+    let mut partial = Partial::open(spec(dir.path(), &bytes)).expect("opened");
+    partial.write(0, &bytes[..3 * MIB]).expect("written");
+    let (part, map, own) = (partial.part.clone(), partial.map_path.clone(), Some(partial.file_name()));
+    drop(partial);
+    damage(&part, &map);
+    let mut again = Partial::open(PartialSpec { own, ..spec(dir.path(), &bytes) }).expect("opened again");
+    let found = (indices(&again), again.note().map(str::to_owned));
+    // Whatever happened: it can be made whole, and is right then.
+    again.write(0, &bytes).expect("written");
+    assert_eq!(again.check().expect("read"), Checked::Digests(Expected::from(Digests::of(&bytes)).checked()));
+    let path = again.finish(dir.path(), "a.bin", OnExists::SkipSame).expect("finished");
+    assert!(fs::read(path).expect("read") == bytes);
+    assert_eq!(names(dir.path()), ["a.bin"]);
+    found
+}
+
+fn cut(path: &Path, length: u64) {
+    OpenOptions::new().write(true).open(path).expect("opened").set_len(length).expect("cut");
+}
+
+#[cfg(unix)]
+fn flip(path: &Path, at: u64) {
+    use std::os::unix::fs::FileExt;
+    let file = OpenOptions::new().read(true).write(true).open(path).expect("opened");
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).expect("read");
+    file.write_all_at(&[byte[0] ^ 1], at).expect("written");
+}
+
+#[test]
+fn what_happened_to_it_while_it_was_closed_is_said_in_a_sentence() {
+    assert_eq!(damaged(|_, _| {}), (vec![0, 1, 2], None), "nothing happened");
+    let torn = damaged(|_, map| cut(map, fs::metadata(map).expect("there").len() - 3));
+    assert_eq!(torn, (vec![0, 1], None), "a crash may tear a line");
+    for (left, note, damage) in [
+        (vec![0, 2], "something had changed its partial file, so 1 block is fetched again", 0),
+        (vec![0], "its partial file had been cut to 1048583 bytes, so 2 blocks are fetched again", 1),
+        (vec![], "its partial file was gone, so all of it is fetched anew", 2),
+        (vec![], "the map beside it was gone, so all of it is fetched anew", 3),
+        (vec![], "its partial file was gone, so all of it is fetched anew", 4),
+        (vec![], "the map beside it is no map of a partial file, so all of it is fetched anew", 5),
+        (vec![], "the map beside it was written by a newer version of filbert, so all of it is fetched anew", 6),
+        (vec![], "its partial file had been cut to 0 bytes, so 3 blocks are fetched again", 7),
+    ] {
+        let found = damaged(|part, map| match damage {
+            0 => flip(part, MIB as u64 + 9),
+            1 => cut(part, MIB as u64 + 7),
+            2 => fs::remove_file(part).expect("removed"),
+            3 => fs::remove_file(map).expect("removed"),
+            4 => fs::remove_dir_all(part.parent().expect("a folder")).expect("removed"),
+            5 => cut(map, 0),
+            6 => fs::write(map, "filbert part map 9 4194304 1048576 -\n").expect("written"),
+            _ => cut(part, 0),
+        });
+        assert_eq!(found, (left, Some(note.to_owned())), "damage {damage}");
+    }
+}
+
+#[test]
+fn what_happens_to_it_while_it_is_open_is_found_before_it_is_finished() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let bytes = content(12 * MIB + 5);
+    let right = Checked::Digests(Expected::from(Digests::of(&bytes)).checked());
+    let mut partial = Partial::open(spec(dir.path(), &bytes)).expect("opened");
+    partial.write(0, &bytes[..11 * MIB]).expect("written");
+    let part = partial.path().to_owned();
+    flip(&part, 5 * MIB as u64);
+    partial.write(11 * MIB as u64, &bytes[11 * MIB..]).expect("written");
+    let words = "something changed its partial file, so 1 block is fetched again".to_owned();
+    assert_eq!(partial.check().expect("read"), Checked::Changed(vec![5], words));
+    assert_eq!(indices(&partial).len(), 12, "of thirteen");
+    partial.write(5 * MIB as u64, &bytes[5 * MIB..6 * MIB]).expect("written");
+    assert_eq!(partial.check().expect("read"), right);
+
+    // Between the check and the move.
+    flip(&part, 7);
+    let altered = partial.finish(dir.path(), "a.bin", OnExists::SkipSame).expect_err("it was altered");
+    assert_eq!(altered.fault, Fault::Altered);
+    assert!(matches!(partial.check().expect("read"), Checked::Changed(blocks, _) if blocks == [0]));
+    partial.write(0, &bytes[..MIB]).expect("written");
+    // Longer than it may be, and cut.
+    OpenOptions::new().append(true).open(&part).expect("opened").write_all(b"more").expect("written");
+    assert_eq!(partial.check().expect("read"), right, "what is too much goes");
+    cut(&part, 12 * MIB as u64);
+    assert!(matches!(partial.check().expect("read"), Checked::Changed(blocks, _) if blocks == [12]));
+    partial.write(12 * MIB as u64, &bytes[12 * MIB..]).expect("written");
+    assert_eq!(partial.check().expect("read"), right);
+    // Removed, and replaced by another.
+    fs::remove_file(&part).expect("removed");
+    fs::write(&part, &bytes).expect("written");
+    assert_eq!(partial.check().expect_err("it is another file").fault, Fault::Gone);
+    let gone = partial.finish(dir.path(), "a.bin", OnExists::SkipSame).expect_err("it is another file");
+    assert_eq!(gone.fault, Fault::Gone);
+    assert_eq!(names(dir.path()), ["incomplete"]);
+}
+
+#[test]
+fn a_folder_that_is_gone_with_all_that_was_begun_in_it_is_not_made_anew() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let bytes = content(MIB);
+    let below = dir.path().join("mounted");
+    let own = Some(Partial::open(spec(&below, &bytes)).expect("opened").file_name());
+    fs::remove_dir_all(&below).expect("removed");
+    let error = Partial::open(PartialSpec { own, ..spec(&below, &bytes) }).expect_err("no folder");
+    let words = format!("the folder {} is gone. Is its disk there? Bring it back, then retry", below.display());
+    assert_eq!(error.to_string(), words);
+    assert!(!below.exists());
+}
+
+#[test]
+fn a_disk_that_loses_bytes_is_told_of_though_the_system_says_so_only_once() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let bytes = content(10);
+    let mut partial = Partial::open(spec(dir.path(), &bytes)).expect("opened");
+    partial.write(0, &bytes).expect("written");
+    partial.check().expect("read");
+    *partial.syncing.lock().expect("whole") = Syncing::Failed(io::ErrorKind::StorageFull.into());
+    let error = partial.finish(dir.path(), "a.bin", OnExists::SkipSame).expect_err("bytes are lost");
+    assert!(error.to_string().ends_with("a.bin.part: the disk is full. Free some space, then retry"), "{error}");
+    assert_eq!(names(dir.path()), ["incomplete"]);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
+    /// Whatever order bytes come in, and whatever anybody does to the file meanwhile: what is finished is right.
+    #[test]
+    fn no_order_and_no_damage_makes_a_wrong_file(steps in proptest::collection::vec((0u8..8, 0u64..40, 1u64..12), 1..24)) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let bytes = content(3 * MIB + 77);
+        let unit = 80 * 1024;
+        let mut partial = Partial::open(spec(dir.path(), &bytes)).expect("opened");
+        for (what, at, length) in steps {
+            let from = ((at * unit) as usize).min(bytes.len());
+            let to = (from + (length * unit) as usize).min(bytes.len());
+            let (part, has) = (partial.path().to_owned(), fs::metadata(partial.path()).expect("there").len());
+            match what {
+                0 if (from as u64) < has => flip(&part, from as u64),
+                1 => cut(&part, has.min(from as u64)),
+                2 => {
+                    drop(partial);
+                    partial = Partial::open(spec(dir.path(), &bytes)).expect("opened again");
+                }
+                _ => drop(partial.write(from as u64, &bytes[from..to]).expect("written")),
+            }
+        }
+        // As the machine does: what is missing is fetched, from the first of it on, until nothing is.
+        let digests = loop {
+            while let Some(gap) = partial.map.gap(&[]) {
+                partial.write(gap.start, &bytes[gap.start as usize..gap.end as usize]).expect("written");
+            }
+            if let Checked::Digests(digests) = partial.check().expect("read") { break digests }
+        };
+        proptest::prop_assert_eq!(digests, Expected::from(Digests::of(&bytes)).checked());
+        let path = partial.finish(dir.path(), "a.bin", OnExists::SkipSame).expect("finished");
+        proptest::prop_assert!(fs::read(path).expect("read") == bytes);
+    }
+}

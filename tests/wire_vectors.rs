@@ -15,9 +15,17 @@ use filbert::wire::{Frame, Guid, Kind, Message, Sha1, Urn, print, thex};
 
 const GTKG: &str = "gtk-gnutella/1.2.3-14-ga331a-dirty (2024-03-03; Topless; Linux x86_64)";
 
+/// The bytes of a recording; the long ones are stored compressed.
 fn vector(name: &str) -> Bytes {
     let path = format!("{}/tests/vectors/{name}.bin", env!("CARGO_MANIFEST_DIR"));
-    fs::read(&path).expect(&path).into()
+    if let Ok(bytes) = fs::read(&path) {
+        return bytes.into();
+    }
+    let path = path + ".gz";
+    let mut bytes = Vec::new();
+    let file = fs::File::open(&path).expect(&path);
+    flate2::read::GzDecoder::new(file).read_to_end(&mut bytes).expect(&path);
+    bytes.into()
 }
 
 /// One direction of a Gnutella link: the heads that its sender sent, and then its messages, inflated if it
@@ -227,6 +235,60 @@ fn what_filbert_said_to_the_client_and_the_client_to_filbert_fits_together() {
     assert_eq!(entry.name.to_str(), "chestnut march.flac");
     assert!(entry.sha1().is_some() && entry.tth().is_some());
     assert!(entry.urns.iter().any(|urn| urn.blake3().is_some()));
+}
+
+/// Two links of one session of ten minutes: filbert dialled in the first, gtk-gnutella in the second.
+const SESSION: [&str; 4] = [
+    "17-filbert-dials-gtkg-ten-minutes.c2s",
+    "17-filbert-dials-gtkg-ten-minutes.s2c",
+    "18-gtkg-dials-filbert-ten-minutes.c2s",
+    "18-gtkg-dials-filbert-ten-minutes.s2c",
+];
+
+#[test]
+fn ten_minutes_of_mixed_traffic_come_back_byte_for_byte() {
+    use Kind::{Bye, Ping, Pong, Query, QueryHit};
+    let expected: [&[(Kind, usize)]; 4] = [
+        &[(Ping, 3), (Pong, 55), (Bye, 1), (Query, 111), (QueryHit, 134)],
+        &[(Ping, 55), (Pong, 3), (Query, 134), (QueryHit, 333)],
+        &[(Ping, 56), (Pong, 3), (Bye, 1), (Query, 136), (QueryHit, 330)],
+        &[(Ping, 3), (Pong, 56), (Query, 110), (QueryHit, 136)],
+    ];
+    let sides = SESSION.map(|name| {
+        let (heads, bytes) = link(name);
+        assert_eq!(heads.len(), if name.ends_with("c2s") { 2 } else { 1 }, "{name}: CONNECT, 200, 200");
+        frames(&bytes)
+    });
+    for ((name, frames), expected) in SESSION.iter().zip(&sides).zip(expected) {
+        assert_eq!(kinds(frames), expected.iter().copied().collect(), "{name}");
+    }
+    // Who dialled said Bye, with nothing behind it.
+    for dialler in [&sides[0], &sides[2]] {
+        let last = dialler.last().expect("messages");
+        assert_eq!(last.header.kind, Bye);
+        let Ok(Message::Bye(bye)) = Message::decode(Bye, &last.payload) else { panic!("a Bye") };
+        assert_eq!(bye.code, 200, "{bye:?}");
+    }
+    // On each link every hit and every pong has the GUID of what it answers.
+    for pair in sides.chunks(2) {
+        for (asked, answered) in [(&pair[0], &pair[1]), (&pair[1], &pair[0])] {
+            for (question, answer) in [(Query, QueryHit), (Ping, Pong)] {
+                let asked: Vec<Guid> = only(asked, question).iter().map(|frame| frame.header.guid).collect();
+                assert!(only(answered, answer).iter().all(|frame| asked.contains(&frame.header.guid)));
+            }
+        }
+    }
+    // A query of ours that crossed the client has one TTL less, and lost the `urn:` that asks for any content name.
+    let ours = only(&sides[0], Query);
+    let passed_on = only(&sides[2], Query);
+    let crossed = ours.iter().filter(|ours| {
+        let same = |there: &&&Frame| there.header.guid == ours.header.guid;
+        passed_on.iter().find(same).is_some_and(|there| {
+            assert_eq!((there.header.ttl, there.header.hops), (ours.header.ttl - 1, ours.header.hops + 1));
+            ours.payload.strip_suffix(b"urn:\0") == Some(&there.payload[..])
+        })
+    });
+    assert_eq!(crossed.count(), ours.len());
 }
 
 #[test]

@@ -29,6 +29,7 @@ mod range;
 pub mod stream;
 pub mod text;
 pub mod thex;
+mod tiger;
 mod tree;
 pub mod urn;
 pub mod vendor;

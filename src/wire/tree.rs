@@ -8,9 +8,7 @@
 
 use std::ops::Range;
 
-use tiger::{Digest, Tiger};
-
-use super::Tth;
+use super::{Tth, tiger};
 
 /// Bytes in a leaf.
 pub const LEAF: usize = 1024;
@@ -18,12 +16,15 @@ pub const LEAF: usize = 1024;
 pub const MAX_ROW: usize = 2048;
 /// The lowest level that is kept: nodes of 128 KiB.
 const LOWEST: u32 = 7;
+/// Leaves in such a node. They are hashed together.
+const GROUP: usize = 1 << LOWEST;
 
 /// Takes bytes in pieces of any length and yields the root, and a row of the tree. It keeps one node per level
 /// and at most [`MAX_ROW`] of one level.
 #[derive(Clone)]
 pub struct TigerTree {
-    leaf: Tiger,
+    /// The leaf that is not whole yet.
+    leaf: [u8; LEAF],
     /// Bytes in `leaf`.
     filled: usize,
     /// Leaves finished. Level k of `waiting` is in use exactly when bit k of this is set.
@@ -46,21 +47,36 @@ impl Default for TigerTree {
 impl TigerTree {
     /// Nothing hashed yet.
     pub fn new() -> Self {
-        Self { leaf: leaf(), filled: 0, leaves: 0, waiting: Vec::new(), row: Vec::new(), level: LOWEST, size: 0 }
+        Self { leaf: [0; LEAF], filled: 0, leaves: 0, waiting: Vec::new(), row: Vec::new(), level: LOWEST, size: 0 }
     }
 
-    /// Takes the next bytes.
+    /// Takes the next bytes. Pieces of 256 KiB and more are hashed at full speed.
     pub fn update(&mut self, mut bytes: &[u8]) {
         self.size += bytes.len() as u64;
-        while !bytes.is_empty() {
+        if self.filled > 0 {
             let (now, later) = bytes.split_at(bytes.len().min(LEAF - self.filled));
-            self.leaf.update(now);
+            self.leaf[self.filled..][..now.len()].copy_from_slice(now);
             self.filled += now.len();
             bytes = later;
-            if self.filled == LEAF {
-                self.finish_leaf();
+            if self.filled < LEAF {
+                return;
             }
+            self.finish_leaf();
         }
+        let (mut leaves, rest) = bytes.as_chunks::<LEAF>();
+        while !leaves.is_empty() {
+            let until_next = GROUP - self.leaves as usize % GROUP;
+            let (now, later) = leaves.split_at(leaves.len().min(until_next));
+            let nodes = tiger::leaves(now);
+            if now.len() == GROUP {
+                self.push(LOWEST, root_of(nodes));
+            } else {
+                nodes.into_iter().for_each(|hash| self.push(0, hash));
+            }
+            leaves = later;
+        }
+        self.leaf[..rest.len()].copy_from_slice(rest);
+        self.filled = rest.len();
     }
 
     /// The root of all bytes taken. No bytes are one empty leaf.
@@ -85,7 +101,7 @@ impl TigerTree {
     }
 
     fn finish_leaf(&mut self) {
-        let hash = Tth(std::mem::replace(&mut self.leaf, leaf()).finalize().into());
+        let hash = tiger::leaf(&self.leaf[..self.filled]);
         self.filled = 0;
         self.push(0, hash);
     }
@@ -177,11 +193,7 @@ impl TreeRow {
 
     /// The root, computed from the nodes.
     pub fn root(&self) -> Tth {
-        let mut nodes = parents(&self.nodes);
-        while nodes.len() > 1 {
-            nodes = parents(&nodes);
-        }
-        nodes[0]
+        root_of(self.nodes.clone())
     }
 
     /// All levels from the root down to this one.
@@ -225,21 +237,30 @@ fn depth_of(nodes: u64) -> u32 {
     u64::BITS - nodes.saturating_sub(1).leading_zeros()
 }
 
-fn leaf() -> Tiger {
-    Tiger::new_with_prefix([0x00])
-}
-
-fn node(left: &Tth, right: &Tth) -> Tth {
-    Tth(Tiger::new_with_prefix([0x01]).chain_update(left.0).chain_update(right.0).finalize().into())
+/// The root above a level, which is not empty.
+fn root_of(mut nodes: Vec<Tth>) -> Tth {
+    while nodes.len() > 1 {
+        nodes = parents(&nodes);
+    }
+    nodes[0]
 }
 
 /// The next level up.
 fn parents(nodes: &[Tth]) -> Vec<Tth> {
-    nodes.chunks(2).map(|pair| if let [left, right] = pair { node(left, right) } else { pair[0] }).collect()
+    let (pairs, odd) = nodes.as_chunks::<2>();
+    let mut up = tiger::pairs(pairs);
+    up.extend(odd);
+    up
+}
+
+fn node(left: &Tth, right: &Tth) -> Tth {
+    tiger::pairs(&[[*left, *right]])[0]
 }
 
 #[cfg(test)]
 mod tests {
+    use ::tiger::{Digest, Tiger};
+
     use super::*;
 
     fn root(bytes: &[u8]) -> String {
@@ -254,7 +275,10 @@ mod tests {
 
     /// The definition, straight: all leaves, then level by level, root last.
     fn reference(bytes: &[u8]) -> Vec<Vec<Tth>> {
-        let hash = |chunk: &[u8]| Tth(leaf().chain_update(chunk).finalize().into());
+        let hash = |chunk: &[u8]| Tth(Tiger::new_with_prefix([0]).chain_update(chunk).finalize().into());
+        let node = |left: &Tth, right: &Tth| {
+            Tth(Tiger::new_with_prefix([1]).chain_update(left.0).chain_update(right.0).finalize().into())
+        };
         let mut level: Vec<Tth> = match bytes.is_empty() {
             true => vec![hash(b"")],
             false => bytes.chunks(LEAF).map(hash).collect(),
@@ -281,11 +305,11 @@ mod tests {
 
     #[test]
     fn any_number_of_leaves_in_any_pieces_gives_the_defined_root() {
-        let bytes = noise(40 * LEAF + 1);
-        for leaves in 0..=40 {
+        let bytes = noise(300 * LEAF + 1);
+        for leaves in (0..=40).chain(125..=131).chain([255, 256, 257, 300]) {
             for length in [leaves * LEAF, leaves * LEAF + 1] {
                 let expected = reference(&bytes[..length]).pop().expect("a root")[0];
-                for piece in [1023, 1024, 1025, 5000, 40_000] {
+                for piece in [1023, 1024, 1025, 5000, 40_000, 200_000, 262_144] {
                     let mut tree = TigerTree::new();
                     bytes[..length].chunks(piece).for_each(|chunk| tree.update(chunk));
                     assert_eq!(tree.finish(), expected, "{length} bytes in pieces of {piece}");

@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 
 use super::open::open_beneath;
 use super::stamp::stamp_of;
+use super::trees::Trees;
 use crate::library::{RootId, Stamp};
 use crate::wire::{Digester, Digests};
 
 /// Read in pieces of this.
-const BUFFER: usize = 256 << 10;
+pub(super) const BUFFER: usize = 256 << 10;
 /// Results are handed over when there are so many ...
 const BATCH: usize = 256;
 /// ... or when the first has waited so long.
@@ -75,6 +76,7 @@ pub(super) struct Hashers {
 struct Shared {
     queue: Mutex<Queue>,
     wake: Condvar,
+    trees: Arc<Trees>,
     stopping: AtomicBool,
     paused: AtomicBool,
     /// Bytes read, and the time that took, over all threads.
@@ -92,10 +94,11 @@ struct Queue {
 pub(super) type Done = dyn Fn(Vec<(Job, Outcome)>) + Send + Sync;
 
 impl Hashers {
-    pub(super) fn start(threads: usize, done: Arc<Done>) -> Self {
+    pub(super) fn start(threads: usize, trees: Arc<Trees>, done: Arc<Done>) -> Self {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             wake: Condvar::new(),
+            trees,
             stopping: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             read: AtomicU64::new(0),
@@ -271,7 +274,12 @@ impl Shared {
         }
         let after = stamp_of(&file.metadata()?);
         let same = after == job.stamp && length == job.stamp.size;
-        Ok(if same { Outcome::Hashed(digester.finish()) } else { Outcome::Changed })
+        if !same {
+            return Ok(Outcome::Changed);
+        }
+        let (digests, row) = digester.finish_with_tree();
+        self.trees.put(&digests.tth, &row);
+        Ok(Outcome::Hashed(digests))
     }
 
     fn wait_while_paused(&self) {
@@ -286,7 +294,7 @@ impl Shared {
 }
 
 /// This thread yields to all others: sharing must not be felt.
-fn lower_priority() {
+pub(super) fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, 19) {
         log::debug!("hashing runs at normal priority: {error}");

@@ -13,6 +13,7 @@ mod scan;
 mod share;
 mod stamp;
 pub mod state;
+mod trees;
 mod watch;
 
 pub use cache::pretend;
@@ -26,5 +27,6 @@ pub use scan::{MAX_DEPTH, Preview, preview};
 pub use share::{Options as ShareOptions, Phase, ShareState, Shares};
 pub use stamp::stamp_of;
 pub use state::{Loaded, StateFile, set_aside, write_atomically};
+pub use trees::{MAX_LOG, MAX_WAITING, Open, Trees};
 
 pub use crate::library::Change;

@@ -19,6 +19,7 @@ use super::hash::{Done, Hashers, Job, Outcome};
 use super::keeper::{Common, Errand, Keeper};
 use super::open::open_beneath;
 use super::policy::SkipReason;
+use super::trees::Trees;
 use crate::library::{Change, RootId, Stamp};
 
 /// How to share.
@@ -120,6 +121,7 @@ pub struct ShareState {
 pub struct Shares {
     common: Common,
     roots: Arc<Mutex<BTreeMap<RootId, Root>>>,
+    trees: Arc<Trees>,
 }
 
 struct Root {
@@ -159,8 +161,9 @@ impl Shares {
             let (sink, cache, roots) = (Arc::clone(&sink), Arc::clone(&cache), Arc::clone(&roots));
             Arc::new(move |batch| hashed(batch, &*sink, &cache, &roots))
         };
-        let hashers = Arc::new(Hashers::start(options.hashers, done));
-        Self { common: Common { options: Arc::new(options), sink, cache, hashers }, roots }
+        let trees = Arc::new(Trees::new(&options.cache));
+        let hashers = Arc::new(Hashers::start(options.hashers, Arc::clone(&trees), done));
+        Self { common: Common { options: Arc::new(options), sink, cache, hashers }, roots, trees }
     }
 
     /// Shares a folder from now on. It need not be there yet. An id that is in use is replaced.
@@ -240,6 +243,11 @@ impl Shares {
         open_beneath(&root, path)
     }
 
+    /// The Tiger trees of what is shared, for those who ask. What it does may block.
+    pub fn trees(&self) -> &Arc<Trees> {
+        &self.trees
+    }
+
     /// Hashing waits, or goes on.
     pub fn pause_hashing(&self, paused: bool) {
         self.common.hashers.pause(paused);
@@ -267,6 +275,7 @@ impl Drop for Shares {
             root.wanted.store(false, Ordering::Relaxed);
         }
         self.common.hashers.stop();
+        self.trees.stop();
         roots.into_values().for_each(Root::end);
     }
 }

@@ -40,5 +40,5 @@ pub use frame::{Frame, HEADER_LEN, Header, Kind};
 pub use guid::Guid;
 pub use message::Message;
 pub use text::Text;
-pub use tree::{LEAF, MAX_ROW, TigerTree, TreeRow, good_depth};
+pub use tree::{LEAF, MAX_ROW, TigerTree, TreeRow, good_depth, row_len};
 pub use urn::{Blake3, Sha1, Tth, Urn};

@@ -219,6 +219,11 @@ pub fn good_depth(size: u64) -> u32 {
     })
 }
 
+/// Nodes in the row that is kept of a file of `size` bytes: 1 when it is the root alone.
+pub fn row_len(size: u64) -> usize {
+    nodes_at(size, good_depth(size)) as usize
+}
+
 /// Depth of the leaves of a file of `size` bytes.
 pub(super) fn full_depth(size: u64) -> u32 {
     depth_of(leaves(size))

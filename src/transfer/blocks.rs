@@ -42,6 +42,8 @@ pub struct BlockMap {
     blocks: Vec<Block>,
     /// Bytes that count.
     done: u64,
+    /// Blocks that are stored.
+    stored: usize,
 }
 
 impl BlockMap {
@@ -55,7 +57,7 @@ impl BlockMap {
     pub fn with_block_size(size: u64, block: u64) -> Self {
         let block = block.max(size.div_ceil(MAX_BLOCKS)).max(1);
         let count = size.div_ceil(block) as usize;
-        Self { size, block_size: block, blocks: vec![Block::Missing; count], done: 0 }
+        Self { size, block_size: block, blocks: vec![Block::Missing; count], done: 0, stored: 0 }
     }
 
     /// Bytes of the file.
@@ -101,7 +103,7 @@ impl BlockMap {
 
     /// Whether every block is stored.
     pub fn is_complete(&self) -> bool {
-        self.blocks.iter().all(|block| matches!(block, Block::Stored(_)))
+        self.stored == self.blocks.len()
     }
 
     /// The stored blocks and their hashes.
@@ -140,6 +142,7 @@ impl BlockMap {
             self.forget(index);
             let range = self.range(index);
             self.blocks[index] = Block::Stored(hash);
+            self.stored += 1;
             self.done += range.end - range.start;
         }
     }
@@ -148,6 +151,7 @@ impl BlockMap {
     pub fn forget(&mut self, index: usize) {
         let Some(block) = self.blocks.get(index) else { return };
         let range = self.range(index);
+        self.stored -= usize::from(matches!(block, Block::Stored(_)));
         self.done -= match block {
             Block::Missing => 0,
             Block::Filling(filled) => *filled,
@@ -173,7 +177,7 @@ impl BlockMap {
     /// Nothing counts any more.
     pub fn clear(&mut self) {
         self.blocks.fill(Block::Missing);
-        self.done = 0;
+        (self.done, self.stored) = (0, 0);
     }
 
     /// The first bytes that are missing and lie in no block of `taken`: from the end of a block's prefix to the

@@ -10,6 +10,7 @@
 
 mod answer;
 mod io;
+mod share;
 mod sources;
 
 use std::ops::Range;
@@ -85,6 +86,8 @@ pub struct Download {
     verified: Option<Check>,
     /// What happened to the partial file that nobody expects, in words.
     note: Option<String>,
+    /// When it was last decided what comes next.
+    looked: Instant,
     /// How often it vanished while it was open.
     vanished: u32,
 }
@@ -114,6 +117,7 @@ impl Download {
             requeries: 0,
             verified: None,
             note: None,
+            looked: Instant::ZERO,
             vanished: 0,
         }
     }
@@ -133,7 +137,7 @@ impl Download {
             Input::Noted(words) => self.note = Some(words),
             Input::AddSource(source) => self.sources.add(now, source),
             Input::Head { source, head } => self.on_head(now, source, head, out),
-            Input::Wrote { source, range, stored } => self.on_wrote(source, range, stored),
+            Input::Wrote { source, range, stored } => self.on_wrote(now, source, range, stored),
             Input::BodyEnd { source } => self.on_body_end(now, source, out),
             Input::Lost { source, how } => {
                 self.sources.closed(source);
@@ -170,7 +174,7 @@ impl Download {
             return None;
         }
         if self.sources.active() > 0 {
-            return None;
+            return self.next_look();
         }
         [self.next_ask(), self.can_requery().then_some(self.requery_at)].into_iter().flatten().min()
     }
@@ -291,9 +295,9 @@ impl Download {
         let asking = self.can_requery().then(|| format!("asking the network again in {}", again(self.requery_at)));
         let words = match self.sources.spokesman() {
             Some(known) if known.can_be_asked() => {
-                format!("source {} {}, next try {}", known.source, known.words(), again(known.due))
+                format!("{}, next try {}", known.situation(), again(known.due))
             }
-            Some(known) => format!("source {} {}", known.source, known.words()),
+            Some(known) => known.situation(),
             None => "waiting for source: none known".to_owned(),
         };
         // With a source that will be tried sooner, the network is only the second hope.
@@ -305,6 +309,7 @@ impl Download {
 
     /// Decides what comes next. Everything that changes what could be done ends here.
     fn advance(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.looked = now;
         if self.phase != Phase::Fetching || self.partial == Partial::Opening {
             return;
         }
@@ -330,18 +335,19 @@ impl Download {
             self.start_anew(out);
             return self.advance(now, out);
         }
-        while self.sources.active() < self.config.active_sources.max(1) {
-            let Some((first, end)) = self.next_request() else { break };
-            let Some(source) = self.pick(now) else { break };
+        while let Some(assignment) = self.assign(now) {
             if self.turn != Turn::Held {
                 self.want_turn(out);
                 return;
             }
+            self.take_away(now, &assignment, out);
+            let share::Assignment { source, first, end, .. } = assignment;
             let Some(known) = self.sources.get_mut(source) else { break };
             known.contact = Contact::Asked(first..end.unwrap_or(u64::MAX));
-            known.progress = 0;
-            known.open = true;
-            out.push(Output::Fetch { source, from: known.source.clone(), first, end });
+            (known.progress, known.open) = (0, true);
+            (known.since, known.touched) = (now, now);
+            let ticket = known.queued.as_ref().and_then(|queued| queued.ticket.clone());
+            out.push(Output::Fetch { source, from: known.source.clone(), first, end, ticket });
         }
         if self.sources.active() == 0 {
             self.rest(now, out);
@@ -396,26 +402,6 @@ impl Download {
         self.expected.urn().is_some()
     }
 
-    /// The bytes to ask for next: those that no other source is asked for.
-    fn next_request(&self) -> Option<(u64, Option<u64>)> {
-        if self.size.is_none() {
-            return (self.sources.active() == 0).then_some((0, None));
-        }
-        let taken: Vec<Range<u64>> = self.sources.ranges().collect();
-        let gap = self.map.gap(&taken)?;
-        let limit = if self.config.active_sources > 1 && !self.alone { self.config.request.max(1) } else { u64::MAX };
-        Some((gap.start, Some(gap.end.min(gap.start.saturating_add(limit)))))
-    }
-
-    /// The source to ask next, if one may be asked now.
-    fn pick(&self, now: Instant) -> Option<SourceId> {
-        match self.soloist() {
-            Some(one) => self.sources.due(one).filter(|due| *due <= now).map(|_| one),
-            None if self.alone && self.sources.active() > 0 => None,
-            None => self.sources.best(now),
-        }
-    }
-
     /// When the next source may be asked.
     fn next_ask(&self) -> Option<Instant> {
         match self.soloist() {
@@ -446,7 +432,7 @@ impl Download {
             && self.sources.active() == 0
             && self.soloist().is_none()
             && !self.sources.contributors().is_empty()
-            && self.sources.best(now).is_some()
+            && !self.sources.ready(now).is_empty()
     }
 
     /// `first` doubled with each of `times`, at most `max`, and up to a quarter more by chance, so that those
@@ -469,7 +455,7 @@ impl Download {
         }
     }
 
-    fn on_wrote(&mut self, source: SourceId, range: Range<u64>, stored: Vec<(usize, Blake3)>) {
+    fn on_wrote(&mut self, now: Instant, source: SourceId, range: Range<u64>, stored: Vec<(usize, Blake3)>) {
         // Bytes that were on their way to a partial file which is gone since do not count.
         if self.partial != Partial::Open {
             return;
@@ -477,6 +463,7 @@ impl Download {
         if let Some(known) = self.sources.get_mut(source) {
             known.progress += range.end.saturating_sub(range.start);
             known.contributed = true;
+            known.touched = now;
         }
         self.map.fill(range.clone());
         for (index, hash) in stored {

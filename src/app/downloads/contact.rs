@@ -5,6 +5,7 @@
 //! contact is dropped meanwhile: what is on disk and what the machine knows never differ.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::channel::oneshot;
@@ -40,11 +41,15 @@ pub(super) struct Contact {
     pub(super) source: Source,
     pub(super) first: u64,
     pub(super) end: Option<u64>,
+    /// Our place in its queue.
+    pub(super) ticket: Option<String>,
     pub(super) agent: String,
     /// The open connection from the last request, if there is one.
     pub(super) link: Option<Link>,
     /// What the machine says to the head.
     pub(super) decided: oneshot::Receiver<Decision>,
+    /// Nothing is read from there on: others may be asked for the rest while it comes.
+    pub(super) stop: Arc<AtomicU64>,
 }
 
 impl Contact {
@@ -79,7 +84,13 @@ impl Contact {
         let headers = Headers::default()
             .with("Host", self.source.addr.to_string())
             .with("User-Agent", self.agent.clone())
-            .with("Range", range.to_string());
+            .with("Range", range.to_string())
+            // "0.1 is the old active queueing, 1.0 is PARQ" (gtk-gnutella): the connection stays open while we wait.
+            .with("X-Queue", "1.0");
+        let headers = match &self.ticket {
+            Some(ticket) => headers.with("X-Queued", format!("ID={ticket}")),
+            None => headers,
+        };
         Request { method: "GET".into(), target: self.source.ask.target(), version: (1, 1), headers }
     }
 
@@ -114,7 +125,7 @@ impl Contact {
         let Decision { first, keep, block, slot } = decision;
         let (mut at, mut spare) = (first, Vec::new());
         let mut writing = None;
-        while at < keep.end {
+        while at < keep.end.min(self.stop.load(Ordering::SeqCst)) {
             let mut piece = std::mem::take(&mut spare);
             let want = (keep.end - at).min(block - at % block).min(PIECE);
             piece.resize(want as usize, 0);

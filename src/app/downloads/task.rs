@@ -1,6 +1,7 @@
 //! The task behind one download: does what the machine wants done, in order, until it is over.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant as Clock};
 
@@ -34,6 +35,8 @@ pub(super) struct Runner {
 struct Running {
     _task: Task<()>,
     decide: Option<oneshot::Sender<Decision>>,
+    /// Nothing is read from there on.
+    stop: Arc<AtomicU64>,
 }
 
 impl Runner {
@@ -100,7 +103,12 @@ impl Runner {
             Output::WantTurn => self.inner.want_turn(self.live.id),
             Output::YieldTurn => self.inner.give_up_turn(self.live.id),
             Output::Open { size } => self.open(size).await,
-            Output::Fetch { source, from, first, end } => self.fetch(source, from, first, end),
+            Output::Fetch { source, from, first, end, ticket } => self.fetch(source, from, first, end, ticket),
+            Output::Shorten { source, end } => {
+                if let Some(running) = self.contacts.get(&source) {
+                    running.stop.fetch_min(end, Ordering::SeqCst);
+                }
+            }
             Output::Receive { source, first, keep } => {
                 if let Some(decide) = self.contacts.get_mut(&source).and_then(|running| running.decide.take()) {
                     // A contact that is gone has told the machine so.
@@ -128,11 +136,12 @@ impl Runner {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fetch(&mut self, id: SourceId, source: Source, first: u64, end: Option<u64>) {
+    fn fetch(&mut self, id: SourceId, source: Source, first: u64, end: Option<u64>, ticket: Option<String>) {
+        let stop = Arc::new(AtomicU64::new(u64::MAX));
         let (decide, decided) = oneshot::channel();
         let link = self.links().remove(&id);
         let (live, agent) = (Arc::clone(&self.live), self.inner.config.agent.clone());
-        let contact = Contact { live, id, source, first, end, agent, link, decided };
+        let contact = Contact { live, id, source, first, end, ticket, agent, link, decided, stop: Arc::clone(&stop) };
         let (live, links) = (Arc::clone(&self.live), Arc::clone(&self.links));
         let task = rt::spawn(async move {
             let Some(link) = contact.run().await else { return };
@@ -141,7 +150,7 @@ impl Runner {
             }
             live.tell(Input::BodyEnd { source: id });
         });
-        self.contacts.insert(id, Running { _task: task, decide: Some(decide) });
+        self.contacts.insert(id, Running { _task: task, decide: Some(decide), stop });
     }
 
     async fn open(&mut self, size: u64) {

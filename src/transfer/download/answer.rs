@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use super::sources::Queued;
 use super::{Contact, Download, Lost, Output, Partial, Phase, SizeFrom, SourceId};
 use crate::base::Instant;
 use crate::transfer::BlockMap;
@@ -12,12 +13,19 @@ use crate::wire::http::Response;
 /// answer to a request for more: else a source that sends one byte at a time would be asked for ever.
 const PROGRESS: u64 = 64 * 1024;
 
+/// Parts of a partial file that a source may name; more are passed over.
+const MAX_PARTS: usize = 1024;
+/// A place in a queue has a name of so many characters at most.
+const MAX_TICKET: usize = 64;
+
 /// What an answer says.
 enum Verdict {
     /// The body is the file from `first` on, until `end`; the file has `size` bytes.
     Body { first: u64, end: u64, size: u64 },
     /// All slots are taken, or it is in trouble: ask again later.
     Later(Option<Duration>, String),
+    /// It does not have that part, and perhaps later.
+    NotYet(String),
     /// It does not have it.
     Absent(String),
     /// It does not give it.
@@ -36,6 +44,9 @@ impl Download {
         if self.phase != Phase::Fetching {
             return;
         }
+        known.touched = now;
+        known.available = available(&head);
+        known.queued = None;
         match judge(&head, size) {
             Verdict::Body { first, end, size } => {
                 if let Some(known) = self.sources.get_mut(id) {
@@ -56,13 +67,20 @@ impl Download {
                 let pause = pause.clamp(Duration::from_secs(1), self.config.retry_max * 6);
                 // "Polling earlier than Retry-After is penalised": chance is added, never taken off.
                 let due = now + pause + pause.mul_f64(self.rng.below(100) as f64 / 1000.0);
+                let stays = head.keep_alive() && head.content_length() == Some(0);
                 if let Some(known) = self.sources.get_mut(id) {
                     known.contact = Contact::Idle;
                     (known.due, known.busy) = (due, true);
+                    known.queued = queued(&head);
                     known.say(words);
                 }
-                self.sources.drop_one(id, out);
+                match stays {
+                    // "503, connection stays open: poll again on the same connection" (gtk-gnutella).
+                    true => out.push(Output::Receive { source: id, first: 0, keep: 0..0 }),
+                    false => self.sources.drop_one(id, out),
+                }
             }
+            Verdict::NotYet(words) => self.on_not_yet(now, id, words, out),
             Verdict::Absent(words) => self.dismiss(now, id, words, false, out),
             Verdict::Refusal(words) => self.dismiss(now, id, words, true, out),
             Verdict::OtherSize { said, expected } => self.on_other_size(now, id, said, expected, out),
@@ -111,10 +129,20 @@ impl Download {
             let meagre = Lost::Meagre(known.progress);
             return self.on_lost(now, id, &meagre, out);
         }
+        known.rate = known.rate_at(now);
         known.contact = Contact::Idle;
         known.failures = 0;
         known.due = now;
         self.requeries = 0;
+        if !self.has_missing(id) {
+            // All that it has of a partial file: more of it may have come when we ask again.
+            let pause = self.pause(self.config.retry_busy, self.config.retry_max, 0);
+            if let Some(known) = self.sources.get_mut(id).filter(|known| known.available.is_some()) {
+                known.available = None;
+                known.due = now + pause;
+                known.say("has no more of the file yet");
+            }
+        }
     }
 
     pub(super) fn on_lost(&mut self, now: Instant, id: SourceId, how: &Lost, out: &mut Vec<Output>) {
@@ -122,6 +150,7 @@ impl Download {
         if !known.is_active() {
             return;
         }
+        known.rate = known.rate_at(now);
         known.contact = Contact::Idle;
         known.busy = false;
         known.say(how.to_string());
@@ -156,6 +185,33 @@ impl Download {
         }
     }
 
+    /// A partial file, as "416 Requested range not available yet" says. With `X-Available-Ranges` we know what of
+    /// it can be had now; else it is asked again later, if the file has a name by which it may have grown.
+    fn on_not_yet(&mut self, now: Instant, id: SourceId, words: String, out: &mut Vec<Output>) {
+        let Some(known) = self.sources.get_mut(id) else { return };
+        let told = known.available.is_some();
+        if !told && self.expected.urn().is_none() {
+            return self.dismiss(now, id, words, false, out);
+        }
+        known.contact = Contact::Idle;
+        known.failures = known.failures.saturating_add(1);
+        known.say(words);
+        // Once at once: it says what it has. If that was no true word, with the usual pauses.
+        let (times, at_once) = (known.failures - 1, told && known.failures == 1);
+        let pause = match at_once && self.has_missing(id) {
+            true => Duration::ZERO,
+            false => self.pause(self.config.retry_busy, self.config.retry_max, times),
+        };
+        if let Some(known) = self.sources.get_mut(id) {
+            known.due = now + pause;
+            if !at_once || !pause.is_zero() {
+                // What it has may be more by then.
+                known.available = None;
+            }
+        }
+        self.sources.drop_one(id, out);
+    }
+
     /// Not to be asked again unless the network names it anew; and then not at once, should it happen often.
     fn dismiss(&mut self, now: Instant, id: SourceId, words: String, refused: bool, out: &mut Vec<Output>) {
         let Some(known) = self.sources.get_mut(id) else { return };
@@ -177,15 +233,9 @@ fn judge(head: &Response, size: Option<u64>) -> Verdict {
     match head.code {
         206 => partial(head, size),
         200 => whole(head, size),
-        503 => {
-            let words = match queue_position(head) {
-                Some(position) => format!("is busy (we are number {position} in its queue)"),
-                None => format!("is busy ({})", said(head)),
-            };
-            Verdict::Later(retry_after(head), words)
-        }
+        503 => Verdict::Later(retry_after(head), format!("is busy ({})", said(head))),
         404 | 410 => Verdict::Absent(format!("does not have the file ({})", said(head))),
-        416 => Verdict::Absent(format!("does not have that part of the file ({})", said(head))),
+        416 => Verdict::NotYet(format!("does not have that part of the file ({})", said(head))),
         300..=399 => Verdict::Refusal(format!("redirects elsewhere ({}), which no peer may do", said(head))),
         400..=499 => Verdict::Refusal(format!("refuses to give the file ({})", said(head))),
         500..=599 => Verdict::Later(retry_after(head), format!("is in trouble ({})", said(head))),
@@ -238,15 +288,43 @@ fn retry_after(head: &Response) -> Option<Duration> {
     seconds.map(Duration::from_secs)
 }
 
-fn queue_position(head: &Response) -> Option<u64> {
-    queue_field(head, "position")
+/// What a source says of our place in its queue.
+fn queued(head: &Response) -> Option<Queued> {
+    let ticket = queue_text(head, "ID").filter(|id| {
+        !id.is_empty() && id.len() <= MAX_TICKET && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    });
+    let queued = Queued {
+        position: queue_field(head, "position"),
+        length: queue_field(head, "length"),
+        ticket: ticket.map(str::to_owned),
+    };
+    (queued != Queued::default()).then_some(queued)
 }
 
 /// A number in `X-Queued: position=3; ...` or `X-Queue: position=2, ...`.
 fn queue_field(head: &Response, name: &str) -> Option<u64> {
+    queue_text(head, name).and_then(|value| value.parse().ok())
+}
+
+fn queue_text<'a>(head: &'a Response, name: &str) -> Option<&'a str> {
     let queued = head.headers.all("X-Queued").chain(head.headers.all("X-Queue"));
     queued.flat_map(|value| value.split([',', ';'])).find_map(|field| {
         let (key, value) = field.split_once('=')?;
-        key.trim().eq_ignore_ascii_case(name).then(|| value.trim().parse().ok()).flatten()
+        key.trim().eq_ignore_ascii_case(name).then(|| value.trim())
     })
+}
+
+/// `X-Available-Ranges: bytes 0-10, 20-30`, in order; `None` when it has all. What makes no sense is passed over.
+fn available(head: &Response) -> Option<Vec<Range<u64>>> {
+    let mut told = head.headers.all("X-Available-Ranges").peekable();
+    told.peek()?;
+    let parts = told.flat_map(|value| value.trim_start_matches(|c: char| !c.is_ascii_digit()).split(','));
+    let parts = parts.take(MAX_PARTS).filter_map(|part| {
+        let (first, last) = part.trim().split_once('-')?;
+        let (first, last) = (first.trim().parse::<u64>().ok()?, last.trim().parse::<u64>().ok()?);
+        (first <= last).then(|| first..last.saturating_add(1))
+    });
+    let mut parts: Vec<Range<u64>> = parts.collect();
+    parts.sort_by_key(|part| (part.start, part.end));
+    Some(parts)
 }

@@ -14,8 +14,10 @@ use crate::wire::http::Response;
 pub struct DownloadConfig {
     /// Sources that are asked at a time.
     pub active_sources: usize,
-    /// Bytes of one request when several sources are asked at a time; one source alone is asked for all.
+    /// Bytes of one request at most, when several sources are known; one source alone is asked for all.
     pub request: u64,
+    /// A source that brings nothing for so long is left when another one could be asked.
+    pub stalled: Duration,
     /// Sources remembered. When there are more, the one that failed most often is forgotten.
     pub max_sources: usize,
     /// The pause after a source's first failure; it doubles with each.
@@ -35,8 +37,9 @@ pub struct DownloadConfig {
 impl Default for DownloadConfig {
     fn default() -> Self {
         Self {
-            active_sources: 1,
+            active_sources: 4,
             request: 16 << 20,
+            stalled: Duration::from_secs(8),
             max_sources: 64,
             retry_first: Duration::from_secs(2),
             retry_max: Duration::from_secs(600),
@@ -178,9 +181,19 @@ pub enum Output {
         first: u64,
         /// The end of them.
         end: Option<u64>,
+        /// What it called our place in its queue, if it did.
+        ticket: Option<String>,
+    },
+    /// Read no further than `end` of what a source sends: another one is asked for the rest. Then
+    /// [`Input::BodyEnd`] comes as ever.
+    Shorten {
+        /// Whose.
+        source: SourceId,
+        /// Where in the file to stop.
+        end: u64,
     },
     /// The body may come. Its first byte is byte `first` of the file; those in `keep` are to be written, and
-    /// nothing is read beyond them.
+    /// nothing is read beyond them. With an empty `keep` none is wanted, but the connection may stay open.
     Receive {
         /// Whose.
         source: SourceId,

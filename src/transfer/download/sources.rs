@@ -53,6 +53,16 @@ pub(super) struct Known {
     pub(super) busy: bool,
     /// There may be an open connection to it.
     pub(super) open: bool,
+    /// When the contact under way began.
+    pub(super) since: Instant,
+    /// When it brought something last, in that contact.
+    pub(super) touched: Instant,
+    /// Bytes a second that the last contact brought.
+    pub(super) rate: Option<f64>,
+    /// What it has of the file, if not all.
+    pub(super) available: Option<Vec<Range<u64>>>,
+    /// Our place in its queue, how long that is, and what it calls it.
+    pub(super) queued: Option<Queued>,
     /// What it did last, in words that follow its name.
     words: String,
 }
@@ -70,6 +80,39 @@ impl Known {
         if self.words.is_empty() { "is to be asked" } else { &self.words }
     }
 
+    /// Where it stands: `queued 3 of 12 at 10.0.0.7:6346`, or what it did last.
+    pub(super) fn situation(&self) -> String {
+        let place = self.queued.as_ref().and_then(|queued| Some((queued.position?, queued.length)));
+        match place.filter(|_| self.busy) {
+            Some((position, Some(length))) => format!("queued {position} of {length} at {}", self.source),
+            Some((position, None)) => format!("queued {position} at {}", self.source),
+            None => format!("source {} {}", self.source, self.words()),
+        }
+    }
+
+    /// What it is asked for, or sends.
+    pub(super) fn range(&self) -> Option<&Range<u64>> {
+        match &self.contact {
+            Contact::Asked(range) | Contact::Receiving(range) => Some(range),
+            _ => None,
+        }
+    }
+
+    /// What is still to come of that.
+    pub(super) fn left(&self) -> Range<u64> {
+        let range = self.range().cloned().unwrap_or_default();
+        range.start.saturating_add(self.progress).min(range.end)..range.end
+    }
+
+    /// Bytes a second, in this contact or else in the last one.
+    pub(super) fn rate_at(&self, now: Instant) -> Option<f64> {
+        let time = now.since(self.since).as_secs_f64();
+        if self.is_active() && self.progress > 0 && time > 0.05 {
+            return Some(self.progress as f64 / time);
+        }
+        self.rate
+    }
+
     /// Who, and what it did.
     pub(super) fn blame(&self) -> String {
         format!("{} {}", self.source, self.words())
@@ -78,6 +121,14 @@ impl Known {
     pub(super) fn say(&mut self, words: impl Into<String>) {
         self.words = words.into();
     }
+}
+
+/// A place in a source's queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Queued {
+    pub(super) position: Option<u64>,
+    pub(super) length: Option<u64>,
+    pub(super) ticket: Option<String>,
 }
 
 #[derive(Debug)]
@@ -128,6 +179,11 @@ impl Sources {
             refused: false,
             busy: false,
             open: false,
+            since: now,
+            touched: now,
+            rate: None,
+            available: None,
+            queued: None,
             words: String::new(),
         });
     }
@@ -138,6 +194,10 @@ impl Sources {
 
     pub(super) fn usable(&self) -> impl Iterator<Item = &Source> {
         self.known.iter().filter(|known| known.contact != Contact::Banned).map(|known| &known.source)
+    }
+
+    pub(super) fn get(&self, id: SourceId) -> Option<&Known> {
+        self.known.iter().find(|known| known.id == id)
     }
 
     pub(super) fn get_mut(&mut self, id: SourceId) -> Option<&mut Known> {
@@ -154,10 +214,7 @@ impl Sources {
 
     /// The bytes that sources are asked for.
     pub(super) fn ranges(&self) -> impl Iterator<Item = Range<u64>> {
-        self.known.iter().filter_map(|known| match &known.contact {
-            Contact::Asked(range) | Contact::Receiving(range) => Some(range.clone()),
-            _ => None,
-        })
+        self.known.iter().filter_map(|known| known.range().cloned())
     }
 
     /// When the first source may be asked.
@@ -165,10 +222,12 @@ impl Sources {
         self.known.iter().filter(|known| known.can_be_asked()).map(|known| known.due).min()
     }
 
-    /// Among those that may be asked now: one that brings something already, else the one that failed least.
-    pub(super) fn best(&self, now: Instant) -> Option<SourceId> {
-        let ready = self.known.iter().filter(|known| known.can_be_asked() && known.due <= now);
-        ready.min_by_key(|known| (known.failures, !known.contributed, known.due, known.id)).map(|known| known.id)
+    /// Those that may be asked now: first one that brings something already, else the one that failed least.
+    pub(super) fn ready(&self, now: Instant) -> Vec<SourceId> {
+        let mut ready: Vec<&Known> =
+            self.known.iter().filter(|known| known.can_be_asked() && known.due <= now).collect();
+        ready.sort_by_key(|known| (known.failures, !known.contributed, known.due, known.id));
+        ready.into_iter().map(|known| known.id).collect()
     }
 
     /// Whether it is worth to wait for a source rather than to fetch all anew from another.
@@ -182,7 +241,10 @@ impl Sources {
         let voices = |said| all().filter(|known| known.size == Some(said)).count();
         let rivals = all().filter(|known| known.contact == Contact::Differs && known.failures < PATIENCE);
         let rival = rivals.filter_map(|known| known.size).max_by_key(|said| voices(*said))?;
-        let in_hope = all().any(|known| known.size == Some(size) && self.is_promising(known.id));
+        // Who named a size and brought nothing of it is no hope: it may be any number.
+        let in_hope = all().any(|known| {
+            known.size == Some(size) && self.is_promising(known.id) && (known.failures == 0 || known.contributed)
+        });
         (!in_hope || voices(rival) > voices(size)).then_some(rival)
     }
 

@@ -27,6 +27,11 @@ fn partial(first: u64, end: u64, total: u64) -> Response {
     head(206, &[("Content-Range", &format!("bytes {first}-{}/{total}", end - 1))])
 }
 
+/// One source at a time: what most of these tests are about.
+fn one() -> DownloadConfig {
+    DownloadConfig { active_sources: 1, ..DownloadConfig::default() }
+}
+
 /// A machine and its clock.
 struct Bench {
     machine: Download,
@@ -62,7 +67,7 @@ impl Bench {
 
     /// One source, the partial file open, its turn come: it has been asked for everything.
     fn asking(size: u64) -> Self {
-        let mut bench = Self::new(DownloadConfig::default(), Some(size));
+        let mut bench = Self::new(one(), Some(size));
         assert_eq!(bench.feed(Input::AddSource(source(1))), [Output::Open { size }]);
         assert_eq!(bench.feed(Input::Opened { stored: vec![] }), [Output::WantTurn]);
         assert_eq!(bench.feed(Input::Turn), [fetch(0, 1, 0, size)]);
@@ -78,7 +83,7 @@ impl Bench {
 }
 
 fn fetch(id: u32, port: u16, first: u64, end: u64) -> Output {
-    Output::Fetch { source: SourceId(id), from: source(port), first, end: Some(end) }
+    Output::Fetch { source: SourceId(id), from: source(port), first, end: Some(end), ticket: None }
 }
 
 const S0: SourceId = SourceId(0);
@@ -112,7 +117,7 @@ fn a_short_answer_is_followed_by_the_next_request() {
 
 #[test]
 fn what_is_on_disk_already_is_not_asked_for() {
-    let mut bench = Bench::new(DownloadConfig::default(), Some(4 * MIB));
+    let mut bench = Bench::new(one(), Some(4 * MIB));
     bench.feed(Input::AddSource(source(1)));
     bench.feed(Input::Opened { stored: vec![(0, HASH), (2, HASH)] });
     assert_eq!(bench.feed(Input::Turn), [fetch(0, 1, MIB, 2 * MIB)]);
@@ -121,15 +126,15 @@ fn what_is_on_disk_already_is_not_asked_for() {
 
 #[test]
 fn an_unknown_size_is_learnt_from_the_first_answer() {
-    let mut bench = Bench::new(DownloadConfig::default(), None);
+    let mut bench = Bench::new(one(), None);
     assert_eq!(bench.feed(Input::AddSource(source(1))), [Output::WantTurn]);
-    let asked = Output::Fetch { source: S0, from: source(1), first: 0, end: None };
+    let asked = Output::Fetch { source: S0, from: source(1), first: 0, end: None, ticket: None };
     assert_eq!(bench.feed(Input::Turn), [asked]);
     let out = bench.feed(Input::Head { source: S0, head: head(200, &[("Content-Length", "3145728")]) });
     assert_eq!((out, bench.machine.size()), (vec![Output::Open { size: 3 * MIB }], Some(3 * MIB)));
     let out = bench.feed(Input::Opened { stored: vec![(0, HASH)] });
     assert_eq!(out, [Output::Receive { source: S0, first: 0, keep: MIB..3 * MIB }], "what is there is passed over");
-    let mut none = Bench::new(DownloadConfig::default(), None);
+    let mut none = Bench::new(one(), None);
     none.feed(Input::AddSource(source(1)));
     none.feed(Input::Turn);
     none.feed(Input::Head { source: S0, head: head(200, &[]) });
@@ -138,7 +143,7 @@ fn an_unknown_size_is_learnt_from_the_first_answer() {
 
 #[test]
 fn an_empty_file_needs_no_source() {
-    let mut bench = Bench::new(DownloadConfig::default(), Some(0));
+    let mut bench = Bench::new(one(), Some(0));
     assert_eq!(bench.wake(), [Output::Open { size: 0 }]);
     assert_eq!(bench.feed(Input::Opened { stored: vec![] }), [Output::Verify]);
 }
@@ -185,7 +190,7 @@ fn a_byte_before_each_hang_up_is_no_progress() {
 
 #[test]
 fn the_network_is_asked_less_and_less_often_and_anew_when_it_changes() {
-    let mut bench = Bench::new(DownloadConfig::default(), Some(MIB));
+    let mut bench = Bench::new(one(), Some(MIB));
     bench.wake();
     assert_eq!(bench.feed(Input::Opened { stored: vec![] }), [Output::Requery]);
     assert_eq!(bench.machine.state(), State::Waiting);
@@ -212,13 +217,130 @@ fn a_busy_source_is_not_asked_before_the_time_it_named_even_when_found_again() {
     let busy = head(503, &[("Retry-After", "60"), ("X-Queued", "ID=c703; position=3; lifetime=90")]);
     let out = bench.feed(Input::Head { source: S0, head: busy });
     assert_eq!(out, [Output::Drop { source: S0 }, Output::YieldTurn, Output::Requery]);
-    assert!(bench.reason().starts_with("source 127.0.0.1:1 is busy (we are number 3 in its queue), next try 1:0"));
+    assert!(bench.reason().starts_with("queued 3 at 127.0.0.1:1, next try 1:0"), "{}", bench.reason());
     assert_eq!(bench.feed(Input::AddSource(source(1))), []);
     let named = bench.now + Duration::from_secs(60);
     while bench.machine.state() == State::Waiting {
         bench.sleep();
     }
     assert!(bench.now >= named && bench.now < named + Duration::from_secs(7));
+    let again = Output::Fetch { source: S0, from: source(1), first: 0, end: Some(MIB), ticket: Some("c703".into()) };
+    assert_eq!(bench.feed(Input::Turn), [again], "it knows us by what it called our place");
+}
+
+#[test]
+fn a_place_in_a_queue_is_told_as_the_source_tells_it() {
+    for (headers, words) in [
+        (&[("X-Queued", "ID=1; position=3; lifetime=90; length=12; ETA=176")][..], "queued 3 of 12 at 127.0.0.1:1"),
+        (&[("X-Queue", "position=2, length=6, limit=1, pollMin=45, pollMax=105")][..], "queued 2 of 6 at 127.0.0.1:1"),
+        (&[("X-Queue", "position=2")][..], "queued 2 at 127.0.0.1:1"),
+        (&[("X-Queued", "ID=../../x; length=12")][..], "source 127.0.0.1:1 is busy (503 Said So)"),
+        (&[][..], "source 127.0.0.1:1 is busy (503 Said So)"),
+    ] {
+        let mut bench = Bench::asking(MIB);
+        let mut all = vec![("Retry-After", "40")];
+        all.extend(headers);
+        bench.feed(Input::Head { source: S0, head: head(503, &all) });
+        let next = bench.reason();
+        assert!(next.starts_with(&format!("{words}, next try 0:4")), "{headers:?}: {next}");
+    }
+}
+
+#[test]
+fn a_connection_that_stays_open_in_a_queue_is_kept_for_the_next_try() {
+    let mut bench = Bench::asking(MIB);
+    let busy = head(503, &[("Retry-After", "60"), ("Content-Length", "0"), ("X-Queued", "ID=c703; position=3")]);
+    let out = bench.feed(Input::Head { source: S0, head: busy });
+    let kept = Output::Receive { source: S0, first: 0, keep: 0..0 };
+    assert_eq!(out, [kept, Output::YieldTurn, Output::Requery]);
+    assert_eq!(bench.feed(Input::BodyEnd { source: S0 }), []);
+    assert_eq!(bench.feed(Input::Cancel), [Output::Drop { source: S0 }, Output::Discard], "and closed in the end");
+}
+
+#[test]
+fn a_partial_source_is_asked_for_what_it_has() {
+    let mut bench = Bench::asking(8 * MIB);
+    let has = format!("bytes {}-{}, {}-{}", 2 * MIB, 3 * MIB - 1, 5 * MIB + 9, 7 * MIB + 4);
+    let not_yet = head(416, &[("X-Available-Ranges", &has)]);
+    let out = bench.feed(Input::Head { source: S0, head: not_yet.clone() });
+    assert_eq!(out, [Output::Drop { source: S0 }, fetch(0, 1, 2 * MIB, 3 * MIB)]);
+    let mut given = partial(2 * MIB, 3 * MIB, 8 * MIB);
+    given.headers = given.headers.with("X-Available-Ranges", has);
+    bench.feed(Input::Head { source: S0, head: given.clone() });
+    bench.wrote(0, 2 * MIB..3 * MIB);
+    // A block grows from its start: what lies in the middle of one is of no use.
+    assert_eq!(bench.feed(Input::BodyEnd { source: S0 }), [fetch(0, 1, 6 * MIB, 7 * MIB + 5)]);
+    bench.feed(Input::Head {
+        source: S0,
+        head: {
+            given.headers.0[0].1 = format!("bytes {}-{}/{}", 6 * MIB, 7 * MIB + 4, 8 * MIB);
+            given
+        },
+    });
+    bench.wrote(0, 6 * MIB..7 * MIB + 5);
+    bench.feed(Input::BodyEnd { source: S0 });
+    assert!(
+        bench.reason().starts_with("source 127.0.0.1:1 has no more of the file yet, next try 0:3"),
+        "{}",
+        bench.reason()
+    );
+    // Later it is asked again, for the first that is missing: it may have grown.
+    while bench.machine.state() == State::Waiting {
+        bench.sleep();
+    }
+    assert_eq!(bench.feed(Input::Turn), [fetch(0, 1, 0, 2 * MIB)]);
+    bench.feed(Input::Head { source: S0, head: head(416, &[]) });
+    let reason = bench.reason();
+    assert!(
+        reason.starts_with("source 127.0.0.1:1 does not have that part of the file (416 Said So), next try 0:3"),
+        "{reason}"
+    );
+    assert_eq!(bench.machine.failure(), None);
+}
+
+#[test]
+fn a_partial_source_that_says_it_has_what_it_refuses_is_not_asked_all_the_time() {
+    let mut bench = Bench::asking(MIB);
+    let mut asked = 0;
+    for _ in 0..20 {
+        let lie = head(416, &[("X-Available-Ranges", "bytes 0-1048575")]);
+        let out = bench.feed(Input::Head { source: S0, head: lie });
+        asked += out.iter().filter(|it| matches!(it, Output::Fetch { .. })).count();
+    }
+    assert_eq!(asked, 1, "once at once");
+    assert!(bench.machine.next_timeout().expect("a deadline") > bench.now);
+}
+
+#[test]
+fn a_source_that_stalls_is_left_for_one_that_waits() {
+    let mut bench = Bench::asking(4 * MIB);
+    bench.feed(Input::Head { source: S0, head: partial(0, 4 * MIB, 4 * MIB) });
+    bench.wrote(0, 0..MIB + 7);
+    assert_eq!(bench.machine.next_timeout(), None, "nobody could take over");
+    assert_eq!(bench.feed(Input::AddSource(source(2))), []);
+    let mut woken = Vec::new();
+    let began = bench.now;
+    while woken.is_empty() {
+        let before = bench.now;
+        woken = bench.sleep();
+        assert!(bench.now > before, "a deadline that does not move");
+    }
+    assert_eq!(woken, [Output::Drop { source: S0 }, fetch(1, 2, MIB + 7, 4 * MIB)]);
+    assert_eq!(bench.now.since(began).as_secs(), 8);
+}
+
+#[test]
+fn a_size_that_nobody_stands_by_holds_nothing_up() {
+    let mut bench = told(1 << 60);
+    let began = bench.now;
+    let mut asked = bench.sleep();
+    while asked.is_empty() {
+        asked = bench.sleep();
+    }
+    assert_eq!(asked, [Output::Drop { source: S0 }, fetch(1, 2, 0, 1 << 60)]);
+    let out = bench.feed(Input::Head { source: S1, head: partial(0, 5, 2 * MIB) });
+    assert_eq!(out, [Output::Drop { source: S1 }, Output::Discard, Output::Open { size: 2 * MIB }]);
+    assert!(bench.now.since(began) < Duration::from_secs(10));
 }
 
 #[test]
@@ -238,7 +360,7 @@ fn a_source_that_lost_the_file_comes_back_only_when_the_network_names_it() {
 #[test]
 fn without_a_hash_there_is_nobody_else_to_ask() {
     for (code, failure) in [(404, Failure::NotFound), (403, Failure::Refused), (302, Failure::Refused)] {
-        let mut machine = Download::new(DownloadConfig::default(), Expected::default(), Some(MIB), Rng::from_number(1));
+        let mut machine = Download::new(one(), Expected::default(), Some(MIB), Rng::from_number(1));
         let (now, mut out) = (Instant::ZERO, Vec::new());
         for input in [
             Input::AddSource(source(1)),
@@ -303,7 +425,7 @@ fn wrong_bytes_of_several_are_found_out_by_asking_one_at_a_time() {
 
 #[test]
 fn two_sources_at_a_time_share_the_blocks() {
-    let config = DownloadConfig { active_sources: 2, request: 2 * MIB, ..DownloadConfig::default() };
+    let config = DownloadConfig { active_sources: 2, request: 2 * MIB, ..one() };
     let mut bench = Bench::new(config, Some(6 * MIB));
     bench.feed(Input::AddSource(source(1)));
     bench.feed(Input::Opened { stored: vec![] });
@@ -312,6 +434,39 @@ fn two_sources_at_a_time_share_the_blocks() {
     bench.feed(Input::Head { source: SourceId(1), head: partial(2 * MIB, 4 * MIB, 6 * MIB) });
     bench.wrote(1, 2 * MIB..4 * MIB);
     assert_eq!(bench.feed(Input::BodyEnd { source: SourceId(1) }), [fetch(1, 2, 4 * MIB, 6 * MIB)]);
+}
+
+/// Four at a time, as by default; the file open, two sources known, the turn come.
+fn several(size: u64) -> Bench {
+    let mut bench = Bench::new(DownloadConfig::default(), Some(size));
+    bench.feed(Input::AddSource(source(1)));
+    bench.feed(Input::Opened { stored: vec![] });
+    bench.feed(Input::Turn);
+    bench
+}
+
+#[test]
+fn who_is_found_while_another_sends_it_all_takes_over_a_part() {
+    let mut bench = several(40 * MIB);
+    bench.feed(Input::Head { source: S0, head: partial(0, 40 * MIB, 40 * MIB) });
+    bench.now += Duration::from_secs(1);
+    bench.wrote(0, 0..MIB);
+    // At one MiB a second, 39 are left: half of them for each.
+    let out = bench.feed(Input::AddSource(source(2)));
+    assert_eq!(out, [Output::Shorten { source: S0, end: 21 * MIB }, fetch(1, 2, 21 * MIB, 40 * MIB)]);
+    bench.feed(Input::Head { source: S1, head: partial(21 * MIB, 40 * MIB, 40 * MIB) });
+    // The second is four times as fast; when it is through, it takes its share of the rest.
+    bench.now += Duration::from_secs(4);
+    bench.wrote(0, MIB..5 * MIB);
+    bench.wrote(1, 21 * MIB..40 * MIB);
+    let out = bench.feed(Input::BodyEnd { source: S1 });
+    assert_eq!(out[0], Output::Shorten { source: S0, end: 8 * MIB });
+    assert_eq!(out[1], fetch(1, 2, 8 * MIB, 21 * MIB));
+    bench.feed(Input::Head { source: S1, head: partial(8 * MIB, 21 * MIB, 40 * MIB) });
+    bench.now += Duration::from_secs(3);
+    bench.wrote(0, 5 * MIB..8 * MIB);
+    bench.wrote(1, 8 * MIB..21 * MIB);
+    assert_eq!(bench.machine.state(), State::Verifying);
 }
 
 #[test]
@@ -343,7 +498,7 @@ fn the_disk_is_to_blame_for_its_own_errors_and_a_retry_looks_again() {
 
 #[test]
 fn sources_are_bounded_and_a_liar_is_forgotten_last() {
-    let config = DownloadConfig { max_sources: 3, ..DownloadConfig::default() };
+    let config = DownloadConfig { max_sources: 3, ..one() };
     let mut bench = Bench::new(config, Some(MIB));
     (1..=50).for_each(|port| drop(bench.feed(Input::AddSource(source(port)))));
     assert_eq!(bench.machine.sources().count(), 3);
@@ -351,7 +506,7 @@ fn sources_are_bounded_and_a_liar_is_forgotten_last() {
 
 /// Two sources, of whom the first has told the size and is being asked.
 fn told(size: u64) -> Bench {
-    let mut bench = Bench::new(DownloadConfig::default(), None);
+    let mut bench = Bench::new(one(), None);
     bench.feed(Input::AddSource(source(1)));
     bench.feed(Input::AddSource(source(2)));
     bench.feed(Input::Turn);
@@ -395,13 +550,14 @@ fn a_size_that_comes_to_nothing_gives_way_to_what_another_source_says() {
             None => bench.feed(Input::Turn),
         };
     }
-    assert_eq!((bench.machine.size(), asked), (Some(2 * MIB), vec![S1, S0, S0]));
+    assert_eq!((bench.machine.size(), asked), (Some(2 * MIB), vec![S1]), "it named a size, and brought nothing of it");
 }
 
 #[test]
 fn the_size_that_most_sources_say_is_tried_first() {
     let mut bench = told(MIB);
     bench.feed(Input::AddSource(source(3)));
+    bench.wrote(0, 0..MIB / 2);
     bench.feed(Input::Lost { source: S0, how: Lost::Closed });
     bench.feed(Input::Turn);
     assert_eq!(bench.feed(Input::Head { source: S1, head: partial(0, 5, 7) })[0], Output::Drop { source: S1 });
@@ -461,6 +617,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         1 => Just(head(200, &[("Content-Length", "4194304")])),
         1 => (100u16..600).prop_map(|code| head(code, &[])),
         1 => Just(head(503, &[("Retry-After", "99999999999")])),
+        1 => Just(head(416, &[("X-Available-Ranges", "bytes 7-1048575, 1048576-2097151, 9-3, x")])),
     ];
     let how = prop_oneof![Just(Lost::Refused), Just(Lost::Closed), Just(Lost::Garbage("x".into()))];
     prop_oneof![
@@ -475,6 +632,11 @@ fn any_input() -> impl Strategy<Value = Input> {
         Just(Input::Verified(RIGHT)),
         Just(Input::Verified(WRONG)),
         Just(Input::Finished),
+        Just(Input::Altered),
+        Just(Input::Gone("it is gone".into())),
+        Just(Input::Noted("it was cut".into())),
+        proptest::collection::vec(0usize..6, 0..4)
+            .prop_map(|blocks| Input::Changed { blocks, words: "changed".into() }),
         Just(Input::DiskFailed("full".into())),
         Just(Input::NetworkChanged),
         Just(Input::Pause),
@@ -485,11 +647,12 @@ fn any_input() -> impl Strategy<Value = Input> {
 }
 
 proptest! {
-    /// Whatever happens in whatever order: bounded, in one of its states with a reason, at most one source at
-    /// a time, turns taken and given back in pairs, and never a deadline that leads nowhere.
+    /// Whatever happens in whatever order: bounded, in one of its states with a reason, no more sources than it
+    /// may have and no byte asked of two, turns taken and given back in pairs, and never a deadline that leads nowhere.
     #[test]
-    fn no_order_of_events_leads_it_astray(known in any::<bool>(), inputs in proptest::collection::vec((any_input(), 0u64..5000), 0..80)) {
-        let mut bench = Bench::new(DownloadConfig::default(), known.then_some(4 * MIB));
+    fn no_order_of_events_leads_it_astray(known in any::<bool>(), most in 1usize..4, inputs in proptest::collection::vec((any_input(), 0u64..5000), 0..80)) {
+        let config = DownloadConfig { active_sources: most, request: MIB, ..DownloadConfig::default() };
+        let mut bench = Bench::new(config, known.then_some(4 * MIB));
         let (mut all, mut wants) = (bench.wake(), 0i32);
         for (input, millis) in inputs {
             bench.now += Duration::from_millis(millis);
@@ -508,7 +671,10 @@ proptest! {
                 }
                 prop_assert!(wants <= 1, "two turns");
             }
-            prop_assert!(bench.machine.active().count() <= 1);
+            prop_assert!(bench.machine.active().count() <= most);
+            let mut ranges: Vec<_> = bench.machine.sources.ranges().collect();
+            ranges.sort_by_key(|range| (range.start, range.end));
+            prop_assert!(ranges.windows(2).all(|pair| pair[0].end <= pair[1].start), "asked twice: {:?}", ranges);
             prop_assert!(bench.machine.done() <= bench.machine.size().unwrap_or(0));
             prop_assert!(!bench.reason().is_empty());
             prop_assert_eq!(bench.machine.state() == State::Failed, bench.machine.failure().is_some());

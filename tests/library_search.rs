@@ -15,7 +15,7 @@ fn parse(text: &str) -> Criteria {
 }
 
 fn found(library: &Library, query: &Criteria) -> Vec<u32> {
-    let mut found: Vec<u32> = library.search(query, usize::MAX).iter().map(|file| file.index).collect();
+    let mut found: Vec<u32> = library.find(query, usize::MAX);
     found.sort_unstable();
     found
 }
@@ -85,7 +85,7 @@ fn a_query_matches_what_it_says() {
         };
         assert_eq!(criteria.matches(name, size), expected, "{query:?} and {name:?} of {size} bytes");
         let mut library = Library::default();
-        library.put(RootId(1), PathBuf::from(name), stamp(1, size));
+        library.put(RootId(1), Path::new(name), stamp(1, size));
         assert_eq!(library.search(&criteria, 10).len(), usize::from(expected), "{query:?} among {name:?}, by index");
     }
 }
@@ -174,7 +174,7 @@ fn content_is_found_by_each_of_its_names() {
     let mut library = Library::default();
     let digests = Digests::of(b"content");
     let path = Path::new("a/file.txt");
-    library.put(RootId(1), path.to_owned(), stamp(1, 7));
+    library.put(RootId(1), path, stamp(1, 7));
     assert!(!library.set_digests(RootId(1), path, stamp(1, 8), digests), "it changed since");
     assert!(library.set_digests(RootId(1), path, stamp(1, 7), digests));
     let other = Digests::of(b"other");
@@ -193,7 +193,7 @@ fn content_is_found_by_each_of_its_names() {
     for urn in [Urn::Sha1(other.sha1), Urn::Bitprint(digests.sha1, other.tth), Urn::Tth(other.tth)] {
         assert!(library.by_urn(&urn).is_none(), "{urn}");
     }
-    library.put(RootId(1), path.to_owned(), stamp(1, 9));
+    library.put(RootId(1), path, stamp(1, 9));
     assert!(library.by_urn(&right[0]).is_none(), "the content is another one");
     assert_eq!((library.files(), library.hashed(), library.bytes()), (1, 0, 9));
 }
@@ -202,24 +202,24 @@ fn content_is_found_by_each_of_its_names() {
 fn a_rename_keeps_number_and_hashes_and_takes_the_place_of_what_was_there() {
     let mut library = Library::default();
     let (root, digests) = (RootId(1), Digests::of(b"x"));
-    let file = library.put(root, "old.txt".into(), stamp(1, 1));
+    let index = library.put(root, Path::new("old.txt"), stamp(1, 1)).expect("there is room");
     library.set_digests(root, Path::new("old.txt"), stamp(1, 1), digests);
-    library.put(root, "new.txt".into(), stamp(2, 5));
-    assert!(library.rename(root, Path::new("old.txt"), "new.txt".into()));
+    library.put(root, Path::new("new.txt"), stamp(2, 5));
+    assert!(library.rename(root, Path::new("old.txt"), Path::new("new.txt")));
     assert!(library.restamp(root, Path::new("new.txt"), Stamp { ctime_ns: 9, ..stamp(1, 1) }));
-    let renamed = library.by_index(file.index).expect("there");
+    let renamed = library.by_index(index).expect("there");
     assert_eq!((&*renamed.name, renamed.digests), ("new.txt", Some(digests)));
     assert_eq!(library.totals(root), (1, 1, 1));
     assert!(library.by_path(root, Path::new("old.txt")).is_none());
     assert_eq!((found(&library, &parse("old")).len(), found(&library, &parse("new")).len()), (0, 1));
-    assert!(!library.rename(root, Path::new("nothing"), "x".into()));
+    assert!(!library.rename(root, Path::new("nothing"), Path::new("x")));
 }
 
 #[test]
 fn where_too_many_match_each_has_its_turn() {
     let mut library = Library::default();
     for number in 0..5000_u32 {
-        library.put(RootId(number % 2), format!("common {number}.txt").into(), stamp(u64::from(number), 1));
+        library.put(RootId(number % 2), Path::new(&format!("common {number}.txt")), stamp(u64::from(number), 1));
     }
     let criteria = parse("common txt");
     let mut seen = std::collections::BTreeSet::new();
@@ -232,11 +232,11 @@ fn where_too_many_match_each_has_its_turn() {
 }
 
 /// What an index must find, found the slow way.
-struct Naive(Vec<std::sync::Arc<SharedFile>>);
+struct Naive(Vec<SharedFile>);
 
 impl Naive {
     fn of(library: &Library) -> Self {
-        Self(library.iter().cloned().collect())
+        Self(library.iter().collect())
     }
     fn find(&self, criteria: &Criteria) -> Vec<u32> {
         let matching = self.0.iter().filter(|file| criteria.matches(&file.name, file.stamp.size));
@@ -309,13 +309,13 @@ proptest! {
             match step {
                 Step::Put(place, name, size) => {
                     let (root, path) = (place % 3, PathBuf::from(format!("{}/{name}", place % 2)));
-                    library.put(RootId(root.into()), path.clone(), stamp(1, size));
+                    library.put(RootId(root.into()), &path, stamp(1, size));
                     model.insert((root, path), size);
                 }
                 Step::Rename(from, to, name) => {
                     let Some((root, from)) = nth(&model, from) else { continue };
                     let to = PathBuf::from(format!("{}/{name}", to % 2));
-                    prop_assert!(library.rename(RootId(root.into()), &from, to.clone()));
+                    prop_assert!(library.rename(RootId(root.into()), &from, &to));
                     if let Some(size) = model.remove(&(root, from)) {
                         model.insert((root, to), size);
                     }
@@ -333,7 +333,7 @@ proptest! {
             }
         }
         let mut held: Vec<_> =
-            library.iter().map(|file| ((file.root.0 as u8, file.path.clone()), file.stamp.size)).collect();
+            library.iter().map(|file| ((file.root.0 as u8, file.path), file.stamp.size)).collect();
         held.sort();
         prop_assert_eq!(held, model.clone().into_iter().collect::<Vec<_>>());
         prop_assert_eq!(library.files(), model.len() as u64);
@@ -378,7 +378,7 @@ proptest! {
     fn every_name_with_words_is_found_by_its_own_words(name in "[\\w あ-ん東京ก-๙.\\-]{1,40}") {
         let criteria = Criteria::from_wire(&name, &[]);
         let mut library = Library::default();
-        library.put(RootId(1), PathBuf::from(&name), stamp(1, 1));
+        library.put(RootId(1), Path::new(&name), stamp(1, 1));
         let file_name = Path::new(&name).file_name().is_some();
         let has_words = !filbert::library::words(&name).is_empty();
         if file_name && has_words {

@@ -160,7 +160,7 @@ impl Inner {
         let files = self.shelf.library().search(&criteria, self.answers);
         let answered = files.len() as u64;
         if !files.is_empty() {
-            let entries = files.iter().map(|file| entry(file)).collect();
+            let entries = files.iter().map(entry).collect();
             self.handle.command(Command::AnswerQuery(Answer { query: guid, entries }));
         }
         self.events.tell(|| EventView::Query { guid: guid.to_string(), text: query_text(query), hops, answered });

@@ -231,9 +231,9 @@ impl Shelf {
     /// The file that a request means.
     pub(super) fn find(&self, target: &Target) -> Option<Arc<SharedFile>> {
         match target {
-            Target::ByUrn(urn) => self.library().by_urn(urn),
+            Target::ByUrn(urn) => self.library().by_urn(urn).map(Arc::new),
             // The name in the target is decoration: the index says which.
-            Target::ByIndex(index, _) => self.library().by_index(*index),
+            Target::ByIndex(index, _) => self.library().by_index(*index).map(Arc::new),
             Target::Tree(_) | Target::Browse | Target::Unknown => None,
         }
     }

@@ -77,18 +77,18 @@ impl Library {
     pub fn apply(&mut self, change: Change) -> bool {
         match change {
             Change::Put { root, path, stamp, digests } => {
-                let file = self.put(root, path, stamp);
+                self.put(root, &path, stamp);
                 if let Some(digests) = digests {
-                    self.set_digests(root, &file.path, stamp, digests);
+                    self.set_digests(root, &path, stamp, digests);
                 }
                 true
             }
             Change::Renamed { root, from, to, stamp } => {
-                let known = self.rename(root, &from, to.clone());
+                let known = self.rename(root, &from, &to);
                 if known {
                     self.restamp(root, &to, stamp);
                 } else {
-                    self.put(root, to, stamp);
+                    self.put(root, &to, stamp);
                 }
                 true
             }

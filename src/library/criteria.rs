@@ -67,6 +67,11 @@ impl Phrase {
         words::tokens(&self.folded).collect()
     }
 
+    /// Is it one plain word? Then a name that has the word has the phrase.
+    pub(super) fn is_a_word(&self) -> bool {
+        matches!(*self.tokens(), [Token::Word(_)])
+    }
+
     fn is_in(&self, name: &[Token<'_>]) -> bool {
         words::contains(name, &self.tokens())
     }
@@ -158,19 +163,24 @@ impl Criteria {
             && !Kind::of(&folded).is_some_and(|kind| self.not_kinds.contains(&kind))
     }
 
+    /// Do files of any size match?
+    pub(super) fn any_size(&self) -> bool {
+        self.min_size == 0 && self.max_size.is_none()
+    }
+
     /// Is a file of that size what is wanted?
     pub(super) fn fits(&self, size: u64) -> bool {
         size >= self.min_size && self.max_size.is_none_or(|max| size <= max)
     }
 
-    /// Is a name that has all wanted terms a match for sure? (If not, [`Criteria::matches`] tells.)
+    /// Is a name that has all wanted terms and no unwanted word a match for sure? (If not, [`Criteria::matches`] tells.)
     pub(super) fn terms_suffice(&self) -> bool {
         let plain = |phrase: &Phrase| match *phrase.tokens() {
             [Token::Word(_)] => true,
             [Token::Run(run)] => run.chars().count() <= 2,
             _ => false,
         };
-        self.unwanted.is_empty()
+        self.unwanted.iter().all(Phrase::is_a_word)
             && self.extensions.is_empty()
             && self.not_extensions.is_empty()
             && self.kinds.is_empty()

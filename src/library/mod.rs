@@ -1,17 +1,26 @@
 //! What we share, as values: files, their names' index, and what a query asks of them. Pure: paths are names
 //! here, never opened.
 
+mod cells;
 mod change;
+mod contents;
 mod criteria;
+mod folders;
 mod index;
 mod kind;
+mod lists;
+mod many;
 mod parse;
-mod postings;
+mod records;
+mod seek;
 mod shelf;
+mod stamp;
+mod table;
 mod words;
 
 pub use change::Change;
 pub use criteria::{Criteria, CriteriaError};
 pub use kind::Kind;
-pub use shelf::{Library, RootId, SharedFile, Stamp};
+pub use shelf::{Library, RootId, SharedFile};
+pub use stamp::Stamp;
 pub use words::words;

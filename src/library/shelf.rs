@@ -1,46 +1,41 @@
 //! The files that we share, each under an index, a name and, once hashed, its content names.
+//!
+//! A million files must not take more memory than they are worth, so a file is not an object here. Its parts are
+//! kept where parts of that sort are cheapest ([`Records`], [`Folders`], [`Cells`], [`Contents`], [`Index`]), and put
+//! together to a [`SharedFile`] for whoever asks.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::hash::BuildHasher;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::Criteria;
+use super::cells::{Cells, os_name};
+use super::contents::Contents;
+use super::folders::{self, Folders};
 use super::index::Index;
+use super::records::{Record, Records};
+use super::table::Ids;
+use super::{Criteria, Stamp, seek};
 use crate::base::{HashSeed, Rng};
 use crate::wire::{Digests, Urn};
 
 /// The most candidates that one search looks at, when their terms alone do not tell (phrases, filters): a
 /// query of common words with a filter that hardly any passes finds what is among these.
-const MAX_EXAMINED: usize = 50_000;
+const MAX_EXAMINED: usize = 20_000;
+/// When more than one file in so many goes at once, tables are gone through once instead of once for each.
+const SWEEP: usize = 16;
 
 /// Which shared folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RootId(pub u32);
 
-/// What tells whether a file is still the one that was hashed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-pub struct Stamp {
-    /// Device.
-    pub dev: u64,
-    /// Inode.
-    pub inode: u64,
-    /// Bytes.
-    pub size: u64,
-    /// Modified, in nanoseconds since 1970.
-    pub mtime_ns: i64,
-    /// Changed, in nanoseconds since 1970.
-    pub ctime_ns: i64,
-}
-
 /// A file that we share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SharedFile {
-    /// Our number for it: stable while it is shared, not used again in this run.
+    /// Our number for it: stable while it is shared, and then for long not used again in this run.
     pub index: u32,
     /// The folder that it is in.
     pub root: RootId,
@@ -60,16 +55,15 @@ pub struct SharedFile {
 #[derive(Debug)]
 pub struct Library {
     seed: HashSeed,
-    files: Slots,
-    /// (hash of root and path, file)
-    paths: BTreeSet<(u32, u32)>,
-    /// (first bytes of the digest, file), for each kind of digest
-    sha1: BTreeSet<(u32, u32)>,
-    tth: BTreeSet<(u32, u32)>,
-    blake3: BTreeSet<(u32, u32)>,
+    records: Records,
+    folders: Folders,
+    /// Names of files, with their stamps, and of folders.
+    cells: Cells,
+    contents: Contents,
+    /// Files by folder and name.
+    paths: Ids,
     index: Index,
     totals: BTreeMap<RootId, Totals>,
-    next: u32,
     /// Counts searches: where there are too many matches, each search begins elsewhere.
     turn: AtomicU64,
 }
@@ -93,50 +87,90 @@ impl Library {
     pub fn new(rng: &mut Rng) -> Self {
         Self {
             seed: HashSeed::new(rng),
-            files: Slots::default(),
-            paths: BTreeSet::new(),
-            sha1: BTreeSet::new(),
-            tth: BTreeSet::new(),
-            blake3: BTreeSet::new(),
+            records: Records::new(),
+            folders: Folders::new(HashSeed::new(rng)),
+            cells: Cells::default(),
+            contents: Contents::new(HashSeed::new(rng)),
+            paths: Ids::new(),
             index: Index::new(rng),
             totals: BTreeMap::new(),
-            next: 1,
             turn: AtomicU64::new(0),
         }
     }
 
-    /// A file appeared or changed: same path, same entry; digests are forgotten when the stamp differs.
-    pub fn put(&mut self, root: RootId, path: PathBuf, stamp: Stamp) -> Arc<SharedFile> {
-        if let Some(known) = self.by_path(root, &path) {
-            let digests = known.digests.filter(|_| known.stamp == stamp);
-            return self.replace(&known, SharedFile { stamp, digests, ..(*known).clone() });
+    /// A file appeared or changed: same path, same entry; digests are forgotten when the stamp differs. Returns its
+    /// index, or `None` when there are too many files.
+    pub fn put(&mut self, root: RootId, path: &Path, stamp: Stamp) -> Option<u32> {
+        if let Some((at, known)) = self.at_path(root, path) {
+            if self.stamp(known) != stamp {
+                self.drop_digests(at);
+                self.set_stamp(at, stamp);
+            }
+            return Some(self.records.number(at));
         }
-        let index = self.fresh_index();
-        let name = name_of(&path);
-        self.index.insert(index, &name);
-        self.paths.insert((self.path_key(root, &path), index));
-        let file = Arc::new(SharedFile { index, root, path, name, stamp, digests: None });
-        self.count(&file);
-        self.files.set(index, Some(Arc::clone(&file)));
-        file
+        let (parent, name) = folders::split(path);
+        let folder = self.folders.make(root, parent, &mut self.cells);
+        let cell = self.cells.put(name, stamp.pack().bytes());
+        self.folders.hold(folder);
+        let Some(at) = self.records.add(Record { folder, cell, content: 0 }) else {
+            self.cells.remove(cell, stamp.pack().bytes().len());
+            self.folders.let_go(folder, &mut self.cells);
+            return None;
+        };
+        self.index.insert(at, &name_of(name));
+        self.link(at);
+        let totals = self.totals.entry(root).or_default();
+        totals.files += 1;
+        totals.bytes += stamp.size;
+        Some(self.records.number(at))
     }
 
     /// A file was renamed; index and digests stay. A file that was in the way is gone. `false` when there was
     /// no such file. (A rename changes the ctime: tell the new stamp by [`Library::restamp`].)
-    pub fn rename(&mut self, root: RootId, from: &Path, to: PathBuf) -> bool {
-        let Some(known) = self.by_path(root, from) else { return false };
-        if from == to {
+    pub fn rename(&mut self, root: RootId, from: &Path, to: &Path) -> bool {
+        let Some((at, known)) = self.at_path(root, from) else { return false };
+        if self.at_path(root, to).is_some_and(|(there, _)| there == at) {
             return true;
         }
-        self.remove(root, &to);
-        self.paths.remove(&(self.path_key(root, from), known.index));
-        self.paths.insert((self.path_key(root, &to), known.index));
-        let name = name_of(&to);
-        if name != known.name {
-            self.index.remove(known.index, &known.name);
-            self.index.insert(known.index, &name);
+        self.remove(root, to);
+        self.unlink(at);
+        let old = name_of(self.cells.name(known.cell)).into_owned();
+        let packed = self.stamp(known).pack();
+        let (parent, name) = folders::split(to);
+        let folder = self.folders.make(root, parent, &mut self.cells);
+        self.folders.hold(folder);
+        let cell = self.cells.put(name, packed.bytes());
+        self.records.set(at, Record { folder, cell, ..known });
+        self.cells.remove(known.cell, packed.bytes().len());
+        self.folders.let_go(known.folder, &mut self.cells);
+        self.link(at);
+        let new = name_of(name);
+        if new != old {
+            self.index.remove(at, &old);
+            self.index.insert(at, &new);
         }
-        self.replace(&known, SharedFile { path: to, name, ..(*known).clone() });
+        true
+    }
+
+    /// A folder was renamed, with all that is in it; indices, digests and stamps stay. What was in the way is gone.
+    /// `false` when there was nothing in such a folder. Costs the same however much is in it.
+    pub fn rename_folder(&mut self, root: RootId, from: &Path, to: &Path) -> bool {
+        let Some(folder) = self.folders.find(root, from, &self.cells) else { return false };
+        if to.starts_with(from) || from.components().next().is_none() {
+            return from == to;
+        }
+        self.remove(root, to);
+        self.remove_folder(root, to);
+        self.folders.move_to(folder, to, &mut self.cells);
+        true
+    }
+
+    /// A folder is gone, with all that is in it. `false` when there was nothing in it.
+    pub fn remove_folder(&mut self, root: RootId, path: &Path) -> bool {
+        let Some(top) = self.folders.find(root, path, &self.cells) else { return false };
+        let within = |(at, record): (u32, Record)| self.folders.is_within(record.folder, top).then_some(at);
+        let gone: Vec<u32> = self.records.iter().filter_map(within).collect();
+        self.remove_all(&gone);
         true
     }
 
@@ -161,232 +195,257 @@ impl Library {
 
     /// The file has the same content as before but another stamp: digests stay. `false` when there is none.
     pub fn restamp(&mut self, root: RootId, path: &Path, stamp: Stamp) -> bool {
-        let Some(known) = self.by_path(root, path) else { return false };
-        self.replace(&known, SharedFile { stamp, ..(*known).clone() });
+        let Some((at, _)) = self.at_path(root, path) else { return false };
+        self.set_stamp(at, stamp);
         true
     }
 
     /// A file is gone.
     pub fn remove(&mut self, root: RootId, path: &Path) -> bool {
-        let Some(known) = self.by_path(root, path) else { return false };
-        self.paths.remove(&(self.path_key(root, path), known.index));
-        self.index.remove(known.index, &known.name);
-        self.uncount(&known);
-        self.files.set(known.index, None);
+        let Some((at, known)) = self.at_path(root, path) else { return false };
+        self.index.remove(at, &name_of(self.cells.name(known.cell)));
+        self.unlink(at);
+        self.forget(at);
         true
     }
 
     /// A whole folder is not shared any more.
     pub fn remove_root(&mut self, root: RootId) {
-        let paths: Vec<PathBuf> = self.iter().filter(|file| file.root == root).map(|file| file.path.clone()).collect();
-        for path in paths {
-            self.remove(root, &path);
-        }
+        self.remove_folder(root, Path::new(""));
         self.totals.remove(&root);
     }
 
     /// A file is hashed; ignored when it has changed since.
     pub fn set_digests(&mut self, root: RootId, path: &Path, stamp: Stamp, digests: Digests) -> bool {
-        let Some(known) = self.by_path(root, path).filter(|file| file.stamp == stamp) else { return false };
-        self.replace(&known, SharedFile { digests: Some(digests), ..(*known).clone() });
+        let Some((at, known)) = self.at_path(root, path).filter(|(_, file)| self.stamp(*file) == stamp) else {
+            return false;
+        };
+        if known.content == 0 || self.contents.get(known.content) != digests {
+            self.drop_digests(at);
+            let content = self.contents.add(&digests, at);
+            self.records.set(at, Record { content, ..known });
+            self.totals.entry(root).or_default().hashed += 1;
+        }
         true
     }
 
     /// At most `limit` files that match. Where more do, each search begins at another place among them, so that
     /// over many searches all are found.
-    pub fn search(&self, criteria: &Criteria, limit: usize) -> Vec<Arc<SharedFile>> {
-        let mut found: Vec<Arc<SharedFile>> = Vec::new();
+    pub fn search(&self, criteria: &Criteria, limit: usize) -> Vec<SharedFile> {
+        let found = self.find(criteria, limit).into_iter();
+        found.filter_map(|index| self.by_index(index)).collect()
+    }
+
+    /// [`Library::search`] for the indices of the files alone, which is what the search itself costs.
+    pub fn find(&self, criteria: &Criteria, limit: usize) -> Vec<u32> {
+        let mut found: Vec<u32> = Vec::new();
         if limit == 0 {
             return found;
         }
         if !criteria.urns.is_empty() {
-            for urn in &criteria.urns {
-                let more = self.all_by_urn(urn);
-                for file in more {
-                    if found.len() < limit && !found.iter().any(|known| known.index == file.index) {
-                        found.push(file);
-                    }
+            for at in criteria.urns.iter().flat_map(|urn| self.contents.files(urn)) {
+                if found.len() == limit {
+                    break;
+                }
+                let number = self.records.number(at);
+                if !found.contains(&number) {
+                    found.push(number);
                 }
             }
             return found;
         }
-        let surely = criteria.terms_suffice();
+        let (surely, any_size) = (criteria.terms_suffice(), criteria.any_size());
         let mut examined = 0;
         // Multiples of the golden ratio are spread evenly however many are taken, and however many files there are.
         let turn = self.turn.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.index.candidates(criteria, turn, |index| {
-            let Some(file) = self.files.get(index) else { return ControlFlow::Continue(()) };
-            let size = file.stamp.size;
-            if if surely { criteria.fits(size) } else { criteria.matches(&file.name, size) } {
-                found.push(Arc::clone(file));
+        let _ended_early = seek::candidates(&self.index, criteria, turn, |at| {
+            let matches = (surely && any_size)
+                || self.records.get(at).is_some_and(|record| {
+                    examined += 1;
+                    let size = Stamp::unpack_size(self.cells.more(record.cell));
+                    match surely {
+                        true => criteria.fits(size),
+                        false => criteria.matches(&name_of(self.cells.name(record.cell)), size),
+                    }
+                });
+            if matches {
+                found.push(self.records.number(at));
             }
-            examined += 1;
-            if found.len() >= limit || examined >= MAX_EXAMINED {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
+            match found.len() >= limit || examined >= MAX_EXAMINED {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
             }
         });
         found
     }
 
     /// The file of that number.
-    pub fn by_index(&self, index: u32) -> Option<Arc<SharedFile>> {
-        self.files.get(index).cloned()
+    pub fn by_index(&self, index: u32) -> Option<SharedFile> {
+        self.records.at_number(index).and_then(|at| self.file(at))
     }
 
-    /// A file of that content (a bitprint's two names must both be right).
-    pub fn by_urn(&self, urn: &Urn) -> Option<Arc<SharedFile>> {
-        self.all_by_urn(urn).next()
+    /// A file of that content.
+    pub fn by_urn(&self, urn: &Urn) -> Option<SharedFile> {
+        let at = self.contents.files(urn).next()?;
+        self.file(at)
     }
 
-    /// The file at that place.
-    pub fn by_path(&self, root: RootId, path: &Path) -> Option<Arc<SharedFile>> {
-        let key = self.path_key(root, path);
-        let mut candidates = self.paths.range((key, 0)..=(key, u32::MAX));
-        candidates.find_map(|(_, index)| {
-            self.files.get(*index).filter(|file| file.root == root && file.path == path).cloned()
-        })
+    /// The file at that path.
+    pub fn by_path(&self, root: RootId, path: &Path) -> Option<SharedFile> {
+        self.at_path(root, path).and_then(|(at, _)| self.file(at))
     }
 
-    /// All files, in the order of their numbers.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<SharedFile>> {
-        self.files.iter()
+    /// All files, in the order of their places.
+    pub fn iter(&self) -> impl Iterator<Item = SharedFile> {
+        self.records.iter().filter_map(|(at, _)| self.file(at))
     }
 
     /// Files that can be found.
     pub fn files(&self) -> u64 {
         self.totals.values().map(|totals| totals.files).sum()
     }
+
     /// Their bytes.
     pub fn bytes(&self) -> u64 {
         self.totals.values().map(|totals| totals.bytes).sum()
     }
+
     /// Files hashed.
     pub fn hashed(&self) -> u64 {
         self.totals.values().map(|totals| totals.hashed).sum()
     }
+
     /// Files, bytes and hashed files of one folder.
     pub fn totals(&self, root: RootId) -> (u64, u64, u64) {
         let totals = self.totals.get(&root).copied().unwrap_or_default();
         (totals.files, totals.bytes, totals.hashed)
     }
 
-    fn all_by_urn(&self, urn: &Urn) -> impl Iterator<Item = Arc<SharedFile>> {
-        let (table, key) = match urn {
-            Urn::Sha1(sha1) | Urn::Bitprint(sha1, _) => (&self.sha1, first_bytes(&sha1.0)),
-            Urn::Tth(tth) => (&self.tth, first_bytes(&tth.0)),
-            Urn::Blake3(blake3) => (&self.blake3, first_bytes(&blake3.0)),
+    /// Different words (and pairs of letters, in scripts without spaces) in all names.
+    pub fn terms(&self) -> usize {
+        self.index.terms()
+    }
+
+    /// Bytes that the index of the words takes, without the names.
+    pub fn index_bytes(&self) -> usize {
+        self.index.bytes()
+    }
+
+    fn file(&self, at: u32) -> Option<SharedFile> {
+        let record = self.records.get(at)?;
+        let name = self.cells.name(record.cell);
+        let mut path = self.folders.path(record.folder, &self.cells);
+        if !name.is_empty() {
+            path.push(os_name(name));
+        }
+        Some(SharedFile {
+            index: self.records.number(at),
+            root: self.folders.root(record.folder),
+            path,
+            name: name_of(name).into_owned(),
+            stamp: self.stamp(record),
+            digests: (record.content != 0).then(|| self.contents.get(record.content)),
+        })
+    }
+
+    fn at_path(&self, root: RootId, path: &Path) -> Option<(u32, Record)> {
+        let (parent, name) = folders::split(path);
+        let folder = self.folders.find(root, parent, &self.cells)?;
+        let is = |at: u32| {
+            let record = self.records.get(at).filter(|record| record.folder == folder)?;
+            (self.cells.name(record.cell) == name).then_some((at, record))
         };
-        let candidates = table.range((key, 0)..=(key, u32::MAX));
-        let files = candidates.filter_map(|(_, index)| self.files.get(*index));
-        files.filter(move |file| file.digests.is_some_and(|digests| names(urn, &digests))).cloned()
+        self.paths.all(folders::hash(self.seed, folder, name)).find_map(is)
     }
 
-    /// Puts another value for a file in its place; the number stays.
-    fn replace(&mut self, old: &SharedFile, new: SharedFile) -> Arc<SharedFile> {
-        self.uncount(old);
-        let new = Arc::new(new);
-        self.count(&new);
-        self.files.set(new.index, Some(Arc::clone(&new)));
-        new
+    fn stamp(&self, record: Record) -> Stamp {
+        Stamp::unpack(self.cells.more(record.cell)).0
     }
 
-    fn count(&mut self, file: &SharedFile) {
-        let totals = self.totals.entry(file.root).or_default();
-        totals.files += 1;
-        totals.bytes += file.stamp.size;
-        if let Some(digests) = &file.digests {
-            totals.hashed += 1;
-            self.sha1.insert((first_bytes(&digests.sha1.0), file.index));
-            self.tth.insert((first_bytes(&digests.tth.0), file.index));
-            self.blake3.insert((first_bytes(&digests.blake3.0), file.index));
+    /// Puts another stamp in place of the one that a file has.
+    fn set_stamp(&mut self, at: u32, stamp: Stamp) {
+        let Some(record) = self.records.get(at) else { return };
+        let (old, length) = Stamp::unpack(self.cells.more(record.cell));
+        let packed = stamp.pack();
+        if packed.bytes().len() == length {
+            self.cells.overwrite(record.cell, packed.bytes());
+        } else {
+            let name = self.cells.name(record.cell).to_owned();
+            self.cells.remove(record.cell, length);
+            let cell = self.cells.put(&name, packed.bytes());
+            self.records.set(at, Record { cell, ..record });
+        }
+        let totals = self.totals.entry(self.folders.root(record.folder)).or_default();
+        totals.bytes = totals.bytes - old.size + stamp.size;
+    }
+
+    fn drop_digests(&mut self, at: u32) {
+        if let Some(record) = self.records.get(at)
+            && record.content != 0
+        {
+            self.contents.remove(record.content, at);
+            self.records.set(at, Record { content: 0, ..record });
+            self.totals.entry(self.folders.root(record.folder)).or_default().hashed -= 1;
         }
     }
 
-    fn uncount(&mut self, file: &SharedFile) {
-        let totals = self.totals.entry(file.root).or_default();
-        totals.files -= 1;
-        totals.bytes -= file.stamp.size;
-        if let Some(digests) = &file.digests {
-            totals.hashed -= 1;
-            self.sha1.remove(&(first_bytes(&digests.sha1.0), file.index));
-            self.tth.remove(&(first_bytes(&digests.tth.0), file.index));
-            self.blake3.remove(&(first_bytes(&digests.blake3.0), file.index));
-        }
+    fn link(&mut self, at: u32) {
+        let Self { seed, records, cells, paths, .. } = self;
+        let hash_of = |at: u32| hash_of(*seed, records, cells, at);
+        paths.insert(hash_of(at), at, hash_of);
     }
 
-    fn path_key(&self, root: RootId, path: &Path) -> u32 {
-        self.seed.hash_one((root, path.as_os_str())) as u32
+    fn unlink(&mut self, at: u32) {
+        let Self { seed, records, cells, paths, .. } = self;
+        let hash_of = |at: u32| hash_of(*seed, records, cells, at);
+        paths.remove(hash_of(at), at, hash_of);
     }
 
-    /// Numbers count up; after four thousand million files they begin again and skip those in use.
-    fn fresh_index(&mut self) -> u32 {
-        loop {
-            let index = self.next;
-            self.next = self.next.wrapping_add(1).max(1);
-            if self.files.get(index).is_none() {
-                return index;
+    /// Forgets files, which need not be many.
+    fn remove_all(&mut self, gone: &[u32]) {
+        if gone.len() * SWEEP > self.records.len() {
+            let mut bits = vec![0_u64; gone.last().map_or(0, |last| *last as usize / 64 + 1)];
+            gone.iter().for_each(|at| bits[*at as usize / 64] |= 1 << (at % 64));
+            let stays = |at: u32| bits.get(at as usize / 64).is_none_or(|word| word >> (at % 64) & 1 == 0);
+            self.index.retain(stays);
+            let Self { seed, records, cells, paths, .. } = self;
+            paths.retain(stays, |at| hash_of(*seed, records, cells, at));
+        } else {
+            for &at in gone {
+                if let Some(record) = self.records.get(at) {
+                    self.index.remove(at, &name_of(self.cells.name(record.cell)));
+                    self.unlink(at);
+                }
             }
         }
+        gone.iter().for_each(|at| self.forget(*at));
+    }
+
+    /// Forgets a file that cannot be found any more.
+    fn forget(&mut self, at: u32) {
+        self.drop_digests(at);
+        let Some(record) = self.records.get(at) else { return };
+        let (stamp, length) = Stamp::unpack(self.cells.more(record.cell));
+        let totals = self.totals.entry(self.folders.root(record.folder)).or_default();
+        totals.files -= 1;
+        totals.bytes -= stamp.size;
+        self.records.remove(at);
+        self.cells.remove(record.cell, length);
+        self.folders.let_go(record.folder, &mut self.cells);
     }
 }
 
-fn names(urn: &Urn, digests: &Digests) -> bool {
-    match urn {
-        Urn::Sha1(sha1) => digests.sha1 == *sha1,
-        Urn::Bitprint(sha1, tth) => digests.sha1 == *sha1 && digests.tth == *tth,
-        Urn::Tth(tth) => digests.tth == *tth,
-        Urn::Blake3(blake3) => digests.blake3 == *blake3,
+/// What a file is found by: folder and name. 0 for what is no file, which nobody looks for.
+fn hash_of(seed: HashSeed, records: &Records, cells: &Cells, at: u32) -> u64 {
+    records.get(at).map_or(0, |record| folders::hash(seed, record.folder, cells.name(record.cell)))
+}
+
+/// The name for the network of a file that the disk calls so.
+fn name_of(bytes: &[u8]) -> Cow<'_, str> {
+    if bytes.is_ascii() {
+        return String::from_utf8_lossy(bytes);
     }
-}
-
-fn first_bytes(digest: &[u8]) -> u32 {
-    digest.iter().take(4).fold(0, |key, byte| key << 8 | u32::from(*byte))
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().nfc().collect()
-}
-
-/// Files by number. Pages whose files are all gone are given back, so that numbers can go on counting up.
-#[derive(Debug, Default)]
-struct Slots {
-    pages: Vec<Option<Box<Page>>>,
-}
-
-const PAGE: usize = 1024;
-
-#[derive(Debug)]
-struct Page {
-    used: usize,
-    files: [Option<Arc<SharedFile>>; PAGE],
-}
-
-impl Slots {
-    fn get(&self, index: u32) -> Option<&Arc<SharedFile>> {
-        let page = self.pages.get(index as usize / PAGE)?.as_ref()?;
-        page.files[index as usize % PAGE].as_ref()
-    }
-
-    fn set(&mut self, index: u32, file: Option<Arc<SharedFile>>) {
-        let at = index as usize / PAGE;
-        if at >= self.pages.len() {
-            self.pages.resize_with(at + 1, || None);
-        }
-        let slot = &mut self.pages[at];
-        let page = slot.get_or_insert_with(|| Box::new(Page { used: 0, files: [const { None }; PAGE] }));
-        page.used += usize::from(file.is_some());
-        let old = std::mem::replace(&mut page.files[index as usize % PAGE], file);
-        page.used -= usize::from(old.is_some());
-        if page.used == 0 {
-            *slot = None;
-        }
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Arc<SharedFile>> {
-        self.pages.iter().flatten().flat_map(|page| page.files.iter().flatten())
-    }
+    String::from_utf8_lossy(bytes).nfc().collect::<String>().into()
 }
 
 #[cfg(test)]
@@ -420,17 +479,17 @@ mod tests {
         let digests = Digests::of(b"x");
         for number in 0..3000_u32 {
             let path = PathBuf::from(format!("dir/東京 track {number}.ogg"));
-            library.put(RootId(number % 2), path.clone(), Stamp::default());
+            library.put(RootId(number % 2), &path, Stamp::default());
             library.set_digests(RootId(number % 2), &path, Stamp::default(), digests);
         }
         assert_eq!(library.by_index(3000).map(|file| file.index), Some(3000));
         library.remove_root(RootId(0));
         library.remove_root(RootId(1));
         assert_eq!(library.index.terms(), 0);
-        assert!(library.paths.is_empty() && library.sha1.is_empty() && library.tth.is_empty());
-        assert!(library.blake3.is_empty() && library.totals.is_empty());
-        assert!(library.files.pages.iter().all(Option::is_none), "pages are given back");
-        let next = library.put(RootId(0), "new".into(), Stamp::default());
-        assert_eq!(next.index, 3001, "numbers are not used again");
+        assert!(library.paths.len() == 0 && library.contents.is_empty() && library.totals.is_empty());
+        assert!(library.cells.is_empty() && library.folders.is_empty() && library.records.len() == 0);
+        assert!((1..=3000).all(|index| library.by_index(index).is_none()));
+        let next = library.put(RootId(0), Path::new("new"), Stamp::default());
+        assert!(next.is_some_and(|index| index > 3000), "numbers are not used again");
     }
 }

@@ -29,7 +29,9 @@ impl<'a> Token<'a> {
 /// Appends `text` to `folded` in the form in which names are compared.
 pub(super) fn fold_into(text: &str, folded: &mut String) {
     if text.is_ascii() {
-        folded.extend(text.bytes().map(|byte| char::from(byte.to_ascii_lowercase())));
+        let before = folded.len();
+        folded.push_str(text);
+        folded[before..].make_ascii_lowercase();
         return;
     }
     let plain = text.nfkd().filter(|c| !is_decoration(*c));

@@ -59,7 +59,7 @@ impl Shelf {
             }
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let files: Vec<PathBuf> = told.library.iter().map(|file| file.path.clone()).collect();
+                let files: Vec<PathBuf> = told.library.iter().map(|file| file.path).collect();
                 panic!("in vain waited for: {what}\nshared: {files:?}\ntold: {:#?}", told.changes);
             }
             told = self.told.1.wait_timeout(told, left.min(Duration::from_millis(50))).expect("no test panics here").0;
@@ -78,7 +78,7 @@ impl Shelf {
     }
 
     /// Waits until the file's content is known to be this one.
-    pub fn until_hashed(&self, path: &str, content: &[u8]) -> Arc<SharedFile> {
+    pub fn until_hashed(&self, path: &str, content: &[u8]) -> SharedFile {
         let digests = Digests::of(content);
         self.until(&format!("{path} hashed"), |library| {
             let file = library.by_path(ROOT, Path::new(path))?;
@@ -94,8 +94,7 @@ impl Shelf {
     pub fn finds(&self, query: &str) -> Vec<String> {
         let criteria = Criteria::parse(query).expect("a query");
         let told = self.told.0.lock().expect("no test panics here");
-        let mut names: Vec<String> =
-            told.library.search(&criteria, 1000).iter().map(|file| file.name.clone()).collect();
+        let mut names: Vec<String> = told.library.search(&criteria, 1000).into_iter().map(|file| file.name).collect();
         names.sort();
         names
     }
@@ -114,7 +113,7 @@ impl Shelf {
 }
 
 fn paths(library: &Library) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = library.iter().map(|file| file.path.clone()).collect();
+    let mut paths: Vec<PathBuf> = library.iter().map(|file| file.path).collect();
     paths.sort();
     paths
 }

@@ -152,45 +152,39 @@ impl Library {
         true
     }
 
-    /// A folder was renamed, with all that is in it; indices, digests and stamps stay. What was in the way is gone.
-    /// `false` when there was nothing in such a folder. Costs the same however much is in it.
+    /// A folder was renamed or moved within its root, and what is in it came along: indices, stamps and digests stay.
+    /// What was at the new place is gone. `false` when nothing was in it, or the new place is inside of it. Costs the
+    /// same however much is in it, unless there is something at the new place.
     pub fn rename_folder(&mut self, root: RootId, from: &Path, to: &Path) -> bool {
         let Some(folder) = self.folders.find(root, from, &self.cells) else { return false };
-        if to.starts_with(from) || from.components().next().is_none() {
+        if to.starts_with(from) {
             return from == to;
         }
         self.remove(root, to);
-        self.remove_folder(root, to);
-        self.folders.move_to(folder, to, &mut self.cells);
+        if let Some(there) = self.folders.find(root, to, &self.cells) {
+            let in_the_way = self.within(there, |at| !self.folders.is_within(at, folder));
+            self.remove_all(&in_the_way);
+        }
+        if !from.starts_with(to) {
+            self.folders.move_to(folder, to, &mut self.cells);
+            return true;
+        }
+        // A folder takes the place of one that it is in, which stays then.
+        for at in self.within(folder, |_| true) {
+            let path = self.file(at).map(|file| file.path).unwrap_or_default();
+            if let Ok(rest) = path.strip_prefix(from) {
+                self.rename(root, &path, &to.join(rest));
+            }
+        }
         true
     }
 
     /// A folder is gone, with all that is in it. `false` when there was nothing in it.
     pub fn remove_folder(&mut self, root: RootId, path: &Path) -> bool {
         let Some(top) = self.folders.find(root, path, &self.cells) else { return false };
-        let within = |(at, record): (u32, Record)| self.folders.is_within(record.folder, top).then_some(at);
-        let gone: Vec<u32> = self.records.iter().filter_map(within).collect();
+        let gone = self.within(top, |_| true);
         self.remove_all(&gone);
         true
-    }
-
-    /// A folder was renamed or moved within its root, and what is in it came along: indices, stamps and digests stay.
-    /// What was at the new place is gone. `false` when nothing was in it.
-    pub fn rename_folder(&mut self, root: RootId, from: &Path, to: &Path) -> bool {
-        let below = |folder: &Path| -> Vec<PathBuf> {
-            let files = self.iter().filter(|file| file.root == root && file.path.starts_with(folder));
-            files.map(|file| file.path.clone()).collect()
-        };
-        let (moving, in_the_way) = (below(from), below(to));
-        in_the_way.iter().filter(|path| !path.starts_with(from)).for_each(|path| {
-            self.remove(root, path);
-        });
-        for path in &moving {
-            if let Ok(rest) = path.strip_prefix(from) {
-                self.rename(root, path, to.join(rest));
-            }
-        }
-        !moving.is_empty()
     }
 
     /// The file has the same content as before but another stamp: digests stay. `false` when there is none.
@@ -358,6 +352,12 @@ impl Library {
         self.paths.all(folders::hash(self.seed, folder, name)).find_map(is)
     }
 
+    /// The files in a folder and in those below it, as far as `counts` holds of their folders.
+    fn within(&self, top: u32, counts: impl Fn(u32) -> bool) -> Vec<u32> {
+        let is = |folder: u32| self.folders.is_within(folder, top) && counts(folder);
+        self.records.iter().filter_map(|(at, record)| is(record.folder).then_some(at)).collect()
+    }
+
     fn stamp(&self, record: Record) -> Stamp {
         Stamp::unpack(self.cells.more(record.cell)).0
     }
@@ -457,9 +457,9 @@ mod tests {
         let mut library = Library::default();
         let stamp = Stamp { size: 5, ..Stamp::default() };
         for path in ["a/b/one", "a/b/c/two", "a/bc", "x/one"] {
-            library.put(RootId(1), path.into(), stamp);
+            library.put(RootId(1), Path::new(path), stamp);
         }
-        library.put(RootId(2), "a/b/one".into(), stamp);
+        library.put(RootId(2), Path::new("a/b/one"), stamp);
         let digests = Digests::of(b"12345");
         library.set_digests(RootId(1), Path::new("a/b/c/two"), stamp, digests);
         let index = library.by_path(RootId(1), Path::new("a/b/c/two")).expect("there").index;

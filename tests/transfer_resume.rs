@@ -285,3 +285,297 @@ fn each_change_is_told_and_the_last_one_is_the_end() {
     assert!(states.windows(2).all(|pair| pair[0].1 <= pair[1].1), "{states:?}");
     rt::block_on(downloads.shutdown());
 }
+
+/// What is done to `a.part` and `a.part.map` in the middle of a download, while it runs or while it is closed.
+type Damage = fn(&std::path::Path, &std::path::Path);
+
+fn flip(part: &std::path::Path) {
+    use std::io::{Read, Seek, SeekFrom, Write};
+    let mut file = std::fs::OpenOptions::new().read(true).write(true).open(part).expect("opened");
+    let mut byte = [0];
+    file.seek(SeekFrom::Start(MIB as u64 + 5)).expect("there");
+    file.read_exact(&mut byte).expect("read");
+    file.seek(SeekFrom::Start(MIB as u64 + 5)).expect("there");
+    file.write_all(&[byte[0] ^ 1]).expect("written");
+}
+
+fn cut(path: &std::path::Path) {
+    std::fs::OpenOptions::new().write(true).open(path).expect("opened").set_len(MIB as u64 / 2).expect("cut");
+}
+
+const ROWS: [(&str, Damage, &str, &str); 6] = [
+    (
+        "a bit flipped",
+        |part, _| flip(part),
+        "something changed its partial file, so 1 block is fetched again",
+        "something had changed its partial file, so 1 block is fetched again",
+    ),
+    (
+        "the part cut",
+        |part, _| cut(part),
+        "something changed its partial file, so 3 blocks are fetched again",
+        "its partial file had been cut to 524288 bytes, so 3 blocks are fetched again",
+    ),
+    (
+        "the part removed",
+        |part, _| std::fs::remove_file(part).expect("removed"),
+        "something removed its partial file, so all of it is fetched anew",
+        "its partial file was gone, so all of it is fetched anew",
+    ),
+    (
+        "the map removed",
+        |_, map| std::fs::remove_file(map).expect("removed"),
+        "",
+        "the map beside it was gone, so all of it is fetched anew",
+    ),
+    (
+        "both removed, and their folder",
+        |part, _| std::fs::remove_dir_all(part.parent().expect("a folder")).expect("removed"),
+        "something removed its partial file, so all of it is fetched anew",
+        "its partial file was gone, so all of it is fetched anew",
+    ),
+    (
+        "the map overwritten",
+        |_, map| std::fs::write(map, "garbage").expect("written"),
+        "",
+        "the map beside it is no map of a partial file, so all of it is fetched anew",
+    ),
+];
+
+#[test]
+fn whatever_happens_to_the_part_the_file_is_right_and_a_sentence_tells() {
+    for (row, damage, while_open, while_closed) in ROWS {
+        for (closed, words) in [(false, while_open), (true, while_closed)] {
+            let (place, bytes) = (Place::new(), content(6 * MIB + 3, 20));
+            let source = halting(&bytes, 3 * MIB);
+            let mut downloads = place.open();
+            let id = begin(&downloads, wanted("a", &bytes, &[source.source.addr]));
+            wait_for(&downloads, id, |view| view.done == 3 * MIB as u64);
+            if closed {
+                drop(std::mem::replace(&mut downloads, Place::new().open()));
+            }
+            let incomplete = place.downloads().join("incomplete");
+            damage(&incomplete.join("a.part"), &incomplete.join("a.part.map"));
+            source.free.store(true, Ordering::SeqCst);
+            if closed {
+                downloads = place.open();
+            }
+            let view = finish(&downloads, id);
+            let told = match words {
+                "" => "checked by sha1".to_owned(),
+                words => format!("checked by sha1 ({words})"),
+            };
+            assert_eq!((view.state.as_str(), view.reason.as_str()), ("done", told.as_str()), "{row}, closed: {closed}");
+            assert_eq!(view.verified.as_deref(), Some("sha1"));
+            assert!(read(&view.path.expect("a path")) == bytes, "{row}, closed: {closed}");
+            assert_eq!(place.files(), ["a"], "{row}, closed: {closed}");
+            rt::block_on(downloads.shutdown());
+        }
+    }
+}
+
+#[test]
+fn a_folder_that_vanishes_fails_the_download_with_a_sentence_until_it_is_back() {
+    for closed in [false, true] {
+        let (place, bytes) = (Place::new(), content(4 * MIB, 21));
+        let source = halting(&bytes, 2 * MIB);
+        let mut downloads = place.open();
+        let id = begin(&downloads, wanted("a", &bytes, &[source.source.addr]));
+        wait_for(&downloads, id, |view| view.done == 2 * MIB as u64);
+        if closed {
+            drop(std::mem::replace(&mut downloads, Place::new().open()));
+        }
+        let away = place.dir.path().join("elsewhere");
+        std::fs::rename(place.downloads(), &away).expect("moved");
+        source.free.store(true, Ordering::SeqCst);
+        if closed {
+            downloads = place.open();
+        }
+        let view = finish(&downloads, id);
+        let folder = place.downloads();
+        let words = format!("the folder {} is gone. Is its disk there? Bring it back, then retry", folder.display());
+        assert_eq!((view.state.as_str(), view.reason), ("failed", words), "closed: {closed}");
+        assert!(!folder.exists(), "nothing is put in its place");
+        std::fs::rename(away, &folder).expect("moved back");
+        downloads.retry(id).expect("begins again");
+        let view = finish(&downloads, id);
+        assert_eq!(view.state, "done", "{view:?}");
+        assert!(read(&view.path.expect("a path")) == bytes);
+        assert_eq!(source.starts().last(), Some(&(2 * MIB)), "and what was there counts");
+        rt::block_on(downloads.shutdown());
+    }
+}
+
+#[test]
+fn a_source_whose_file_changed_meanwhile_is_named_and_left() {
+    let (place, bytes) = (Place::new(), content(4 * MIB, 22));
+    let source = halting(&bytes, 2 * MIB);
+    let downloads = place.open();
+    let id = begin(&downloads, wanted("a", &bytes, &[source.source.addr]));
+    wait_for(&downloads, id, |view| view.done == 2 * MIB as u64);
+    // The same address, another file: longer by a byte.
+    let longer = content(4 * MIB + 1, 22);
+    let addr = source.source.addr;
+    drop(downloads);
+    source.free.store(true, Ordering::SeqCst);
+    drop(source);
+    pause(Duration::from_millis(50));
+    let listener = std::net::TcpListener::bind(addr).expect("the same port");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut head = [0; 4096];
+            let read = std::io::Read::read(&mut stream, &mut head).unwrap_or(0);
+            let head = String::from_utf8_lossy(&head[..read]).into_owned();
+            if let Some(at) = head.find("Range: bytes=") {
+                let first: usize = head[at + 13..].split('-').next().and_then(|it| it.parse().ok()).unwrap_or(0);
+                send_206(&mut stream, &longer, first, longer.len());
+            }
+        }
+    });
+    let downloads = place.open();
+    let view = wait_for(&downloads, id, |view| view.reason.contains("another file"));
+    let words = format!("source {addr} has another file: 4194305 bytes, where 4194304 were expected");
+    assert!(view.reason.starts_with(&words), "{}", view.reason);
+    // The network knows another.
+    let served = Served::new(&[("a", &bytes)]);
+    let link = rt::block_on(Wanted::parse(&format!("http://{}/uri-res/N2R?{}", served.addr, urn(&bytes))));
+    downloads.add_source(&Expected::of_urn(&urn(&bytes)), link.expect("a link").sources.remove(0));
+    let view = finish(&downloads, id);
+    assert_eq!(view.state, "done", "{view:?}");
+    assert!(read(&view.path.expect("a path")) == bytes);
+    rt::block_on(downloads.shutdown());
+}
+
+#[test]
+fn four_sources_send_one_file_together_and_a_silent_one_is_left() {
+    let (place, bytes) = (Place::new(), content(40 * MIB + 9, 23));
+    let slow = |all: Vec<u8>| {
+        Script::new(move |head, stream| {
+            let (start, last) = asked(head);
+            let end = last.saturating_add(1).min(all.len());
+            let head = format!(
+                "HTTP/1.1 206 OK\r\nContent-Range: bytes {start}-{}/{}\r\nContent-Length: {}\r\n\r\n",
+                end - 1,
+                all.len(),
+                end - start
+            );
+            send(stream, &head, b"")
+                && all[start..end].chunks(256 * 1024).all(|piece| {
+                    pause(Duration::from_millis(20));
+                    send(stream, "", piece)
+                })
+        })
+    };
+    let sources: Vec<Script> = (0..3).map(|_| slow(bytes.clone())).collect();
+    let silent = Script::new(|_, _| {
+        pause(Duration::from_secs(25));
+        false
+    });
+    let mut addrs: Vec<_> = sources.iter().map(|source| source.addr).collect();
+    addrs.insert(0, silent.addr);
+    let downloads = place.open();
+    let begun = std::time::Instant::now();
+    let id = begin(&downloads, wanted("a", &bytes, &addrs));
+    let view = finish(&downloads, id);
+    assert_eq!((view.state.as_str(), view.verified.as_deref()), ("done", Some("sha1")), "{view:?}");
+    assert!(read(&view.path.expect("a path")) == bytes);
+    assert!(begun.elapsed() < Duration::from_secs(20), "the silent one held it up: {:?}", begun.elapsed());
+    for source in &sources {
+        assert!(!source.requests.lock().expect("no panic").is_empty(), "each was asked");
+    }
+    rt::block_on(downloads.shutdown());
+}
+
+#[test]
+fn a_partial_source_gives_what_it_has_and_another_the_rest() {
+    let (place, bytes) = (Place::new(), content(4 * MIB, 24));
+    let all = bytes.clone();
+    let partial = Script::new(move |head, stream| {
+        let (first, last) = asked(head);
+        if first >= 2 * MIB {
+            let end = last.saturating_add(1).min(all.len());
+            return send_206(stream, &all, first, end);
+        }
+        let has = format!("{}-{},\r\n\t{}-{}", 2 * MIB, 3 * MIB - 1, 3 * MIB, 4 * MIB - 1);
+        let head = "HTTP/1.1 416 Requested range not available yet\r\nContent-Length: 0\r\n";
+        send(stream, &format!("{head}X-Available-Ranges: bytes {has}\r\n\r\n"), b"")
+    });
+    let downloads = place.open();
+    let id = begin(&downloads, wanted("a", &bytes, &[partial.addr]));
+    let view = wait_for(&downloads, id, |view| view.done == 2 * MIB as u64 && view.state == "waiting");
+    assert!(view.reason.contains("next try 0:") || view.reason.contains("asking the network"), "{}", view.reason);
+    let served = Served::new(&[("a", &bytes)]);
+    let link = rt::block_on(Wanted::parse(&format!("http://{}/uri-res/N2R?{}", served.addr, urn(&bytes))));
+    downloads.add_source(&Expected::of_urn(&urn(&bytes)), link.expect("a link").sources.remove(0));
+    let view = finish(&downloads, id);
+    assert_eq!(view.state, "done", "{view:?}");
+    assert!(read(&view.path.expect("a path")) == bytes);
+    let sent: u64 = served.uploads.views().iter().map(|upload| upload.done).sum();
+    assert_eq!(sent, 2 * MIB as u64, "what the partial one had was not fetched again");
+    rt::block_on(downloads.shutdown());
+}
+
+#[test]
+fn nobody_waits_while_a_file_that_is_there_is_read() {
+    let (place, bytes) = (Place::new(), content(1000, 25));
+    std::fs::create_dir_all(place.downloads()).expect("a folder");
+    // Of the right size, and long to read.
+    let size = 1_u64 << 30;
+    std::fs::File::create(place.downloads().join("big")).expect("a file").set_len(size).expect("sparse");
+    let served = Served::new(&[("a", &bytes)]);
+    let downloads = place.open();
+    let big = Wanted { name: "big".into(), size: Some(size), ..Wanted::urn(&urn(b"something else")) };
+    let order = Mutex::new(Vec::new());
+    rt::block_on(async {
+        let first = async {
+            downloads.get(big).await.expect("begun");
+            order.lock().expect("no panic").push("big");
+        };
+        let second = async {
+            rt::sleep(Duration::from_millis(20)).await;
+            downloads.get(wanted("a", &bytes, &[served.addr])).await.expect("begun");
+            order.lock().expect("no panic").push("small");
+        };
+        futures::future::join(first, second).await;
+    });
+    assert_eq!(*order.lock().expect("no panic"), ["small", "big"]);
+    rt::block_on(downloads.shutdown());
+}
+
+#[test]
+fn what_a_get_of_its_own_fetches_a_servent_that_starts_meanwhile_does_not_fetch_too() {
+    let (place, bytes) = (Place::new(), content(4 * MIB, 26));
+    let source = halting(&bytes, 2 * MIB);
+    let private = place.open_private();
+    let id = begin(&private, wanted("a", &bytes, &[source.source.addr]));
+    wait_for(&private, id, |view| view.done == 2 * MIB as u64);
+    let servent = place.open();
+    let view = servent.view(id).expect("it knows of it");
+    assert_eq!((view.state.as_str(), view.reason.as_str()), ("queued", "a `get` without the servent fetches it"));
+    let joined = rt::block_on(servent.get(wanted("a", &bytes, &[]))).expect("joined");
+    assert_eq!(joined.id, id, "it is one download");
+    assert_eq!(servent.pause(id).expect_err("it is another's").code, ErrorCode::Usage);
+    // The `get` ends in the middle: the servent goes on, with what is there.
+    rt::block_on(private.shutdown());
+    drop(private);
+    source.free.store(true, Ordering::SeqCst);
+    let view = finish(&servent, id);
+    assert_eq!(view.state, "done", "{view:?}");
+    assert!(read(&view.path.expect("a path")) == bytes);
+    assert_eq!(source.starts(), [0, 2 * MIB]);
+    assert_eq!(place.files(), ["a"]);
+    rt::block_on(servent.shutdown());
+
+    // And when it came to its end: there is nothing to do.
+    let (place, served) = (Place::new(), Served::new(&[("a", &bytes)]));
+    let private = place.open_private();
+    let id = begin(&private, wanted("a", &bytes, &[served.addr]));
+    let servent = place.open();
+    assert_eq!(finish(&private, id).state, "done");
+    rt::block_on(private.shutdown());
+    drop(private);
+    assert_eq!(finish(&servent, id).state, "done");
+    let sent: u64 = served.uploads.views().iter().map(|upload| upload.done).sum();
+    assert_eq!((sent, place.files()), (bytes.len() as u64, vec!["a".to_owned()]));
+    rt::block_on(servent.shutdown());
+}

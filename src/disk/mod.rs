@@ -1,6 +1,7 @@
 //! Files: the home directory, the share and its watch, hashing, partial files and state.
 
 mod cache;
+mod claim;
 mod hash;
 pub mod home;
 mod keeper;
@@ -17,6 +18,7 @@ mod trees;
 mod watch;
 
 pub use cache::pretend;
+pub use claim::Claim;
 pub use home::Home;
 pub use lock::{Lock, LockError};
 pub use open::open_beneath;

@@ -134,7 +134,8 @@ impl Download {
             Input::Turn if self.turn == Turn::Wanted => self.turn = Turn::Held,
             Input::Turn => out.push(Output::YieldTurn),
             Input::Opened { stored } => self.on_opened(now, stored, out),
-            Input::Noted(words) => self.note = Some(words),
+            // What we saw ourselves says more than what it looks like afterwards.
+            Input::Noted(words) => self.note = self.note.take().or(Some(words)),
             Input::AddSource(source) => self.sources.add(now, source),
             Input::Head { source, head } => self.on_head(now, source, head, out),
             Input::Wrote { source, range, stored } => self.on_wrote(now, source, range, stored),

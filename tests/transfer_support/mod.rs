@@ -52,11 +52,20 @@ impl Place {
     }
 
     pub fn open(&self) -> Downloads {
+        self.open_as(true)
+    }
+
+    /// As a command does that finds no servent.
+    pub fn open_private(&self) -> Downloads {
+        self.open_as(false)
+    }
+
+    fn open_as(&self, resume: bool) -> Downloads {
         let config = DownloadsConfig {
             dir: self.downloads(),
             state: self.dir.path().join("state"),
             active: 4,
-            resume: true,
+            resume,
             agent: "filbert/test".into(),
         };
         let requeries = Arc::clone(&self.requeries);

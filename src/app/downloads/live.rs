@@ -16,6 +16,7 @@ use crate::app::events::BoxStream;
 use crate::app::meter::Meter;
 use crate::app::view::TransferView;
 use crate::base::Instant;
+use crate::disk::Claim;
 use crate::net::rt;
 use crate::transfer::{Download, Failure, Input, Output, SizeFrom, Source, State, name};
 
@@ -47,6 +48,18 @@ pub(super) struct Inner {
     watchers: Vec<mpsc::Sender<()>>,
     /// Something changed that is not written down yet.
     pub(super) dirty: bool,
+    whose: Whose,
+}
+
+/// Which process fetches it.
+#[derive(Debug)]
+pub(super) enum Whose {
+    /// This one.
+    Ours,
+    /// This one, though another could take it up from the state.
+    Claimed(#[allow(dead_code, reason = "held, not read")] Claim),
+    /// Another one, as long as that lives.
+    Elsewhere,
 }
 
 impl Live {
@@ -62,9 +75,27 @@ impl Live {
             bell: None,
             watchers: Vec::new(),
             dirty: false,
+            whose: Whose::Ours,
             record,
         };
         Arc::new(Self { id: inner.record.id, start, inner: Mutex::new(inner) })
+    }
+
+    /// Says which process fetches it.
+    pub(super) fn belongs(&self, whose: Whose) {
+        self.lock().whose = whose;
+    }
+
+    /// Whether another process fetches it.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        matches!(self.lock().whose, Whose::Elsewhere)
+    }
+
+    /// The other process has ended, and left this.
+    pub(super) fn inherit(&self, record: Record) {
+        let mut inner = self.lock();
+        (inner.record, inner.whose) = (record, Whose::Ours);
+        inner.tell_watchers();
     }
 
     /// Gives it a machine, and the bell by which its task hears that there is something to do.
@@ -341,7 +372,11 @@ impl Inner {
             size,
             rate_bps: rate,
             sources: machine.map_or(record.sources.len(), |machine| machine.sources().count()) as u64,
-            reason: machine.map_or_else(|| record.reason.clone(), |machine| machine.reason(now)),
+            reason: match (machine, &self.whose) {
+                (Some(machine), _) => machine.reason(now),
+                (None, Whose::Elsewhere) => "a `get` without the servent fetches it".to_owned(),
+                (None, _) => record.reason.clone(),
+            },
             eta_s: left.filter(|_| rate > 0).map(|left| left.div_ceil(rate)),
             next_try_s: next_try,
             path: Some(self.path()),

@@ -23,17 +23,19 @@ use super::view::TransferView;
 use super::{Error, ErrorCode};
 use crate::app::events::BoxStream;
 use crate::base::Rng;
-use crate::disk::StateFile;
+use crate::disk::{Claim, StateFile};
 use crate::net::rt::{self, Task};
 use crate::transfer::{Download, DownloadConfig, Expected, Input, SizeFrom, Source, name};
 use crate::wire::Urn;
-use live::Live;
+use live::{Live, Whose};
 use record::{Record, Saved, SourceRecord, Standing};
 use task::Runner;
 use turns::Turns;
 
 pub use wanted::{OnExists, Wanted};
 
+/// Whether another process still fetches a download is looked at so often.
+const ELSEWHERE: Duration = Duration::from_secs(1);
 /// The state is written at most so often, but for what must not be lost.
 const SAVE_EVERY: Duration = Duration::from_millis(500);
 /// Downloads that are over are remembered up to this many.
@@ -190,6 +192,7 @@ impl Downloads {
     pub async fn cancel(&self, id: u64) -> Result<TransferView, Error> {
         let live = self.inner().find(id)?;
         match live.standing() {
+            _ if live.is_elsewhere() => refuse_if_over(&live, "cancel")?,
             Standing::Done => refuse_if_over(&live, "cancel")?,
             Standing::Failed => self.inner().begin_again(&live),
             Standing::Unfinished | Standing::Paused | Standing::Cancelled => {}
@@ -207,6 +210,7 @@ impl Downloads {
     pub fn retry(&self, id: u64) -> Result<TransferView, Error> {
         let live = self.inner().find(id)?;
         match live.standing() {
+            _ if live.is_elsewhere() => refuse_if_over(&live, "retry")?,
             Standing::Done => refuse_if_over(&live, "retry")?,
             Standing::Failed | Standing::Cancelled => self.inner().begin_again(&live),
             Standing::Unfinished | Standing::Paused => live.tell(Input::Retry),
@@ -256,6 +260,12 @@ impl Drop for Owner {
 }
 
 fn refuse_if_over(live: &Live, what: &str) -> Result<(), Error> {
+    if live.is_elsewhere() {
+        let message = format!("cannot {what} download {}: a `get` without this servent fetches it", live.id);
+        return Err(
+            Error::new(ErrorCode::Usage, message).hint("Ctrl-C ends that `get`; then the servent goes on with it")
+        );
+    }
     let state = live.view().state;
     if live.standing().is_over() {
         let message = format!("cannot {what} download {}: it is {state}", live.id);
@@ -325,38 +335,67 @@ impl Inner {
             let over = record.standing.is_over();
             let live = Live::new(record, self.start);
             self.table().downloads.insert(live.id, Arc::clone(&live));
-            if !over {
+            if !over && Claim::is_held(&self.config.state, live.id) {
+                live.belongs(Whose::Elsewhere);
+                self.wait_for_heritage(live);
+            } else if !over {
                 self.begin(&live);
             }
         }
+    }
+
+    /// A `get` that found no servent fetches it in its own process: what that leaves is ours when it has ended.
+    fn wait_for_heritage(self: &Arc<Self>, live: Arc<Live>) {
+        let (inner, id) = (Arc::clone(self), live.id);
+        let waiting = rt::spawn(async move {
+            while Claim::is_held(&inner.config.state, id) {
+                rt::sleep(ELSEWHERE).await;
+            }
+            let state = inner.state.clone();
+            let saved: Saved = rt::spawn_blocking(move || state.load().or_log()).await.unwrap_or_default();
+            let Some(mut record) = saved.downloads.into_iter().find(|record| record.id == id) else { return };
+            record.name = name::sanitise(&record.name);
+            let over = record.standing.is_over();
+            live.inherit(record);
+            (inner.hooks.changed)(live.view());
+            if !over {
+                inner.begin(&live);
+            }
+        });
+        self.table().tasks.insert(id, waiting);
     }
 
     /// Writes the state, unless somebody does just now; then after that.
     async fn save(self: &Arc<Self>) {
         let _turn = self.saving.lock().await;
         self.forget_over();
-        let (records, next_id) = {
-            let live = self.all();
-            let records: Vec<Record> = live.iter().map(|live| live.record()).collect();
-            let mut table = self.table();
-            let ahead = if self.config.resume && !table.closed { IDS_AHEAD } else { 0 };
-            table.saved_id = table.next_id + ahead;
-            (records, table.saved_id)
-        };
-        let (state, resume) = (self.state.clone(), self.config.resume);
+        let inner = Arc::clone(self);
         let written = rt::spawn_blocking(move || {
-            state.update(|saved: &mut Saved| {
+            inner.state.update(|saved: &mut Saved| {
+                // What is written last is what was seen last: a save that was given up may still come to its end.
+                let (records, next_id) = inner.snapshot();
                 // Private servents write beside us: theirs stay as they are.
                 saved.downloads.retain(|other| records.iter().all(|own| own.id != other.id));
                 saved.downloads.extend(records);
                 saved.downloads.sort_by_key(|record| record.id);
                 forget_old(&mut saved.downloads);
-                saved.next_id = if resume { saved.next_id.max(1).max(next_id) } else { saved.next_id };
+                saved.next_id = if inner.config.resume { saved.next_id.max(1).max(next_id) } else { saved.next_id };
             })
         });
         if let Err(error) = written.await {
             log::warn!("cannot write {}: {error}; downloads may be forgotten at a crash", self.state.path().display());
         }
+    }
+
+    /// What is to be written down now.
+    fn snapshot(&self) -> (Vec<Record>, u64) {
+        // What another process fetches it writes down itself.
+        let ours = self.all().into_iter().filter(|live| !live.is_elsewhere());
+        let records: Vec<Record> = ours.map(|live| live.record()).collect();
+        let mut table = self.table();
+        let ahead = if self.config.resume && !table.closed { IDS_AHEAD } else { 0 };
+        table.saved_id = table.next_id + ahead;
+        (records, table.saved_id)
     }
 
     /// Of those that are over, the oldest go: from memory as from the state.
@@ -432,28 +471,30 @@ impl Inner {
     }
 
     async fn get(self: &Arc<Self>, mut wanted: Wanted) -> Result<TransferView, Error> {
-        let _turn = self.getting.lock().await;
-        if self.table().closed {
-            return Err(Error::new(ErrorCode::Failed, "the servent is going down"));
-        }
-        if let Some(live) = self.same_download(&wanted) {
-            wanted.sources.into_iter().for_each(|source| live.add_source(source));
-            live.tell(Input::Resume);
-            return Ok(live.view());
-        }
-        if let Some(view) = self.had_before(&wanted.expected) {
+        let turn = self.getting.lock().await;
+        if let Some(view) = self.known(&mut wanted)? {
             return Ok(view);
         }
         if wanted.sources.is_empty() && wanted.expected.urn().is_none() {
             let message = "neither a source nor a hash of the file is known";
             return Err(Error::new(ErrorCode::Usage, message).hint("Say a hit's number, urn:sha1:... or a link"));
         }
+        drop(turn);
         let dir = wanted.dir.take().unwrap_or_else(|| self.config.dir.clone());
         let dir = std::path::absolute(&dir).unwrap_or(dir);
+        // To read what lies there may take long: nobody else waits for that.
         let here = self.is_here(&wanted, &dir).await;
-        let record = self.new_record(self.new_id().await?, &wanted, dir, here);
+        let _turn = self.getting.lock().await;
+        if let Some(view) = self.known(&mut wanted)? {
+            return Ok(view);
+        }
+        let id = self.new_id().await?;
+        let record = self.new_record(id, &wanted, dir, here);
         let over = record.standing.is_over();
         let live = Live::new(record, self.start);
+        if !over && !self.config.resume {
+            self.claim(&live).await;
+        }
         self.table().downloads.insert(live.id, Arc::clone(&live));
         if !over {
             // From here on it survives a crash.
@@ -463,6 +504,28 @@ impl Inner {
             self.ring_saver();
         }
         Ok(live.view())
+    }
+
+    /// A servent that starts beside us is not to take it up while we fetch it.
+    async fn claim(&self, live: &Live) {
+        let (state, id) = (self.config.state.clone(), live.id);
+        match rt::spawn_blocking(move || Claim::take(&state, id)).await {
+            Ok(claim) => live.belongs(Whose::Claimed(claim)),
+            Err(error) => log::warn!("cannot claim download {id}: {error}; a servent started now may fetch it too"),
+        }
+    }
+
+    /// What is fetched already, or was.
+    fn known(&self, wanted: &mut Wanted) -> Result<Option<TransferView>, Error> {
+        if self.table().closed {
+            return Err(Error::new(ErrorCode::Failed, "the servent is going down"));
+        }
+        if let Some(live) = self.same_download(wanted) {
+            wanted.sources.drain(..).for_each(|source| live.add_source(source));
+            live.tell(Input::Resume);
+            return Ok(Some(live.view()));
+        }
+        Ok(self.had_before(&wanted.expected))
     }
 
     fn new_record(&self, id: u64, wanted: &Wanted, dir: PathBuf, here: Option<here::Here>) -> Record {
@@ -509,7 +572,11 @@ impl Inner {
     /// An unfinished download of the same content; without a hash, of the same file at the same source.
     fn same_download(&self, wanted: &Wanted) -> Option<Arc<Live>> {
         self.all().into_iter().find(|live| {
+            let elsewhere = live.is_elsewhere();
             let live = live.lock();
+            if elsewhere && live.record.expected().same_content(&wanted.expected) {
+                return true;
+            }
             let Some(machine) = live.machine().filter(|machine| !machine.state().is_over()) else { return false };
             let same_source = |source: &Source| {
                 wanted.sources.iter().any(|wanted| wanted.addr == source.addr && wanted.ask == source.ask)

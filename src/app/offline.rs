@@ -23,7 +23,7 @@ pub fn may_share(home: &Home, dir: &Path, i_mean_it: bool) -> Result<(), Error> 
 
 /// What sharing this folder would share. Walks through all of it.
 pub fn preview(home: &Home, dir: &Path) -> Result<ShareView, Error> {
-    let preview = disk::preview(dir, &home.own())
+    let preview = disk::preview(dir, &home.own(), &[])
         .map_err(|error| Error::new(ErrorCode::Failed, format!("cannot look through {}: {error}", dir.display())))?;
     Ok(ShareView {
         path: dir.to_owned(),

@@ -1,7 +1,7 @@
 //! Hashing in the background: each file is read once, at the lowest priority, in as many threads as there are
 //! processors, and thrown away when it changed meanwhile.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -10,10 +10,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::keeper::{Desk, Spot};
 use super::open::open_beneath;
-use super::stamp::stamp_of;
+use super::stamp::{Print, stamp_of};
 use super::trees::Trees;
-use crate::library::{RootId, Stamp};
+use crate::library::Stamp;
 use crate::wire::{Digester, Digests};
 
 /// Read in pieces of this.
@@ -28,20 +29,21 @@ const SHORTAGE: Duration = Duration::from_millis(200);
 /// A file to hash.
 #[derive(Clone, Debug)]
 pub(super) struct Job {
-    pub root: RootId,
     /// The shared folder.
     pub folder: Arc<Path>,
-    /// The file in it.
+    /// The file in it, and as its keeper knows it.
     pub path: PathBuf,
-    pub stamp: Stamp,
-    /// Cleared when the folder is not shared any more.
-    pub wanted: Arc<AtomicBool>,
+    pub spot: Spot,
+    /// As it was when it was looked at.
+    pub print: Print,
+    /// Its keeper's desk, which tells whether the folder is still shared.
+    pub desk: Arc<Desk>,
 }
 
 /// What became of it.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    Hashed(Digests),
+    Hashed(Stamp, Digests),
     /// It changed meanwhile: look at it again.
     Changed,
     /// It cannot be read.
@@ -79,15 +81,17 @@ struct Shared {
     trees: Arc<Trees>,
     stopping: AtomicBool,
     paused: AtomicBool,
-    /// Bytes read, and the time that took, over all threads.
+    /// Bytes read, and the time that took, over all threads,
     read: AtomicU64,
-    nanos: AtomicU64,
+    read_nanos: AtomicU64,
+    /// and files opened, and the time that took.
+    opened: AtomicU64,
+    open_nanos: AtomicU64,
 }
 
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
-    left: BTreeMap<RootId, Left>,
 }
 
 /// Is handed results in batches, by the thread that hashed; called without locks held.
@@ -102,7 +106,9 @@ impl Hashers {
             stopping: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             read: AtomicU64::new(0),
-            nanos: AtomicU64::new(0),
+            read_nanos: AtomicU64::new(0),
+            opened: AtomicU64::new(0),
+            open_nanos: AtomicU64::new(0),
         });
         let threads = (0..threads.max(1)).filter_map(|number| {
             let (shared, done) = (Arc::clone(&shared), Arc::clone(&done));
@@ -117,9 +123,6 @@ impl Hashers {
     pub(super) fn push(&self, jobs: impl IntoIterator<Item = Job>, turn: Turn) {
         let mut queue = self.shared.lock();
         for job in jobs {
-            let left = queue.left.entry(job.root).or_default();
-            left.files += 1;
-            left.bytes += job.stamp.size;
             match turn {
                 Turn::Next => queue.jobs.push_front(job),
                 Turn::Last => queue.jobs.push_back(job),
@@ -129,21 +132,18 @@ impl Hashers {
         self.shared.wake.notify_all();
     }
 
-    /// What is left of one folder.
-    pub(super) fn left(&self, root: RootId) -> Left {
-        self.shared.lock().left.get(&root).copied().unwrap_or_default()
-    }
-
-    /// Seconds until all is hashed, as far as the rate so far tells.
-    pub(super) fn eta(&self) -> Option<Duration> {
-        let bytes: u64 = self.shared.lock().left.values().map(|left| left.bytes).sum();
-        let read = self.shared.read.load(Ordering::Relaxed);
-        let nanos = self.shared.nanos.load(Ordering::Relaxed);
-        if read == 0 || nanos == 0 || bytes == 0 {
-            return None;
-        }
-        let threads = self.count.max(1) as f64;
-        Some(Duration::from_secs_f64(bytes as f64 * (nanos as f64 / 1e9) / read as f64 / threads))
+    /// The time until all that is hashed, as far as the files so far tell.
+    pub(super) fn eta(&self, left: Left) -> Option<Duration> {
+        let per = |nanos: &AtomicU64, count: &AtomicU64| {
+            let count = count.load(Ordering::Relaxed);
+            (count > 0).then(|| nanos.load(Ordering::Relaxed) as f64 / 1e9 / count as f64)
+        };
+        let files = left.files as f64 * per(&self.shared.open_nanos, &self.shared.opened)?;
+        let bytes = match left.bytes {
+            0 => 0.0,
+            bytes => bytes as f64 * per(&self.shared.read_nanos, &self.shared.read)?,
+        };
+        Duration::try_from_secs_f64((files + bytes) / self.count.max(1) as f64).ok()
     }
 
     pub(super) fn pause(&self, paused: bool) {
@@ -193,18 +193,6 @@ impl Shared {
                 batch.push((job, outcome));
             }
             if idle || batch.len() >= BATCH || since.elapsed() >= BATCH_TIME {
-                let finished: Vec<(RootId, u64)> = batch.iter().map(|(job, _)| (job.root, job.stamp.size)).collect();
-                {
-                    // Counted before it is told, so that who is told of the last file sees that none is left.
-                    let mut queue = self.lock();
-                    for (root, bytes) in finished {
-                        if let Some(left) = queue.left.get_mut(&root) {
-                            left.files = left.files.saturating_sub(1);
-                            left.bytes = left.bytes.saturating_sub(bytes);
-                        }
-                    }
-                    queue.left.retain(|_, left| left.files > 0);
-                }
                 if !batch.is_empty() {
                     done(std::mem::take(&mut batch));
                 }
@@ -235,25 +223,29 @@ impl Shared {
     }
 
     fn hash(&self, job: &Job, buffer: &mut [u8]) -> Outcome {
-        if !job.wanted.load(Ordering::Relaxed) {
+        if !job.desk.wanted.load(Ordering::Relaxed) {
             return Outcome::Unwanted;
         }
+        let give_up = || self.stopping.load(Ordering::Relaxed) || !job.desk.wanted.load(Ordering::Relaxed);
         let began = Instant::now();
-        let give_up = || self.stopping.load(Ordering::Relaxed) || !job.wanted.load(Ordering::Relaxed);
-        let outcome = match patiently(|| open_beneath(&job.folder, &job.path), give_up) {
-            Ok((_, stamp)) if stamp != job.stamp => Outcome::Changed,
-            Ok((file, _)) => self.read(job, file, buffer).unwrap_or_else(Outcome::Failed),
+        let opened = patiently(|| open_beneath(&job.folder, &job.path), give_up);
+        let opening = began.elapsed();
+        let outcome = match opened {
+            Ok((_, stamp)) if Print::of(&stamp) != job.print => Outcome::Changed,
+            Ok((file, stamp)) => self.read(job, file, stamp, buffer).unwrap_or_else(Outcome::Failed),
             Err(error) => Outcome::Failed(error),
         };
-        self.nanos.fetch_add(began.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        self.open_nanos.fetch_add(opening.as_nanos() as u64, Ordering::Relaxed);
+        self.read_nanos.fetch_add((began.elapsed() - opening).as_nanos() as u64, Ordering::Relaxed);
         outcome
     }
 
-    fn read(&self, job: &Job, mut file: File, buffer: &mut [u8]) -> io::Result<Outcome> {
+    fn read(&self, job: &Job, mut file: File, stamp: Stamp, buffer: &mut [u8]) -> io::Result<Outcome> {
         let mut digester = Digester::new();
         let mut length = 0;
         loop {
-            if self.stopping.load(Ordering::Relaxed) || !job.wanted.load(Ordering::Relaxed) {
+            if self.stopping.load(Ordering::Relaxed) || !job.desk.wanted.load(Ordering::Relaxed) {
                 return Ok(Outcome::Unwanted);
             }
             let count = match file.read(buffer) {
@@ -267,19 +259,18 @@ impl Shared {
             length += count as u64;
             self.read.fetch_add(count as u64, Ordering::Relaxed);
             digester.update(&buffer[..count]);
-            if length > job.stamp.size {
+            if length > stamp.size {
                 return Ok(Outcome::Changed);
             }
             self.wait_while_paused();
         }
         let after = stamp_of(&file.metadata()?);
-        let same = after == job.stamp && length == job.stamp.size;
-        if !same {
+        if after != stamp || length != stamp.size {
             return Ok(Outcome::Changed);
         }
         let (digests, row) = digester.finish_with_tree();
         self.trees.put(&digests.tth, &row);
-        Ok(Outcome::Hashed(digests))
+        Ok(Outcome::Hashed(stamp, digests))
     }
 
     fn wait_while_paused(&self) {
@@ -311,7 +302,7 @@ fn patiently<T>(mut open: impl FnMut() -> io::Result<T>, give_up: impl Fn() -> b
 }
 
 #[cfg(unix)]
-fn is_shortage(error: &io::Error) -> bool {
+pub(super) fn is_shortage(error: &io::Error) -> bool {
     use rustix::io::Errno;
     Errno::from_io_error(error).is_some_and(|errno| errno == Errno::MFILE || errno == Errno::NFILE)
 }

@@ -32,6 +32,8 @@ pub enum SkipReason {
     Own,
     /// More than [`super::scan::MAX_DEPTH`] folders deep.
     TooDeep,
+    /// The user said so.
+    Excluded,
 }
 
 impl fmt::Display for SkipReason {
@@ -46,6 +48,7 @@ impl fmt::Display for SkipReason {
             Self::Temporary => "temporary",
             Self::Own => "filbert's own",
             Self::TooDeep => "too deep",
+            Self::Excluded => "excluded",
         })
     }
 }
@@ -117,6 +120,95 @@ pub fn may_share(root: &Path, home: &Home, user_home: Option<&Path>, i_mean_it: 
 /// Where desktops mount the user's sticks and disks.
 fn removable(root: &Path) -> bool {
     root.starts_with("/run/media") && root.iter().count() > 3
+}
+
+/// The longest pattern.
+pub const MAX_PATTERN: usize = 1024;
+
+/// What a user does not want to share: a pattern of names.
+///
+/// `*` is any part of a name, `?` any character; a pattern with a `/` in it is held against the path beneath the
+/// shared folder (`**` is any part of that), another against the name of each file and folder. Upper and lower case
+/// of ASCII letters are the same. A folder that matches is left out with all that is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    text: Vec<u8>,
+    /// Held against the path, not the name.
+    of_path: bool,
+}
+
+impl Pattern {
+    /// Reads a pattern; an empty or overlong one is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let of_path = text.trim_end_matches('/').contains('/');
+        let text = text.trim_end_matches('/').trim_start_matches("./").trim_start_matches('/');
+        let good = !text.is_empty() && text.len() <= MAX_PATTERN;
+        good.then(|| Self { text: text.to_ascii_lowercase().into_bytes(), of_path })
+    }
+
+    /// Does it depend on where a file is?
+    pub(super) fn is_of_path(&self) -> bool {
+        self.of_path
+    }
+
+    /// Does it match a file or folder in the folder `below` (beneath the shared one)?
+    pub(super) fn matches(&self, below: &Path, name: &OsStr) -> bool {
+        let subject = if self.of_path { below.join(name).into_os_string() } else { name.to_owned() };
+        matches_all(&self.text, &subject.as_encoded_bytes().to_ascii_lowercase())
+    }
+}
+
+/// Each star is given as little as will do, and the latest one that can take more is given more.
+fn matches_all(pattern: &[u8], subject: &[u8]) -> bool {
+    let (mut at, mut seen) = (0, 0);
+    // The place behind the star in the pattern, and where in the subject it stops.
+    let (mut star, mut deep): (Option<(usize, usize)>, Option<(usize, usize)>) = (None, None);
+    // A `**/` takes whole parts.
+    let mut parts = false;
+    loop {
+        match pattern.get(at) {
+            Some(b'*') if pattern.get(at + 1) == Some(&b'*') => {
+                at += 2;
+                parts = pattern.get(at) == Some(&b'/') && (seen == 0 || subject.get(seen - 1) == Some(&b'/'));
+                at += usize::from(parts);
+                (deep, star) = (Some((at, seen)), None);
+                continue;
+            }
+            Some(b'*') => {
+                at += 1;
+                star = Some((at, seen));
+                continue;
+            }
+            Some(b'?') if subject.get(seen).is_some_and(|byte| *byte != b'/') => {
+                // A character, not a byte of one.
+                seen += 1;
+                while subject.get(seen).is_some_and(|byte| byte & 0xc0 == 0x80) {
+                    seen += 1;
+                }
+                at += 1;
+                continue;
+            }
+            Some(byte) if subject.get(seen) == Some(byte) => {
+                (at, seen) = (at + 1, seen + 1);
+                continue;
+            }
+            None if seen == subject.len() => return true,
+            _ => {}
+        }
+        if let Some((behind, taken)) = star
+            && subject.get(taken).is_some_and(|byte| *byte != b'/')
+        {
+            star = Some((behind, taken + 1));
+            (at, seen) = (behind, taken + 1);
+        } else if let Some((behind, taken)) = deep
+            && let Some(more) = subject[taken..].iter().position(|byte| !parts || *byte == b'/')
+        {
+            (deep, star) = (Some((behind, taken + more + 1)), None);
+            (at, seen) = (behind, taken + more + 1);
+        } else {
+            return false;
+        }
+    }
 }
 
 /// Does the name begin with a dot?
@@ -226,6 +318,42 @@ mod tests {
         ] {
             assert_eq!(looks_private(OsStr::new(name)), private, "{name}");
         }
+    }
+
+    #[test]
+    fn patterns_match_names_or_paths() {
+        for (pattern, path, expected) in [
+            ("*.iso", "a/b/disk.ISO", true),
+            ("*.iso", "disk.iso.txt", false),
+            ("draft*", "a/Drafts", true),
+            ("draft*", "a/my draft", false),
+            ("node_modules", "a/node_modules", true),
+            ("node_modules/", "a/node_modules", true),
+            ("?.txt", "\u{e9}.txt", true),
+            ("?.txt", "ab.txt", false),
+            ("a/*.txt", "a/x.txt", true),
+            ("a/*.txt", "a/b/x.txt", false),
+            ("/a/*.txt", "b/a/x.txt", false),
+            ("a/**/x", "a/x", true),
+            ("a/**/x", "a/b/c/x", true),
+            ("a/**/x", "ab/x", false),
+            ("a/**/x", "a/b/zx", false),
+            ("a/**", "a/b/zx", true),
+            ("**/cache/*.db", "cache/1.db", true),
+            ("**/cache/*.db", "u/v/cache/1.db", true),
+            ("**/cache/*.db", "u/v/cache/w/1.db", false),
+            ("*a*b*c*", "xxaxxbxxbxxcxx", true),
+            ("*a*b*c*", "xxaxxbxxbxx", false),
+            ("*", "anything", true),
+        ] {
+            let path = Path::new(path);
+            let (below, name) = (path.parent().expect("a folder"), path.file_name().expect("a name"));
+            let parsed = Pattern::parse(pattern).expect(pattern);
+            assert_eq!(parsed.matches(below, name), expected, "{pattern} {}", path.display());
+        }
+        assert_eq!(Pattern::parse("/"), None);
+        let many = Pattern::parse(&"*a".repeat(500)).expect("a pattern");
+        assert!(!many.matches(Path::new(""), OsStr::new(&"a".repeat(255))));
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! Walking through a folder: which files are shared, which are left out and why.
+//! Looking into a folder: which files are shared, which are left out and why.
 //!
 //! The same judgement serves the preview, the scan and the watch. Symbolic links are never followed.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
 use std::io;
 use std::ops::ControlFlow;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use super::policy::{self, SkipReason};
+use super::policy::{self, Pattern, SkipReason};
 use super::stamp::stamp_of;
 use crate::library::Stamp;
 
@@ -18,6 +19,8 @@ use crate::library::Stamp;
 pub const MAX_DEPTH: usize = 128;
 /// So many of the largest files, and of the names that look private, are told.
 const TOLD: usize = 20;
+/// What is found in a folder is handed over in pieces of so many.
+const PIECE: usize = 512;
 
 /// What a folder holds, before it is shared.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,153 +33,215 @@ pub struct Preview {
     pub largest: Vec<(PathBuf, u64)>,
     /// What would be left out, by reason. A folder left out counts as one.
     pub skipped: BTreeMap<SkipReason, u64>,
+    /// Some of what cannot be read, and why.
+    pub unreadable: Vec<(PathBuf, String)>,
     /// Names among them that look private (the first twenty).
     pub looks_private: Vec<PathBuf>,
     /// How many there are in all.
     pub private_count: u64,
 }
 
-/// Walks through `root` and tells what sharing it would share. `own` is never shared (see [`super::Home::own`]).
-pub fn preview(root: &Path, own: &[PathBuf]) -> io::Result<Preview> {
+/// What is not shared of a folder, besides what is never shared.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rules {
+    /// Our own state (canonical paths): see [`super::Home::own`].
+    pub(super) own: Vec<PathBuf>,
+    /// What the user does not want to share.
+    pub(super) excludes: Vec<Pattern>,
+}
+
+/// Walks through `root` and tells what sharing it would share. `own` is never shared (see [`super::Home::own`]),
+/// nor what matches `excludes`.
+pub fn preview(root: &Path, own: &[PathBuf], excludes: &[Pattern]) -> io::Result<Preview> {
     let root = root.canonicalize()?;
+    let rules = Rules { own: own.to_vec(), excludes: excludes.to_vec() };
     let mut preview = Preview::default();
-    let mut failed = None;
-    walk(&root, Path::new(""), own, Depth::All, |path, seen| {
-        match seen {
-            Seen::Folder => {}
-            Seen::File(stamp) => {
-                preview.files += 1;
-                preview.bytes += stamp.size;
-                let at = preview.largest.partition_point(|(_, size)| *size >= stamp.size);
-                if at < TOLD {
-                    preview.largest.insert(at, (path.to_owned(), stamp.size));
-                    preview.largest.truncate(TOLD);
-                }
-                if path.file_name().is_some_and(policy::looks_private) {
-                    preview.private_count += 1;
-                    if preview.looks_private.len() < TOLD {
-                        preview.looks_private.push(path.to_owned());
-                    }
-                }
-            }
-            Seen::Skipped(reason) => *preview.skipped.entry(reason).or_default() += 1,
-            Seen::Failed(error) => failed = Some(error),
-        }
-        ControlFlow::Continue(())
-    });
-    failed.map_or(Ok(preview), Err)
-}
-
-/// Something met on a walk.
-#[derive(Debug)]
-pub(super) enum Seen {
-    /// A folder, before it is read.
-    Folder,
-    /// A file to share.
-    File(Stamp),
-    /// Something not to share.
-    Skipped(SkipReason),
-    /// The folder that the walk began with cannot be read.
-    Failed(io::Error),
-}
-
-/// How far to walk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Depth {
-    /// The whole tree.
-    All,
-    /// One folder without those in it.
-    One,
-}
-
-/// Walks through `below` (a path beneath `root`, or empty) and hands out what is there, by paths beneath `root`.
-/// A folder is handed out before it is read, so that a watch can be set first and nothing slips between.
-pub(super) fn walk(
-    root: &Path,
-    below: &Path,
-    own: &[PathBuf],
-    depth: Depth,
-    mut visit: impl FnMut(&Path, Seen) -> ControlFlow<()>,
-) {
-    let start = if below.as_os_str().is_empty() { root.to_owned() } else { root.join(below) };
-    let max_depth = if depth == Depth::One { 1 } else { MAX_DEPTH };
-    let mut entries =
-        WalkDir::new(&start).follow_links(false).follow_root_links(false).max_depth(max_depth).into_iter();
+    let mut entries = WalkDir::new(&root).follow_links(false).min_depth(1).into_iter();
     while let Some(entry) = entries.next() {
         let entry = match entry {
             Ok(entry) => entry,
+            Err(error) if error.depth() == 0 => return Err(error.into()),
             Err(error) => {
-                let path = error.path().unwrap_or(&start).to_owned();
-                let at_start = error.depth() == 0;
-                let error = io::Error::from(error);
-                let seen = match at_start {
-                    true => Seen::Failed(error),
+                let path = error.path().and_then(|path| path.strip_prefix(&root).ok()).unwrap_or(&root).to_owned();
+                match io::Error::from(error) {
                     // Gone between being listed and being looked at.
-                    false if error.kind() == io::ErrorKind::NotFound => continue,
-                    false => Seen::Skipped(SkipReason::Unreadable),
-                };
-                if visit(path.strip_prefix(root).unwrap_or(&path), seen).is_break() {
-                    return;
+                    error if error.kind() == io::ErrorKind::NotFound => {}
+                    error => preview.skip(path, SkipReason::Unreadable, Some(reason(&error))),
                 }
                 continue;
             }
         };
-        let path = entry.path().strip_prefix(root).unwrap_or(entry.path());
-        let is_folder = entry.file_type().is_dir();
-        let seen = if entry.depth() == 0 && is_folder {
-            Seen::Folder
-        } else if is_folder && entry.depth() >= MAX_DEPTH {
-            Seen::Skipped(SkipReason::TooDeep)
-        } else if is_folder {
-            match policy::skip_name(entry.file_name(), true) {
-                Some(reason) => Seen::Skipped(reason),
-                None if own.iter().any(|own| own == entry.path()) => Seen::Skipped(SkipReason::Own),
-                None => Seen::Folder,
-            }
-        } else {
-            match entry.metadata() {
-                Ok(meta) => judge(root, path, &meta),
-                Err(_) => continue,
-            }
+        let path = entry.path().strip_prefix(&root).unwrap_or(entry.path());
+        let below = path.parent().unwrap_or(Path::new(""));
+        let what = match entry.metadata() {
+            Ok(meta) => judge(&root, below, entry.file_name(), &meta, &rules),
+            Err(_) => continue,
         };
-        let enter = matches!(seen, Seen::Folder);
-        if visit(path, seen).is_break() {
-            return;
-        }
-        if is_folder && !enter {
+        if entry.file_type().is_dir() && !matches!(what, What::Folder) {
             entries.skip_current_dir();
         }
+        preview.take(path.to_owned(), what);
+    }
+    Ok(preview)
+}
+
+impl Preview {
+    fn take(&mut self, path: PathBuf, what: What) {
+        match what {
+            What::Folder => {}
+            What::File(stamp, looks) => {
+                self.files += 1;
+                self.bytes += stamp.size;
+                let at = self.largest.partition_point(|(_, size)| *size >= stamp.size);
+                if at < TOLD {
+                    self.largest.insert(at, (path.clone(), stamp.size));
+                    self.largest.truncate(TOLD);
+                }
+                if looks == Looks::Private {
+                    self.private_count += 1;
+                    if self.looks_private.len() < TOLD {
+                        self.looks_private.push(path);
+                    }
+                }
+            }
+            What::Skipped(reason, why) => self.skip(path, reason, why),
+        }
+    }
+
+    fn skip(&mut self, path: PathBuf, reason: SkipReason, why: Option<String>) {
+        *self.skipped.entry(reason).or_default() += 1;
+        if reason == SkipReason::Unreadable && self.unreadable.len() < TOLD {
+            self.unreadable.push((path, why.unwrap_or_default()));
+        }
     }
 }
 
-/// What to do with the file (not folder) at `path` beneath `root`, of which `meta` is known without following.
-pub(super) fn judge(root: &Path, path: &Path, meta: &Metadata) -> Seen {
-    let whole = root.join(path);
-    if let Some(reason) = path.file_name().and_then(|name| policy::skip_name(name, false)) {
-        return Seen::Skipped(reason);
+/// Something in a folder.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) name: OsString,
+    pub(super) what: What,
+}
+
+/// What it is.
+#[derive(Debug)]
+pub(super) enum What {
+    /// A folder to read.
+    Folder,
+    /// A file to share.
+    File(Stamp, Looks),
+    /// Something not to share; why not, where the reason alone does not tell.
+    Skipped(SkipReason, Option<String>),
+}
+
+/// How a file's name looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Looks {
+    Private,
+    Harmless,
+}
+
+/// Reads one folder (a path beneath `root`, or empty) and hands out what is in it, piece by piece.
+pub(super) fn list(
+    root: &Path,
+    below: &Path,
+    rules: &Rules,
+    tell: &mut dyn FnMut(Vec<Found>) -> ControlFlow<()>,
+) -> io::Result<()> {
+    let folder = if below.as_os_str().is_empty() { root.to_owned() } else { root.join(below) };
+    let mut piece = Vec::new();
+    for entry in std::fs::read_dir(&folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let what = match rules.skip(root, below, &name, is_folder) {
+            // What is left out for its name is not looked at.
+            Some(reason) => What::Skipped(reason, None),
+            None if is_folder => What::Folder,
+            None => match entry.metadata() {
+                Ok(meta) => judge_file(root, below, &name, &meta),
+                // Gone between being listed and being looked at.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => What::Skipped(SkipReason::Unreadable, Some(reason(&error))),
+            },
+        };
+        piece.push(Found { name, what });
+        if piece.len() >= PIECE && tell(std::mem::take(&mut piece)).is_break() {
+            return Ok(());
+        }
     }
+    if !piece.is_empty() {
+        // Whoever breaks off here has all there is.
+        let _end = tell(piece);
+    }
+    Ok(())
+}
+
+/// What to do with what is called `name` in the folder `below` of `root`, of which `meta` is known without following.
+pub(super) fn judge(root: &Path, below: &Path, name: &OsStr, meta: &Metadata, rules: &Rules) -> What {
+    if let Some(reason) = rules.skip(root, below, name, meta.is_dir()) {
+        return What::Skipped(reason, None);
+    }
+    if meta.is_dir() { What::Folder } else { judge_file(root, below, name, meta) }
+}
+
+fn judge_file(root: &Path, below: &Path, name: &OsStr, meta: &Metadata) -> What {
+    let whole = || root.join(below).join(name);
     if meta.is_symlink() {
-        let inside = whole.canonicalize().is_ok_and(|target| target.starts_with(root));
-        return Seen::Skipped(if inside { SkipReason::Link } else { SkipReason::LinkOut });
+        let inside = whole().canonicalize().is_ok_and(|target| target.starts_with(root));
+        return What::Skipped(if inside { SkipReason::Link } else { SkipReason::LinkOut }, None);
     }
     if !meta.is_file() {
-        return Seen::Skipped(SkipReason::Special);
+        return What::Skipped(SkipReason::Special, None);
     }
-    if !readable(&whole) {
-        return Seen::Skipped(SkipReason::Unreadable);
+    if let Err(why) = readable(meta, whole) {
+        return What::Skipped(SkipReason::Unreadable, Some(why));
     }
-    Seen::File(stamp_of(meta))
+    What::File(stamp_of(meta), if policy::looks_private(name) { Looks::Private } else { Looks::Harmless })
 }
 
-/// Asks without opening: opening would be noticed by the watch.
+impl Rules {
+    /// Why something of that name is not shared, if so.
+    fn skip(&self, root: &Path, below: &Path, name: &OsStr, is_folder: bool) -> Option<SkipReason> {
+        let excluded = || self.excludes.iter().any(|pattern| pattern.matches(below, name));
+        let too_deep = || is_folder && below.components().count() + 1 >= MAX_DEPTH;
+        let own = || {
+            let is = |own: &PathBuf| own.file_name() == Some(name) && *own == root.join(below).join(name);
+            is_folder && self.own.iter().any(is)
+        };
+        policy::skip_name(name, is_folder)
+            .or_else(|| own().then_some(SkipReason::Own))
+            .or_else(|| too_deep().then_some(SkipReason::TooDeep))
+            .or_else(|| excluded().then_some(SkipReason::Excluded))
+    }
+
+    /// Does what is left out depend on where a folder is?
+    pub(super) fn depend_on_path(&self) -> bool {
+        self.excludes.iter().any(Pattern::is_of_path)
+    }
+}
+
+/// Why something cannot be read, without numbers and paths.
+pub(super) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.rsplit_once(" (os error").map_or(text.as_str(), |(text, _)| text);
+    let text = text.rsplit_once(": ").map_or(text, |(_, text)| text);
+    text.to_lowercase()
+}
+
+/// Asks without opening: opening would be noticed by the watch. A file that everyone may read is not asked for.
 #[cfg(unix)]
-fn readable(path: &Path) -> bool {
-    rustix::fs::access(path, rustix::fs::Access::READ_OK).is_ok()
+fn readable(meta: &Metadata, whole: impl FnOnce() -> PathBuf) -> Result<(), String> {
+    use std::os::unix::fs::MetadataExt;
+    if meta.mode() & 0o444 == 0o444 {
+        return Ok(());
+    }
+    rustix::fs::access(whole(), rustix::fs::Access::READ_OK).map_err(|errno| reason(&errno.into()))
 }
 
 #[cfg(not(unix))]
-fn readable(_: &Path) -> bool {
-    true
+fn readable(_: &Metadata, _: impl FnOnce() -> PathBuf) -> Result<(), String> {
+    Ok(())
 }
 
 #[cfg(all(test, unix))]
@@ -211,7 +276,7 @@ mod tests {
         symlink("album/one.flac", root.join("in")).expect("a link");
         symlink("nowhere", root.join("dangling")).expect("a link");
         let own = [root.canonicalize().expect("a path").join("state")];
-        let preview = preview(&root, &own).expect("a preview");
+        let preview = preview(&root, &own, &[]).expect("a preview");
         assert_eq!((preview.files, preview.bytes), (3, 55));
         let largest: Vec<_> =
             preview.largest.iter().map(|(path, size)| (path.to_str().expect("text"), *size)).collect();
@@ -231,6 +296,6 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_not_there_cannot_be_previewed() {
-        assert!(preview(Path::new("/nonexistent/folder"), &[]).is_err());
+        assert!(preview(Path::new("/nonexistent/folder"), &[], &[]).is_err());
     }
 }

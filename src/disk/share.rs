@@ -15,12 +15,16 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::cache::Cache;
-use super::hash::{Done, Hashers, Job, Outcome};
-use super::keeper::{Common, Errand, Keeper};
+use super::hash::{Hashers, Job, Left, Outcome};
+use super::keeper::{Common, Desk, Errand, Keeper};
 use super::open::open_beneath;
-use super::policy::SkipReason;
+use super::policy::{Pattern, SkipReason};
+use super::scan::Rules;
 use super::trees::Trees;
 use crate::library::{Change, RootId, Stamp};
+
+/// More threads that read folders are of no use: one takes in what they find.
+const MAX_READERS: usize = 4;
 
 /// How to share.
 #[derive(Clone, Debug)]
@@ -29,8 +33,12 @@ pub struct Options {
     pub cache: PathBuf,
     /// Never shared (canonical paths): see [`super::Home::own`].
     pub own: Vec<PathBuf>,
+    /// What else is never shared, in any folder.
+    pub excludes: Vec<Pattern>,
     /// Threads that hash.
     pub hashers: usize,
+    /// Threads that read folders, where there are many to read.
+    pub readers: usize,
     /// A file that nobody seems to write to is complete after so long without a change.
     pub quiet: Duration,
     /// One that somebody writes to without closing it, after so long without a write.
@@ -41,7 +49,7 @@ pub struct Options {
     pub poll_every: Duration,
     /// The most folders watched in one share; further ones are polled. (The kernel has a limit of its own.)
     pub max_watches: usize,
-    /// The most events waiting for one share; when there are more, it is scanned again.
+    /// The most events waiting for one share; when there are more, the folders they happened in are read again.
     pub max_events: usize,
 }
 
@@ -49,10 +57,13 @@ impl Options {
     /// The usual, with the hash cache in this folder.
     pub fn new(cache: impl Into<PathBuf>) -> Self {
         let cache = cache.into();
+        let processors = thread::available_parallelism().map_or(1, usize::from);
         Self {
             own: vec![cache.canonicalize().unwrap_or_else(|_| cache.clone())],
             cache,
-            hashers: thread::available_parallelism().map_or(1, usize::from),
+            excludes: Vec::new(),
+            hashers: processors,
+            readers: processors.min(MAX_READERS),
             quiet: Duration::from_millis(400),
             writer_quiet: Duration::from_secs(5),
             probe_every: Duration::from_secs(5),
@@ -89,11 +100,24 @@ impl Phase {
     }
 }
 
+/// Something that is not shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Where it is beneath the shared folder.
+    pub path: PathBuf,
+    /// Why.
+    pub reason: SkipReason,
+    /// Why, in the system's words, where it was the system.
+    pub why: Option<String>,
+}
+
 /// What a keeper tells of its share.
 #[derive(Debug, Default)]
 pub(super) struct Status {
     pub phase: Phase,
+    pub left: Left,
     pub skipped: BTreeMap<SkipReason, u64>,
+    pub left_out: Vec<LeftOut>,
     pub looks_private: Vec<String>,
     pub warnings: Vec<String>,
 }
@@ -105,6 +129,8 @@ pub struct ShareState {
     pub phase: Phase,
     /// What is left out, by reason. A folder left out counts as one.
     pub skipped: BTreeMap<SkipReason, u64>,
+    /// Some of it by name, a hundred for each reason; what cannot be read comes first.
+    pub left_out: Vec<LeftOut>,
     /// Names that look private (some of them).
     pub looks_private: Vec<String>,
     /// Files still to be hashed.
@@ -120,14 +146,15 @@ pub struct ShareState {
 /// The shared folders.
 pub struct Shares {
     common: Common,
-    roots: Arc<Mutex<BTreeMap<RootId, Root>>>,
+    roots: Mutex<BTreeMap<RootId, Root>>,
+    stopping: Arc<AtomicBool>,
+    cache_thread: Option<JoinHandle<()>>,
     trees: Arc<Trees>,
 }
 
 struct Root {
     path: Arc<Path>,
-    status: Arc<Mutex<Status>>,
-    wanted: Arc<AtomicBool>,
+    desk: Arc<Desk>,
     errands: SyncSender<Errand>,
     thread: Option<JoinHandle<()>>,
 }
@@ -150,36 +177,38 @@ impl Shares {
         if let Err(error) = super::home::create_private(&options.cache) {
             log::warn!("cannot make {}: {error}", options.cache.display());
         }
-        let (cache, message) = Cache::open(&options.cache);
-        if let Some(message) = message {
+        let stopping = Arc::new(AtomicBool::new(false));
+        let tell = Arc::clone(&sink);
+        let (cache, cache_thread) = Cache::open_in_background(&options.cache, Arc::clone(&stopping), move |message| {
             log::warn!("{message}");
-            sink(vec![Change::Warning(message)]);
-        }
-        let cache = Arc::new(Mutex::new(cache));
-        let roots: Arc<Mutex<BTreeMap<RootId, Root>>> = Arc::default();
-        let done: Arc<Done> = {
-            let (sink, cache, roots) = (Arc::clone(&sink), Arc::clone(&cache), Arc::clone(&roots));
-            Arc::new(move |batch| hashed(batch, &*sink, &cache, &roots))
-        };
+            tell(vec![Change::Warning(message)]);
+        });
         let trees = Arc::new(Trees::new(&options.cache));
-        let hashers = Arc::new(Hashers::start(options.hashers, Arc::clone(&trees), done));
-        Self { common: Common { options: Arc::new(options), sink, cache, hashers }, roots, trees }
+        let hashers = Arc::new(Hashers::start(options.hashers, Arc::clone(&trees), Arc::new(hand_back)));
+        let common = Common { options: Arc::new(options), sink, cache, hashers };
+        Self { common, roots: Mutex::default(), stopping, cache_thread, trees }
     }
 
     /// Shares a folder from now on. It need not be there yet. An id that is in use is replaced.
     pub fn add(&self, root: PathBuf, id: RootId) {
+        self.add_without(root, id, &[]);
+    }
+
+    /// [`Shares::add`], without what matches `excludes`.
+    pub fn add_without(&self, root: PathBuf, id: RootId, excludes: &[Pattern]) {
         self.remove(id);
         // The folder itself may be named by a link: that is the user's own choice.
         let path: Arc<Path> = Arc::from(root.canonicalize().unwrap_or(root));
         let (sender, receiver) = sync_channel(self.common.options.max_events);
-        let status: Arc<Mutex<Status>> = Arc::default();
-        let wanted = Arc::new(AtomicBool::new(true));
+        let desk = Arc::new(Desk::new(sender.clone()));
+        let options = &self.common.options;
+        let rules = Rules { own: options.own.clone(), excludes: [&options.excludes, excludes].concat() };
         let keeper = Keeper::new(
             id,
             Arc::clone(&path),
+            rules,
             self.common.clone(),
-            Arc::clone(&status),
-            Arc::clone(&wanted),
+            Arc::clone(&desk),
             (sender.clone(), receiver),
         );
         let thread = thread::Builder::new().name(format!("share-{}", id.0)).spawn(move || keeper.run());
@@ -190,7 +219,7 @@ impl Shares {
                 (self.common.sink)(vec![Change::Warning(message)]);
             })
             .ok();
-        self.lock().insert(id, Root { path, status, wanted, errands: sender, thread });
+        self.lock().insert(id, Root { path, desk, errands: sender, thread });
     }
 
     /// Shares a folder no longer. Tells [`Change::RemovedRoot`] as the last of it.
@@ -212,16 +241,17 @@ impl Shares {
     /// How a share is doing; `None` when there is no such share.
     pub fn state(&self, id: RootId) -> Option<ShareState> {
         let roots = self.lock();
-        let status = roots.get(&id)?.status.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = self.common.hashers.left(id);
+        let status = roots.get(&id)?.desk.status.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = status.left;
         let phase = match status.phase {
             Phase::Ready if left.files > 0 => Phase::Hashing,
             phase => phase,
         };
-        let eta = self.common.hashers.eta().filter(|_| left.files > 0);
+        let eta = self.common.hashers.eta(left).filter(|_| left.files > 0);
         Some(ShareState {
             phase,
             skipped: status.skipped.clone(),
+            left_out: status.left_out.clone(),
             looks_private: status.looks_private.clone(),
             unhashed: left.files,
             unhashed_bytes: left.bytes,
@@ -272,17 +302,21 @@ impl Drop for Shares {
     fn drop(&mut self) {
         let roots = std::mem::take(&mut *self.lock());
         for root in roots.values() {
-            root.wanted.store(false, Ordering::Relaxed);
+            root.desk.wanted.store(false, Ordering::Relaxed);
         }
+        self.stopping.store(true, Ordering::Relaxed);
         self.common.hashers.stop();
         self.trees.stop();
         roots.into_values().for_each(Root::end);
+        if let Some(Err(_)) = self.cache_thread.take().map(JoinHandle::join) {
+            log::error!("reading the hash cache panicked");
+        }
     }
 }
 
 impl Root {
     fn end(mut self) {
-        self.wanted.store(false, Ordering::Relaxed);
+        self.desk.wanted.store(false, Ordering::Relaxed);
         // A full queue is as good as a wake-up.
         let _full = self.errands.try_send(Errand::Wake);
         if let Some(thread) = self.thread.take()
@@ -293,50 +327,15 @@ impl Root {
     }
 }
 
-/// Takes in what the hashers have done.
-fn hashed(
-    batch: Vec<(Job, Outcome)>,
-    sink: &(dyn Fn(Vec<Change>) + Send + Sync),
-    cache: &Mutex<Cache>,
-    roots: &Mutex<BTreeMap<RootId, Root>>,
-) {
-    let mut changes = Vec::with_capacity(batch.len());
-    let mut errands: Vec<(RootId, Errand)> = Vec::new();
-    let mut touched: Vec<RootId> = Vec::new();
-    {
-        let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
-        for (Job { root, path, stamp, wanted, .. }, outcome) in batch {
-            match outcome {
-                Outcome::Hashed(digests) => {
-                    cache.put(stamp, digests);
-                    if wanted.load(Ordering::Relaxed) {
-                        changes.push(Change::Hashed { root, path, stamp, digests });
-                    }
-                }
-                Outcome::Changed => errands.push((root, Errand::Check(path))),
-                Outcome::Failed(error) if error.kind() == io::ErrorKind::NotFound => {
-                    errands.push((root, Errand::Check(path)));
-                }
-                Outcome::Failed(error) => {
-                    log::debug!("{} cannot be hashed: {error}", path.display());
-                    errands.push((root, Errand::Unreadable(path)));
-                }
-                Outcome::Unwanted => continue,
-            }
-            if !touched.contains(&root) {
-                touched.push(root);
-            }
+/// Hands what is hashed to the keepers that asked for it.
+fn hand_back(batch: Vec<(Job, Outcome)>) {
+    let mut desks: Vec<Arc<Desk>> = Vec::new();
+    for (job, outcome) in batch {
+        if !desks.iter().any(|desk| Arc::ptr_eq(desk, &job.desk)) {
+            desks.push(Arc::clone(&job.desk));
         }
+        let desk = Arc::clone(&job.desk);
+        desk.finish(job, outcome);
     }
-    changes.extend(touched.into_iter().map(|root| Change::State { root }));
-    if !changes.is_empty() {
-        sink(changes);
-    }
-    let roots = roots.lock().unwrap_or_else(PoisonError::into_inner);
-    for (root, errand) in errands {
-        // When the queue is full, the folder is going to be read again anyway.
-        if let Some(root) = roots.get(&root) {
-            let _full = root.errands.try_send(errand);
-        }
-    }
+    desks.iter().for_each(|desk| desk.wake());
 }

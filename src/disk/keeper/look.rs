@@ -1,255 +1,285 @@
 //! Looking at what is on the disk, and taking in how it differs from what is known.
 
 use std::io;
-use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
-use super::paths::{is_fresh, is_root, range_below, take_below};
-use super::{Hold, Keeper, Known};
-use crate::disk::hash::{Job, Turn};
-use crate::disk::policy::{self, SkipReason};
-use crate::disk::scan::{self, Depth, Seen};
-use crate::disk::share::Phase;
+use super::held::is_fresh;
+use super::names::{Entry, Kind};
+use super::tree::{FolderId, Spot};
+use super::{Depth, Hold, Keeper};
+use crate::disk::hash::Turn;
+use crate::disk::policy::SkipReason;
+use crate::disk::scan::{self, Looks, What};
+use crate::disk::stamp::Print;
 use crate::library::{Change, Stamp};
 
 /// So many names that look private are told.
 const TOLD: usize = 20;
 
 impl Keeper {
-    /// Looks at a path and takes in what is there now.
-    pub(super) fn check(&mut self, path: &Path, hold: Hold) {
-        match std::fs::symlink_metadata(self.root.join(path)) {
-            Ok(meta) if meta.is_dir() => {
-                self.release(path);
-                self.forget_file(path);
-                let own = self.common.options.own.iter().any(|own| *own == self.root.join(path));
-                let skip = path.file_name().and_then(|name| policy::skip_name(name, true));
-                match skip.or(own.then_some(SkipReason::Own)) {
-                    Some(reason) => self.skip(path, reason),
-                    None => self.scan(path, Depth::All, Hold::IfFresh),
+    /// Looks at a spot and takes in what is there now.
+    pub(super) fn check(&mut self, spot: &Spot, hold: Hold) {
+        let Some(below) = self.tree.path_of(spot.folder) else {
+            self.held.release(spot);
+            return;
+        };
+        let what = match std::fs::symlink_metadata(self.root.join(&below).join(&spot.name)) {
+            Ok(meta) => scan::judge(&self.root, &below, &spot.name, &meta, &self.rules),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.forget(spot);
+                return self.probe_if_empty();
+            }
+            Err(error) => What::Skipped(SkipReason::Unreadable, Some(scan::reason(&error))),
+        };
+        match what {
+            What::Folder => {
+                self.held.release(spot);
+                let depth = if self.tree.child(spot.folder, &spot.name).is_some() { Depth::One } else { Depth::All };
+                if let Some(folder) = self.enter(spot) {
+                    self.scan(folder, depth, Hold::IfFresh);
                 }
             }
-            Ok(meta) => match scan::judge(&self.root, path, &meta) {
-                Seen::File(stamp) => self.take_file(path, stamp, hold, Turn::Next),
-                Seen::Skipped(reason) => self.skip(path, reason),
-                Seen::Folder | Seen::Failed(_) => {}
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.forget(path);
-                self.probe_if_empty();
-            }
-            Err(_) => self.skip(path, SkipReason::Unreadable),
+            What::File(stamp, looks) => self.take_file(&below, spot, stamp, looks, (hold, Turn::Next)),
+            What::Skipped(reason, why) => self.skip(spot, reason, why),
         }
     }
 
-    pub(super) fn take_file(&mut self, path: &Path, stamp: Stamp, hold: Hold, turn: Turn) {
-        self.skipped.remove(path);
-        if self.folders.contains_key(path) {
-            self.forget(path);
-        }
-        if let Some(known) = self.known.get_mut(path) {
-            known.scan = self.scan;
-            if known.stamp == stamp {
-                self.release(path);
-                return;
+    /// The folder at that spot, made known if it is not.
+    pub(super) fn enter(&mut self, spot: &Spot) -> Option<FolderId> {
+        if self.tree.child(spot.folder, &spot.name).is_none() {
+            self.forget(spot);
+            if !self.tree.has_folder(spot.folder) {
+                return None;
             }
         }
+        Some(self.tree.make_folder(spot.folder, &spot.name))
+    }
+
+    /// A file is there; `below` is the path of its folder.
+    pub(super) fn take_file(
+        &mut self,
+        below: &Path,
+        spot: &Spot,
+        stamp: Stamp,
+        looks: Looks,
+        (hold, turn): (Hold, Turn),
+    ) {
+        let print = Print::of(&stamp);
+        let known = self.tree.at(spot);
+        match known {
+            Some(entry) if entry.kind.is_file() => {
+                self.tree.see(spot.folder, &spot.name);
+                if entry.print == print {
+                    self.held.release(spot);
+                    return;
+                }
+            }
+            // A folder or something that was left out made room.
+            Some(_) => self.forget_but_hold(spot),
+            None => {}
+        }
         if hold == Hold::IfFresh && is_fresh(&stamp) {
-            if !self.pending.contains_key(path) {
-                self.hold_and_compare(path);
+            if !self.held.contains(spot) {
+                self.hold_and_compare(spot);
             }
             return;
         }
-        self.release(path);
-        if let Some(name) = path.file_name()
-            && policy::looks_private(name)
-        {
-            self.status(|status| {
-                let name = path.to_string_lossy().into_owned();
-                if status.looks_private.len() < TOLD && !status.looks_private.contains(&name) {
-                    status.looks_private.push(name);
-                }
-            });
+        self.held.release(spot);
+        let path = below.join(&spot.name);
+        if looks == Looks::Private {
+            self.note_private(&path);
         }
-        let digests = self.cache(|cache| cache.get(&stamp));
-        self.known.insert(path.to_owned(), Known { stamp, scan: self.scan });
-        self.changes.push(Change::Put { root: self.id, path: path.to_owned(), stamp, digests });
+        let digests = self.common.cache.get(&stamp);
+        let kind = if digests.is_some() { Kind::Hashed } else { Kind::Waiting };
+        self.tree.put(spot.folder, &spot.name, Entry::new(kind, print, stamp.size));
+        self.changes.push(Change::Put { root: self.id, path, stamp, digests });
         if digests.is_none() {
-            self.hash(path, stamp, turn);
+            self.wait_for_hash(spot.folder, &spot.name, turn);
         }
         self.flush_if_full();
     }
 
-    pub(super) fn hash(&mut self, path: &Path, stamp: Stamp, turn: Turn) {
-        let job = Job {
-            root: self.id,
-            folder: Arc::clone(&self.root),
-            path: path.to_owned(),
-            stamp,
-            wanted: Arc::clone(&self.wanted),
-        };
-        self.jobs.push((job, turn));
+    fn note_private(&self, path: &Path) {
+        self.status(|status| {
+            let name = path.to_string_lossy().into_owned();
+            if status.looks_private.len() < TOLD && !status.looks_private.contains(&name) {
+                status.looks_private.push(name);
+            }
+        });
     }
 
-    pub(super) fn renamed(&mut self, from: &Path, to: &Path) {
-        self.release(from);
-        self.release(to);
-        self.unwatch(from);
-        self.unwatch(to);
-        self.skipped.remove(from);
-        let Ok(meta) = std::fs::symlink_metadata(self.root.join(to)) else {
+    /// Something has another name, as the watch tells.
+    pub(super) fn renamed(&mut self, from: &Spot, to: &Spot) {
+        self.held.release(from);
+        self.held.release(to);
+        let (Some(old), Some(new)) = (self.tree.path_at(from), self.tree.path_at(to)) else {
+            self.check(to, Hold::Complete);
+            return self.check(from, Hold::IfFresh);
+        };
+        let Ok(meta) = std::fs::symlink_metadata(self.root.join(&new)) else {
             self.check(from, Hold::IfFresh);
             return self.check(to, Hold::IfFresh);
         };
         // Something else may have taken the old name meanwhile; then nothing is to be believed.
-        if std::fs::symlink_metadata(self.root.join(from)).is_ok() {
+        if std::fs::symlink_metadata(self.root.join(&old)).is_ok() {
             self.check(to, Hold::Complete);
             return self.check(from, Hold::IfFresh);
         }
-        if meta.is_dir() {
-            self.renamed_folder(from, to);
-        } else {
-            self.renamed_file(from, to, &meta);
+        let below = new.parent().unwrap_or(Path::new(""));
+        match scan::judge(&self.root, below, &to.name, &meta, &self.rules) {
+            What::Folder => self.renamed_folder((from, &old), (to, &new)),
+            What::File(stamp, looks) => self.renamed_file((from, &old), (to, &new), stamp, looks),
+            What::Skipped(reason, why) => {
+                self.forget(from);
+                self.skip(to, reason, why);
+            }
         }
     }
 
-    pub(super) fn renamed_file(&mut self, from: &Path, to: &Path, meta: &std::fs::Metadata) {
-        let Seen::File(stamp) = scan::judge(&self.root, to, meta) else {
+    fn renamed_file(&mut self, (from, old): (&Spot, &Path), (to, new): (&Spot, &Path), stamp: Stamp, looks: Looks) {
+        let print = Print::of(&stamp);
+        let known = self.tree.at(from).filter(|known| known.kind.is_file() && known.print.body == print.body);
+        let Some(known) = known else {
             self.forget(from);
-            return self.check(to, Hold::Complete);
+            return self.take_file(
+                new.parent().unwrap_or(Path::new("")),
+                to,
+                stamp,
+                looks,
+                (Hold::Complete, Turn::Next),
+            );
         };
-        let same = |known: &Known| Stamp { ctime_ns: stamp.ctime_ns, ..known.stamp } == stamp;
-        match self.known.remove(from) {
-            Some(known) if same(&known) => self.carry(from, to, known.stamp, stamp),
-            Some(_) => {
-                self.changes.push(Change::Removed { root: self.id, path: from.to_owned() });
-                self.take_file(to, stamp, Hold::Complete, Turn::Next);
+        // Whatever was in the way is gone: the change tells of it.
+        match self.tree.at(to) {
+            Some(entry) if entry.kind.is_file() => {
+                self.tree.take(to);
             }
-            None => self.take_file(to, stamp, Hold::Complete, Turn::Next),
+            _ => self.forget(to),
+        }
+        self.tree.take(from);
+        if looks == Looks::Private {
+            self.note_private(new);
+        }
+        let digests = match known.kind {
+            Kind::Hashed => self.common.cache.moved(known.print, &stamp),
+            _ => None,
+        };
+        let kind = if digests.is_some() { Kind::Hashed } else { Kind::Waiting };
+        self.tree.put(to.folder, &to.name, Entry::new(kind, print, stamp.size));
+        let (root, path) = (self.id, new.to_owned());
+        self.changes.push(Change::Renamed { root, from: old.to_owned(), to: path.clone(), stamp });
+        match digests {
+            Some(digests) => self.changes.push(Change::Hashed { root, path, stamp, digests }),
+            None => self.wait_for_hash(to.folder, &to.name, Turn::Next),
         }
         self.flush_if_full();
     }
 
-    /// A file has another name, and its hashes come along.
-    pub(super) fn carry(&mut self, from: &Path, to: &Path, old: Stamp, stamp: Stamp) {
-        let digests = self.cache(|cache| cache.moved(&old, stamp));
-        self.skipped.remove(to);
-        self.known.insert(to.to_owned(), Known { stamp, scan: self.scan });
-        let (root, from, path) = (self.id, from.to_owned(), to.to_owned());
-        self.changes.push(Change::Renamed { root, from, to: path.clone(), stamp });
-        match digests {
-            Some(digests) => self.changes.push(Change::Hashed { root, path, stamp, digests }),
-            None => self.hash(to, stamp, Turn::Next),
-        }
-    }
-
-    pub(super) fn renamed_folder(&mut self, from: &Path, to: &Path) {
-        let own = self.common.options.own.iter().any(|own| *own == self.root.join(to));
-        if own || to.file_name().and_then(|name| policy::skip_name(name, true)).is_some() {
+    /// All that is in the folder comes along: its files' own stamps, and the watches, stay.
+    fn renamed_folder(&mut self, (from, old): (&Spot, &Path), (to, new): (&Spot, &Path)) {
+        let Some(folder) = self.tree.child(from.folder, &from.name) else {
+            self.forget(from);
+            return self.check(to, Hold::IfFresh);
+        };
+        // A folder cannot move into itself: what we know is out of date.
+        if self.tree.is_within(to.folder, folder) || self.rules.depend_on_path() {
             self.forget(from);
             return self.check(to, Hold::IfFresh);
         }
-        for (path, known) in take_below(&mut self.known, from) {
-            let Ok(rest) = path.strip_prefix(from) else { continue };
-            // The files' own ctimes stay when a folder above them moves.
-            self.carry(&path, &to.join(rest), known.stamp, known.stamp);
-            self.flush_if_full();
+        self.forget(to);
+        if !self.tree.has_folder(to.folder) || !self.tree.has_folder(folder) {
+            return self.check(to, Hold::IfFresh);
         }
-        self.forget(from);
-        // Its watches went by the old paths, and it may have changed meanwhile.
-        self.scan(to, Depth::All, Hold::IfFresh);
+        self.tree.move_folder(folder, to);
+        self.skips.renamed(old, new);
+        self.changes.push(Change::RenamedFolder { root: self.id, from: old.to_owned(), to: new.to_owned() });
+        self.flush_if_full();
+        // Its own name, and a mount on it, are looked at by the folder's new watch only if that is another one.
+        if self.is_replaced(folder, new) {
+            self.scan(folder, Depth::All, Hold::IfFresh);
+        }
     }
 
-    /// Nothing is at this path any more, neither file nor folder.
-    pub(super) fn forget(&mut self, path: &Path) {
-        self.release(path);
-        for (path, _) in take_below(&mut self.known, path) {
+    /// Nothing is there any more, neither file nor folder.
+    pub(super) fn forget(&mut self, spot: &Spot) {
+        self.held.release(spot);
+        self.forget_but_hold(spot);
+    }
+
+    fn forget_but_hold(&mut self, spot: &Spot) {
+        if let Some(folder) = self.tree.child(spot.folder, &spot.name) {
+            return self.forget_folder(folder);
+        }
+        let Some(entry) = self.tree.take(spot) else { return };
+        let Some(path) = self.tree.path_at(spot) else { return };
+        self.gone(path, entry);
+    }
+
+    fn gone(&mut self, path: std::path::PathBuf, entry: Entry) {
+        match entry.kind {
+            Kind::Skipped(reason) => self.skips.remove(&path, reason),
+            Kind::Folder => {}
+            _ => self.changes.push(Change::Removed { root: self.id, path }),
+        }
+        self.flush_if_full();
+    }
+
+    fn forget_folder(&mut self, top: FolderId) {
+        let Some(path) = self.tree.path_of(top) else { return };
+        let mut folders = vec![(top, path)];
+        while let Some((folder, path)) = folders.pop() {
+            for spot in self.held.spots_in(folder) {
+                self.held.release(&spot);
+            }
+            let Some(taken) = self.tree.take_folder(folder) else { continue };
+            if let (Some(watch), Some(id)) = (&self.watch, taken.watch) {
+                watch.forget(id);
+            }
+            for (name, entry) in taken.names.iter() {
+                match taken.child(entry) {
+                    Some(child) => folders.push((child, path.join(name))),
+                    None => self.gone(path.join(name), entry),
+                }
+            }
+        }
+    }
+
+    /// A file is not shared for now; it is still held back.
+    pub(super) fn take_off(&mut self, spot: &Spot) {
+        if let Some(path) = self.tree.path_at(spot)
+            && self.tree.take(spot).is_some()
+        {
             self.changes.push(Change::Removed { root: self.id, path });
-            self.flush_if_full();
-        }
-        self.unwatch(path);
-        self.skipped.remove_below(path, Depth::All);
-        for (path, pending) in take_below(&mut self.pending, path) {
-            self.due.remove(&(pending.due, path));
         }
     }
 
-    /// What was at this path is not there, or not the same: a watch by this path may be one of the old folder, or
-    /// be dropped any moment. Whoever finds a folder here watches it anew.
-    pub(super) fn unwatch(&mut self, path: &Path) {
-        for (folder, watched) in take_below(&mut self.folders, path) {
-            if watched && let Some(watch) = &mut self.watch {
-                watch.forget(&self.root.join(folder));
-            }
+    /// Something is there that is not shared.
+    pub(super) fn skip(&mut self, spot: &Spot, reason: SkipReason, why: Option<String>) {
+        if let Some(entry) = self.tree.at(spot)
+            && entry.kind == Kind::Skipped(reason)
+        {
+            self.held.release(spot);
+            return self.tree.see(spot.folder, &spot.name);
         }
+        self.forget(spot);
+        let Some(path) = self.tree.path_at(spot) else { return };
+        self.tree.put(spot.folder, &spot.name, Entry::new(Kind::Skipped(reason), Print::default(), 0));
+        self.skips.add(path, reason, why);
     }
 
-    /// A file is not shared for now.
-    pub(super) fn forget_file(&mut self, path: &Path) {
-        if self.known.remove(path).is_some() {
-            self.changes.push(Change::Removed { root: self.id, path: path.to_owned() });
-        }
-    }
-
-    pub(super) fn skip(&mut self, path: &Path, reason: SkipReason) {
-        self.forget(path);
-        self.skipped.insert(path.to_owned(), reason);
-    }
-
-    /// Reads a folder, takes in what is there and forgets what is not.
-    pub(super) fn scan(&mut self, below: &Path, depth: Depth, hold: Hold) {
-        self.scan = self.scan.wrapping_add(1);
-        let (root, common) = (Arc::clone(&self.root), self.common.clone());
-        let mut failed = None;
-        let turn = if self.phase() == Phase::Scanning { Turn::Last } else { Turn::Next };
-        self.skipped.remove_below(below, depth);
-        let mut fresh_folders = Vec::new();
-        scan::walk(&root, below, &common.options.own, depth, |path, seen| {
-            match seen {
-                Seen::Folder if depth == Depth::One && path != below => {
-                    if !self.folders.contains_key(path) {
-                        fresh_folders.push(path.to_owned());
-                    }
+    /// Is a folder other than the one that is watched by its name?
+    pub(super) fn is_replaced(&self, folder: FolderId, path: &Path) -> bool {
+        let Some(watch) = &self.watch else { return true };
+        match watch.folder(&self.root.join(path)) {
+            Ok(id) => {
+                let same = self.tree.watch_of(folder) == Some(id);
+                if !same && self.tree.watched(id).is_none() {
+                    // It is set when the folder is read.
+                    watch.forget(id);
                 }
-                Seen::Folder => self.enter(path),
-                Seen::File(stamp) => self.take_file(path, stamp, hold, turn),
-                Seen::Skipped(reason) => {
-                    self.skipped.insert(path.to_owned(), reason);
-                }
-                Seen::Failed(error) => failed = Some(error),
+                !same
             }
-            if self.wanted() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        });
-        if !self.wanted() {
-            return;
-        }
-        if let Some(error) = failed {
-            if is_root(below) {
-                return self.lost(&error);
-            }
-            let gone = error.kind() == io::ErrorKind::NotFound;
-            return if gone { self.forget(below) } else { self.skip(below, SkipReason::Unreadable) };
-        }
-        let scan = self.scan;
-        let here = |path: &Path| depth == Depth::All || path.parent() == Some(below);
-        let vanished: Vec<PathBuf> = range_below(&self.known, below)
-            .filter(|(path, known)| known.scan != scan && here(path))
-            .map(|(path, _)| path.clone())
-            .collect();
-        for path in vanished {
-            if !self.pending.contains_key(&path) {
-                self.check(&path, Hold::IfFresh);
-            }
-        }
-        let folders: Vec<PathBuf> = range_below(&self.folders, below).map(|(path, _)| path.clone()).collect();
-        for folder in folders.into_iter().filter(|folder| !is_root(folder) && here(folder)) {
-            if !self.root.join(&folder).is_dir() {
-                self.forget(&folder);
-            }
-        }
-        for folder in fresh_folders {
-            self.scan(&folder, Depth::All, Hold::IfFresh);
+            Err(_) => true,
         }
     }
 }

@@ -1,48 +1,19 @@
 //! The shared folder as a whole: is it there, is it watched, was anything missed?
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::paths::Skips;
-use super::{Hold, Keeper};
-use crate::disk::scan::Depth;
+use super::{Depth, Hold, Keeper};
 use crate::disk::share::Phase;
 use crate::disk::stamp::stamp_of;
-use crate::disk::watch::{self, Unwatched, Watch};
+use crate::disk::watch::{self, Lost, Watch};
 use crate::library::Change;
 
 /// Lost events are spoken of once in this time.
 const MISSED_WARNING: Duration = Duration::from_secs(60);
 
 impl Keeper {
-    /// Watches a folder that is about to be read.
-    pub(super) fn enter(&mut self, folder: &Path) {
-        self.forget_file(folder);
-        self.skipped.remove(folder);
-        if self.folders.get(folder) == Some(&true) {
-            return;
-        }
-        let watched = match self.watch.as_mut().map(|watch| watch.folder(&self.root.join(folder))) {
-            Some(Ok(())) => true,
-            Some(Err(Unwatched::Gone)) => return,
-            Some(Err(Unwatched::Limit)) => {
-                self.tell_limit();
-                false
-            }
-            Some(Err(Unwatched::Other(why))) => {
-                log::warn!(
-                    "{}: cannot be watched ({why}); it is read from time to time",
-                    self.root.join(folder).display()
-                );
-                false
-            }
-            None => false,
-        };
-        self.folders.insert(folder.to_owned(), watched);
-    }
-
     pub(super) fn tell_limit(&mut self) {
         if std::mem::replace(&mut self.limit_told, true) {
             return;
@@ -56,31 +27,49 @@ impl Keeper {
         ));
     }
 
-    /// Events were lost.
-    pub(super) fn catch_up(&mut self) {
+    /// Events were lost. Where it is known in which folders, these are read again, else all of them.
+    pub(super) fn catch_up(&mut self, lost: Lost) {
         let now = Instant::now();
         if now >= self.next_missed_warning {
             self.next_missed_warning = now + MISSED_WARNING;
-            self.warn(format!(
-                "{}: more happened at once than could be followed; the folder is read again",
-                self.root.display()
-            ));
+            let what = match lost.anywhere {
+                true => "it is read again".to_owned(),
+                false => format!("what is in {} of its folders is read again", lost.folders.len().max(1)),
+            };
+            self.warn(format!("{}: more happened at once than could be followed; {what}", self.root.display()));
+        }
+        if lost.mounts {
+            self.look_at_mounts();
         }
         // The event that would have released a file may be among the lost.
-        let held: Vec<PathBuf> = self.pending.keys().cloned().collect();
-        for path in held {
-            self.hold_and_compare(&path);
+        if lost.anywhere {
+            for spot in self.held.spots() {
+                self.hold_and_compare(&spot);
+            }
+            return self.rescan();
         }
-        // What folders were replaced meanwhile is not known either: all are watched anew.
-        self.folders.clear();
-        self.watch_anew();
-        self.rescan();
+        self.set_phase(Phase::Scanning);
+        for watch in lost.folders {
+            let Some(folder) = self.tree.watched(watch) else { continue };
+            for spot in self.held.spots_in(folder) {
+                self.hold_and_compare(&spot);
+            }
+            self.scan(folder, Depth::One, Hold::IfFresh);
+        }
+        self.end_scan();
     }
 
     /// Reads the whole share again. Watches stay.
     pub(super) fn rescan(&mut self) {
+        if self.present.is_none() {
+            return self.probe();
+        }
         self.set_phase(Phase::Scanning);
-        self.scan(Path::new(""), Depth::All, Hold::IfFresh);
+        self.scan(self.tree.root(), Depth::All, Hold::IfFresh);
+        self.end_scan();
+    }
+
+    fn end_scan(&mut self) {
         self.flush();
         if self.present.is_some() {
             self.set_phase(Phase::Ready);
@@ -88,20 +77,26 @@ impl Keeper {
     }
 
     pub(super) fn polls(&self) -> bool {
-        self.present.is_some() && (self.watch.is_none() || self.limit_told)
+        self.present.is_some() && (self.watch.is_none() || !self.tree.is_all_watched())
     }
 
-    /// Reads the folders that are not watched.
+    /// Reads the folders that are not watched. Perhaps they can be by now.
     pub(super) fn poll(&mut self) {
         self.next_poll = Instant::now() + self.common.options.poll_every;
         if !self.polls() {
             return;
         }
-        let unwatched: Vec<PathBuf> =
-            self.folders.iter().filter(|(_, watched)| !**watched).map(|(folder, _)| folder.clone()).collect();
-        for folder in unwatched {
-            self.scan(&folder, Depth::One, Hold::IfFresh);
+        if self.watch.is_none() {
+            self.watch = self.new_watch().ok().map(Arc::new);
+            if self.watch.is_some() {
+                log::info!("{}: it can be watched now", self.root.display());
+            }
+            return self.scan(self.tree.root(), Depth::All, Hold::IfFresh);
         }
+        for folder in self.tree.unwatched() {
+            self.scan(folder, Depth::One, Hold::IfFresh);
+        }
+        self.limit_told &= !self.tree.is_all_watched();
     }
 
     /// Is the root still there, and the same? Asks for its stamp only.
@@ -124,32 +119,27 @@ impl Keeper {
     }
 
     pub(super) fn probe_if_empty(&mut self) {
-        if self.known.is_empty() {
+        if self.tree.files() == 0 {
             self.probe();
         }
     }
 
+    /// The root's own watch has ended: it is gone, or another folder lies over it.
+    pub(super) fn root_changed(&mut self) {
+        self.probe();
+        if self.present.is_some() && self.tree.watch_of(self.tree.root()).is_none() {
+            self.rescan();
+        }
+    }
+
     /// The root is there, for the first time, again, or as another folder.
-    pub(super) fn begin(&mut self, identity: (u64, u64)) {
+    fn begin(&mut self, identity: (u64, u64)) {
         let replaced = self.present.replace(identity).is_some();
         if replaced {
             self.forget_all();
         }
-        self.watch_anew();
-        self.limit_told = false;
-        self.next_poll = Instant::now() + self.common.options.poll_every;
-        self.set_phase(Phase::Scanning);
-        // Files of before are complete, as far as anyone can tell; those that are not tell so when they grow.
-        self.scan(Path::new(""), Depth::All, Hold::Complete);
-        self.flush();
-        if self.present.is_some() {
-            self.set_phase(Phase::Ready);
-        }
-    }
-
-    pub(super) fn watch_anew(&mut self) {
-        let watch = Watch::new(self.sender.clone(), Arc::clone(&self.missed), self.common.options.max_watches);
-        self.watch = watch
+        self.watch = self
+            .new_watch()
             .inspect_err(|error| {
                 self.warn(format!(
                     "{}: cannot be watched ({error}); it is read every {} s instead",
@@ -157,7 +147,19 @@ impl Keeper {
                     self.common.options.poll_every.as_secs()
                 ));
             })
-            .ok();
+            .ok()
+            .map(Arc::new);
+        self.limit_told = false;
+        self.next_poll = Instant::now() + self.common.options.poll_every;
+        self.mounts = watch::mounts_below(&self.root);
+        self.set_phase(Phase::Scanning);
+        // Files of before are complete, as far as anyone can tell; those that are not tell so when they grow.
+        self.scan(self.tree.root(), Depth::All, Hold::Complete);
+        self.end_scan();
+    }
+
+    fn new_watch(&self) -> io::Result<Watch> {
+        Watch::new(self.sender.clone(), Arc::clone(&self.missed), self.common.options.max_watches)
     }
 
     /// The root is not there.
@@ -173,14 +175,14 @@ impl Keeper {
         self.flush();
     }
 
-    pub(super) fn forget_all(&mut self) {
+    fn forget_all(&mut self) {
         self.watch = None;
-        self.known.clear();
-        self.folders.clear();
-        self.skipped = Skips::default();
-        self.pending.clear();
-        self.due.clear();
-        self.jobs.clear();
+        self.tree.clear();
+        self.skips.clear();
+        self.held.clear();
+        self.moving.clear();
+        self.retry.clear();
+        self.feed.clear();
         self.changes.push(Change::RemovedRoot { root: self.id });
         self.status(|status| status.looks_private.clear());
     }

@@ -175,10 +175,7 @@ impl Bench {
             for (n, stream) in streams.iter().enumerate().filter(|(_, stream)| at < stream.len()) {
                 let reader = &mut self.readers[n];
                 reader.push(&stream[at..stream.len().min(at + READ)]);
-                let mut batch = Vec::new();
-                while let Some(frame) = reader.next_frame().expect("our own bytes can be read") {
-                    batch.push(frame);
-                }
+                let batch = reader.next_batch().expect("our own bytes can be read");
                 tally.messages += batch.len() as u64;
                 self.now += Duration::from_micros(batch.len() as u64);
                 self.servent.handle(self.now, Input::Frames { conn: conn(n), batch }, &mut outbox);

@@ -116,6 +116,7 @@ pub(super) fn counters(counters: &Counters) -> BTreeMap<String, u64> {
         ("refused_by_us", counters.refused_by_us),
         ("handshakes_timed_out", counters.handshakes_timed_out),
         ("links_lost", counters.links_lost),
+        ("links_malformed", counters.links_malformed),
     ];
     let drops = counters.drops.by_reason().into_iter().map(|(reason, n)| (format!("dropped_{}", reason.word()), n));
     totals.into_iter().map(|(name, n)| (name.to_owned(), n)).chain(drops).collect()

@@ -7,10 +7,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use futures::channel::{mpsc, oneshot};
 use futures::{FutureExt, SinkExt, StreamExt};
 
-use super::link::LinkEnd;
+use super::link::{LinkEnd, WRITE_BATCH};
 use super::rt::{self, TcpStream};
 use crate::base::{HashSeed, Instant, Map, Rng};
 use crate::proto::{Command, Config, ConnId, Event, Input, Outbox, Output, Servent};
@@ -145,6 +146,7 @@ pub fn start(config: Config, mut rng: Rng, clock: Clock) -> Running {
         events: Vec::new(),
         to_driver: to_driver.clone(),
         low: Vec::new(),
+        parcel: Parcel::default(),
     };
     let task = rt::spawn(driver.run(inbox, orders, events_out));
     Running { handle: Handle(handle), gate: Gate(to_driver), events, task }
@@ -160,6 +162,15 @@ struct Driver {
     to_driver: mpsc::Sender<Message>,
     /// Links with little room.
     low: Vec<ConnId>,
+    parcel: Parcel,
+}
+
+/// Messages on their way to links, encoded. A flood is one message for many links, and many floods in a row go to the
+/// same ones: it is encoded once, and they share its bytes.
+#[derive(Default)]
+struct Parcel {
+    to: Vec<ConnId>,
+    bytes: BytesMut,
 }
 
 enum Wake {
@@ -282,7 +293,23 @@ impl Driver {
         for output in outbox.drain(..) {
             self.act(output);
         }
+        self.post();
         self.outbox = outbox;
+    }
+
+    /// Hands the links what is there for them.
+    fn post(&mut self) {
+        if self.parcel.bytes.is_empty() {
+            return;
+        }
+        let bytes = self.parcel.bytes.split().freeze();
+        for conn in self.parcel.to.drain(..) {
+            if let Some(link) = self.links.get_mut(&conn)
+                && link.send(bytes.clone())
+            {
+                self.low.push(conn);
+            }
+        }
     }
 
     /// Tells the servent of links that have room again.
@@ -315,19 +342,18 @@ impl Driver {
                 }
             }
             Output::Send { to, frame } => {
-                for conn in to {
-                    if let Some(link) = self.links.get_mut(&conn)
-                        && link.send(frame.clone())
-                    {
-                        self.low.push(conn);
-                    }
+                if to != self.parcel.to || self.parcel.bytes.len() >= WRITE_BATCH {
+                    self.post();
+                    self.parcel.to = to;
                 }
+                frame.encode(&mut self.parcel.bytes);
             }
             // UDP and LAN discovery have no socket in this version; the servent does without both.
             Output::SendTo { addr, .. } => log::trace!(target: "filbert::net", "no datagram to {addr}: UDP is closed"),
             Output::Announce => log::trace!(target: "filbert::net", "no announcement: UDP is closed"),
             Output::Close { conn, reason } => {
                 log::debug!(target: "filbert::net", "closing {conn:?}: {reason:?}");
+                self.post();
                 if let Some(link) = self.links.get_mut(&conn) {
                     link.close(reason);
                 }

@@ -4,12 +4,14 @@
 //! what the driver gives it, and says once how it ended. What waits for a slow peer waits in the servent's
 //! queue: here lies at most [`ROOM`] bytes, so that a peer that does not read stops nobody but itself.
 
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Buf, Bytes};
 use futures::channel::{mpsc, oneshot};
 use futures::future::{BoxFuture, Either, select};
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt, SinkExt, StreamExt};
@@ -17,19 +19,22 @@ use futures::{AsyncReadExt, AsyncWriteExt, FutureExt, SinkExt, StreamExt};
 use super::driver::Message;
 use super::rt::{self, TcpStream};
 use crate::proto::{CloseReason, ConnId, DialFailure, Direction, Input, Verdict};
+use crate::wire::HEADER_LEN;
 use crate::wire::handshake::{HEAD_LIMIT, Head};
 use crate::wire::head::RawHead;
 use crate::wire::stream::{FrameReader, PAYLOAD_LIMIT};
-use crate::wire::{Frame, HEADER_LEN};
 
 /// The longest message.
 const LONGEST: usize = HEADER_LEN + PAYLOAD_LIMIT;
 /// Bytes of messages that a link takes before it has written the first of them.
 pub const ROOM: usize = 2 * LONGEST;
 /// A write carries about this much: enough for few system calls, little enough to stay near the queue's order.
-const WRITE_BATCH: usize = 32 * 1024;
-/// Bytes asked of a socket at once.
-const READ_BUFFER: usize = 16 * 1024;
+pub(super) const WRITE_BATCH: usize = 64 * 1024;
+/// Pieces of memory that one write gathers at most.
+const WRITE_PIECES: usize = 32;
+/// Bytes asked of a socket at once while little comes, and while much does.
+const READ_LITTLE: usize = 4 * 1024;
+const READ_MUCH: usize = 64 * 1024;
 /// A dial that takes longer has failed.
 const DIAL_LIMIT: Duration = Duration::from_secs(10);
 /// What is still to be written when a link is closed gets this long.
@@ -42,8 +47,8 @@ const WRITE_LIMIT: Duration = Duration::from_secs(60);
 pub(super) enum ToLink {
     /// Write a leg of the handshake.
     Leg(Verdict, Head),
-    /// Write a message.
-    Frame(Frame),
+    /// Write messages. The bytes are shared by all links that they go to.
+    Frames(Bytes),
     /// End, after what was said before is written.
     Close(CloseReason),
 }
@@ -129,12 +134,12 @@ impl LinkEnd {
         let _ = self.to_link.unbounded_send(ToLink::Leg(verdict, head));
     }
 
-    /// Passes on a message. Whether room has become low by it: then ask for [`LinkEnd::news`] until there is some.
-    pub(super) fn send(&mut self, frame: Frame) -> bool {
-        let len = frame.wire_len();
+    /// Passes on messages. Whether room has become low by them: then ask for [`LinkEnd::news`] until there is some.
+    pub(super) fn send(&mut self, frames: Bytes) -> bool {
+        let len = frames.len();
         self.told = self.told.saturating_sub(len);
         self.gauge.waiting.fetch_add(len, SeqCst);
-        let _ = self.to_link.unbounded_send(ToLink::Frame(frame));
+        let _ = self.to_link.unbounded_send(ToLink::Frames(frames));
         self.told < LONGEST && !std::mem::replace(&mut self.low, true)
     }
 
@@ -251,7 +256,7 @@ impl Line {
             }
             Some(ToLink::Close(reason)) => Err(reason),
             // A message before the handshake is through, or a driver that is gone: neither can be.
-            Some(ToLink::Frame(_)) | None => Err(CloseReason::Shutdown),
+            Some(ToLink::Frames(_)) | None => Err(CloseReason::Shutdown),
         }
     }
 
@@ -294,51 +299,60 @@ async fn read(mut stream: &TcpStream, rest: Vec<u8>, conn: ConnId, mut driver: m
     let mut frames = FrameReader::new(PAYLOAD_LIMIT);
     frames.push(&rest);
     drop(rest);
-    let mut buffer = vec![0; READ_BUFFER];
+    let mut buffer = vec![0; READ_LITTLE];
     loop {
-        let mut batch = Vec::new();
-        let garbage = loop {
-            match frames.next_frame() {
-                Ok(Some(frame)) => batch.push(frame),
-                Ok(None) => break None,
-                Err(error) => break Some(CloseReason::Garbage(error.to_string())),
+        loop {
+            match frames.next_batch() {
+                Ok(batch) if batch.is_empty() => break,
+                Ok(batch) => {
+                    if driver.send(Message::Input(Input::Frames { conn, batch })).await.is_err() {
+                        return CloseReason::Shutdown;
+                    }
+                }
+                Err(error) => return CloseReason::Garbage(error.to_string()),
             }
-        };
-        if !batch.is_empty() && driver.send(Message::Input(Input::Frames { conn, batch })).await.is_err() {
-            return CloseReason::Shutdown;
-        }
-        if let Some(garbage) = garbage {
-            return garbage;
         }
         match stream.read(&mut buffer).await {
             Ok(0) => return CloseReason::Closed,
-            Ok(n) => frames.push(&buffer[..n]),
+            Ok(n) => {
+                frames.push(&buffer[..n]);
+                if n == buffer.len() && n < READ_MUCH {
+                    buffer.resize(4 * n, 0);
+                } else if n < READ_LITTLE && buffer.len() > READ_LITTLE {
+                    // An idle link keeps no buffer for the busiest moment that it had.
+                    buffer = vec![0; READ_LITTLE];
+                }
+            }
             Err(_) => return CloseReason::Broken,
         }
     }
 }
 
 async fn write(
-    mut stream: &TcpStream,
+    stream: &TcpStream,
     mut from_driver: mpsc::UnboundedReceiver<ToLink>,
     mut driver: mpsc::Sender<Message>,
     gauge: Arc<Gauge>,
 ) -> CloseReason {
-    let mut bytes = BytesMut::new();
     while let Some(first) = from_driver.next().await {
+        let (mut pieces, mut bytes) = (VecDeque::new(), 0);
         let (mut next, mut close) = (Some(first), None);
         while let Some(order) = next {
             match order {
-                ToLink::Frame(frame) => frame.encode(&mut bytes),
+                ToLink::Frames(frames) => {
+                    bytes += frames.len();
+                    pieces.push_back(frames);
+                }
                 ToLink::Leg(..) => {}
                 ToLink::Close(reason) => {
                     close = Some(reason);
                     break;
                 }
             }
-            next = (bytes.len() < WRITE_BATCH).then(|| from_driver.next().now_or_never().flatten()).flatten();
+            let more = bytes < WRITE_BATCH && pieces.len() < WRITE_PIECES;
+            next = more.then(|| from_driver.next().now_or_never().flatten()).flatten();
         }
-        match rt::timeout(WRITE_LIMIT, stream.write_all(&bytes)).await {
+        match rt::timeout(WRITE_LIMIT, write_pieces(stream, pieces)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return close.unwrap_or(CloseReason::Broken),
             Err(rt::TimedOut) => return CloseReason::Silent,
@@ -346,17 +360,34 @@ async fn write(
         if let Some(reason) = close {
             return reason;
         }
-        gauge.waiting.fetch_sub(bytes.len(), SeqCst);
-        bytes.clear();
-        if bytes.capacity() > WRITE_BATCH {
-            // An idle link keeps no buffer for the busiest moment that it had.
-            bytes = BytesMut::new();
-        }
+        gauge.waiting.fetch_sub(bytes, SeqCst);
         if gauge.asked.swap(false, SeqCst) {
             let _ = driver.send(Message::Wrote).await;
         }
     }
     CloseReason::Shutdown
+}
+
+/// Writes all of them, as many as the socket takes with each system call.
+async fn write_pieces(mut stream: &TcpStream, mut pieces: VecDeque<Bytes>) -> io::Result<()> {
+    while !pieces.is_empty() {
+        let mut slices = [IoSlice::new(&[]); WRITE_PIECES];
+        let filled = pieces.iter().zip(&mut slices).map(|(piece, slice)| *slice = IoSlice::new(piece)).count();
+        let mut written = stream.write_vectored(&slices[..filled]).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        while let Some(piece) = pieces.front_mut() {
+            let taken = written.min(piece.len());
+            piece.advance(taken);
+            written -= taken;
+            if !piece.is_empty() {
+                break;
+            }
+            pieces.pop_front();
+        }
+    }
+    Ok(())
 }
 
 /// Closes so that the last words arrive: unread bytes in our buffer would make the system answer with a reset,
@@ -376,10 +407,10 @@ async fn linger(mut stream: &TcpStream) {
     let _ = rt::timeout(CLOSE_GRACE, drain).await;
 }
 
-fn failure(error: &std::io::Error) -> DialFailure {
+fn failure(error: &io::Error) -> DialFailure {
     match error.kind() {
-        std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::ConnectionReset => DialFailure::Refused,
-        std::io::ErrorKind::TimedOut => DialFailure::TimedOut,
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => DialFailure::Refused,
+        io::ErrorKind::TimedOut => DialFailure::TimedOut,
         _ => DialFailure::Unreachable,
     }
 }

@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-pub(super) use crate::wire::addr::{Scope, canonical, is_public, parse, scope};
+pub(super) use crate::wire::addr::{Scope, canonical, is_public, parse, scope, subnet};
 
 /// Whether somebody at `who` may name `named` to us, and whether we tell `named` to somebody at `who`.
 pub(super) fn may_name(who: IpAddr, named: IpAddr) -> bool {

@@ -90,4 +90,6 @@ pub struct Counters {
     pub handshakes_timed_out: u64,
     /// Links that ended.
     pub links_lost: u64,
+    /// Links that we ended because too much that came by them was malformed.
+    pub links_malformed: u64,
 }

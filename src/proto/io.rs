@@ -7,7 +7,7 @@ use crate::base::Instant;
 use crate::wire::handshake::Head;
 use crate::wire::hit::{Entry, QueryHit};
 use crate::wire::query::Query;
-use crate::wire::{Frame, Guid, Urn};
+use crate::wire::{Frame, Frames, Guid, Urn};
 
 /// One transport connection between two servents. Those that we dial and those that we accept count in
 /// ranges of their own: the servent numbers its dials, the driver numbers what it accepts.
@@ -93,7 +93,7 @@ pub enum Input {
         /// The link.
         conn: ConnId,
         /// In the order in which they came.
-        batch: Vec<Frame>,
+        batch: Frames,
     },
     /// A message arrived by UDP.
     Datagram {
@@ -223,7 +223,7 @@ pub enum Output {
         head: Head,
     },
     /// Send one message on these links. The payload is shared; each link has room for it, or has all its room
-    /// free and would never take a message that long otherwise.
+    /// free and would never take a message that long otherwise, or it is the Bye that ends it.
     Send {
         /// The links, in the order of their numbers.
         to: Vec<ConnId>,

@@ -100,6 +100,8 @@ pub(super) struct Link {
     /// What it brought that nobody had brought before, weighed; see `neighbours`.
     pub(super) merit: u64,
     pub(super) drops: Drops,
+    /// How far its own malformed messages outweigh the others; see `messages`.
+    pub(super) faults: u32,
     pub(super) buckets: Buckets,
     /// Files and KiB that it says it shares.
     pub(super) shares: Option<(u32, u32)>,
@@ -136,6 +138,7 @@ impl Link {
             hops: (0, 0),
             merit: 0,
             drops: Drops::default(),
+            faults: 0,
             buckets: Buckets::new(config, now),
             shares: None,
         }
@@ -286,6 +289,20 @@ impl Links {
             out.push(Output::Send { to: vec![to], frame });
         }
         true
+    }
+
+    /// Sends `frame` to one link as the last word on it: before all that waits there, and if there is no room for it.
+    pub(super) fn send_last(
+        &mut self,
+        now: Instant,
+        to: ConnId,
+        frame: Frame,
+        counters: &mut Counters,
+        out: &mut Outbox,
+    ) {
+        let Some(link) = self.get_mut(to) else { return };
+        link.leave(now, frame.wire_len(), frame.header.kind, counters);
+        out.push(Output::Send { to: vec![to], frame });
     }
 
     /// Sends `frame` to all links but `except`. Returns to how many; with some of them it may wait.

@@ -9,12 +9,13 @@ use crate::wire::ping::Ping;
 use crate::wire::pong::Pong;
 use crate::wire::push::Push;
 use crate::wire::query::Query;
-use crate::wire::{Frame, Guid, Header, Kind};
+use crate::wire::{Frame, FrameRef, Guid, Header, Kind};
 
 use super::address::{canonical, is_dialable, may_name};
 use super::link::{Buckets, Lead, Link};
 use super::pongs::PONGS_PER_PING;
 use super::router::Route;
+use super::seen::Print;
 use super::servent::Servent;
 use super::{Answer, CloseReason, ConnId, Counters, DropReason, Event, HostSource, Outbox, Output, SearchId, Strategy};
 
@@ -25,9 +26,14 @@ const MERIT_QUERY: u64 = 1;
 const MERIT_HIT: u64 = 4;
 const MERIT_OWN_HIT: u64 = 8;
 
+/// A neighbour is let go when so many messages of its own in a row are malformed...
+const MALFORMED_IN_A_ROW: u32 = 32;
+/// ...and so it is in the end when of any so many messages more than one is.
+const MALFORMED_ONE_IN: u32 = 17;
+
 impl Servent {
-    /// A message came on a link.
-    pub(super) fn on_frame(&mut self, now: Instant, conn: ConnId, frame: Frame, out: &mut Outbox) {
+    /// A message came on a link; `print` is what [`Router::expect`](super::router::Router::expect) said of it.
+    pub(super) fn on_frame(&mut self, now: Instant, conn: ConnId, frame: FrameRef<'_>, print: Print, out: &mut Outbox) {
         let Some(link) = self.links.get_mut(conn) else { return };
         let (kind, len) = (frame.header.kind, frame.wire_len());
         link.heard = now;
@@ -46,10 +52,22 @@ impl Servent {
             link.hops.0 += u64::from(frame.header.hops) + 1;
             link.hops.1 += 1;
         }
-        let route = self.router.decide(now, conn, link.pinged, frame.header, &frame.payload);
-        match (route, kind) {
-            // Most of what comes is copies: the link is at hand.
-            (Route::Drop(reason), _) => count_drop(&mut self.counters, link, reason),
+        let malformed = link.drops.get(DropReason::Malformed);
+        let route = self.router.decide(now, conn, link.pinged, frame, print);
+        if let Route::Drop(reason) = route {
+            // Most of what comes is copies: the link is at hand, and their payloads are never touched.
+            count_drop(&mut self.counters, link, reason);
+            if reason != DropReason::Malformed {
+                return link.faults = link.faults.saturating_sub(1);
+            }
+        } else {
+            self.follow(now, conn, route, frame.to_frame(), out);
+        }
+        self.weigh(now, conn, malformed, frame.header.hops, out);
+    }
+
+    fn follow(&mut self, now: Instant, conn: ConnId, route: Route, frame: Frame, out: &mut Outbox) {
+        match (route, frame.header.kind) {
             (_, Kind::Query) => self.on_query(now, conn, route, frame, out),
             (_, Kind::QueryHit) => self.on_hit(now, conn, route, frame, out),
             (_, Kind::Push) => self.on_push(now, conn, route, frame, out),
@@ -57,6 +75,26 @@ impl Servent {
             (_, Kind::Pong) => self.on_pong(now, conn, route, frame, out),
             (_, Kind::Bye) => self.on_bye(now, conn, &frame, out),
             (..) => self.drop_message(conn, DropReason::Unknown),
+        }
+    }
+
+    /// A message was seen to; before it, so many of that link had been malformed. Who sends little else is let go.
+    ///
+    /// Only what a neighbour made itself counts: hits, pushes and pongs are sent on as they came, so that an honest
+    /// neighbour brings us what strangers behind it made.
+    fn weigh(&mut self, now: Instant, conn: ConnId, malformed: u64, hops: u8, out: &mut Outbox) {
+        let Some(link) = self.links.get_mut(conn) else { return };
+        if link.drops.get(DropReason::Malformed) == malformed {
+            link.faults = link.faults.saturating_sub(1);
+            return;
+        }
+        if hops == 0 {
+            link.faults += MALFORMED_ONE_IN - 1;
+        }
+        if link.faults >= MALFORMED_IN_A_ROW * (MALFORMED_ONE_IN - 1) {
+            self.counters.links_malformed += 1;
+            let words = "Too many malformed messages";
+            self.drop_link(now, conn, 400, words, CloseReason::Garbage(words.to_lowercase()), out);
         }
     }
 
@@ -141,7 +179,7 @@ impl Servent {
         self.send(now, conn, frame, out);
     }
 
-    /// Says Bye if there is room for it, closes the link and tells the application.
+    /// Says Bye, closes the link and tells the application. What waits for the link is forgotten.
     pub(super) fn drop_link(
         &mut self,
         now: Instant,
@@ -153,7 +191,7 @@ impl Servent {
     ) {
         let guid = Guid::random(&mut self.rng);
         let payload = Bye::new(code, words).encode();
-        self.send(now, conn, Frame::new(guid, Kind::Bye, 1, payload), out);
+        self.links.send_last(now, conn, Frame::new(guid, Kind::Bye, 1, payload), &mut self.counters, out);
         let Some(link) = self.links.remove(conn) else { return };
         out.push(Output::Close { conn, reason: reason.clone() });
         self.on_link_lost(now, &link, reason, out);

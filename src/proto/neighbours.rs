@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::base::{Instant, backoff};
 use crate::wire::Guid;
 
-use super::address::{is_public, narrow_net, wide_net};
+use super::address::{is_public, narrow_net, subnet, wide_net};
 use super::hosts::Pick;
 use super::link::{Link, Slot};
 use super::servent::Servent;
@@ -24,7 +24,7 @@ use super::{CloseReason, ConnId, Direction, Event, HostSource, Outbox, Output, P
 /// Of the public hosts that we dial, so many may be in one /16 (or /48), and in one /24.
 const DIALLED_PER_WIDE_NET: usize = 2;
 const DIALLED_PER_NARROW_NET: usize = 1;
-/// Of the public peers that dial us, so many may be in one /16 (or /48), in one /24, and at one address.
+/// Of the public peers that dial us, so many may be in one /16 (or /48), in one /24, and at one address (or /64).
 const ACCEPTED_PER_WIDE_NET: usize = 8;
 const ACCEPTED_PER_NARROW_NET: usize = 4;
 const ACCEPTED_PER_ADDRESS: usize = 2;
@@ -237,7 +237,7 @@ impl Servent {
         for other in links.chain(pending) {
             wide += usize::from(wide_net(other) == wide_net(ip));
             narrow += usize::from(narrow_net(other) == narrow_net(ip));
-            same += usize::from(other == ip);
+            same += usize::from(subnet(other) == subnet(ip));
         }
         wide < ACCEPTED_PER_WIDE_NET && narrow < ACCEPTED_PER_NARROW_NET && same < ACCEPTED_PER_ADDRESS
     }

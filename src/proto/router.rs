@@ -7,12 +7,12 @@
 use crate::base::{Instant, Rng};
 use crate::wire::hit::QueryHit;
 use crate::wire::push::Push;
-use crate::wire::{Frame, Guid, Header, Kind};
+use crate::wire::{FrameRef, Frames, Guid, Header, Kind};
 
 use super::config::Config;
 use super::routes::Routes;
 use super::search::Searches;
-use super::seen::Seen;
+use super::seen::{Print, Seen};
 use super::{ConnId, DropReason, SearchId, ttl};
 
 /// Where a message goes.
@@ -51,23 +51,22 @@ impl Router {
         }
     }
 
-    /// These messages are about to be decided on, one by one. Saying so first makes that faster, nothing else.
-    pub(super) fn expect(&self, batch: &[Frame]) {
-        let queries = batch.iter().filter(|frame| frame.header.kind == Kind::Query);
-        self.seen.expect(queries.map(|frame| frame.header.guid));
+    /// These messages are about to be decided on, one by one: the fingerprint of each.
+    pub(super) fn expect(&self, batch: &Frames) -> Vec<Print> {
+        self.seen.expect(batch.iter().map(|frame| frame.header.guid))
     }
 
     /// Where a message goes that came from `from` just now. A query that floods is remembered by this:
     /// [`Self::take_back`] if it turns out not to count.
     ///
-    /// `asked` is the GUID of the ping that we sent last on that link.
+    /// `asked` is the GUID of the ping that we sent last on that link, `print` what [`Self::expect`] said of the message.
     pub(super) fn decide(
         &mut self,
         now: Instant,
         from: ConnId,
         asked: Option<Guid>,
-        header: Header,
-        payload: &[u8],
+        FrameRef { header, payload, .. }: FrameRef<'_>,
+        print: Print,
     ) -> Route {
         // A Bye concerns this link alone and is the last word on it; no TTL makes it less true.
         if header.kind == Kind::Bye {
@@ -77,7 +76,7 @@ impl Router {
             return Route::Drop(DropReason::BadHops);
         };
         match header.kind {
-            Kind::Query => self.query(now, from, header),
+            Kind::Query => self.query(now, from, header, print),
             Kind::QueryHit => self.hit(from, header, payload),
             Kind::Push => self.push(from, header, payload),
             // Pings are answered from what we know; the servent may ask single neighbours on its behalf.
@@ -96,13 +95,13 @@ impl Router {
 
     /// The query that `decide` just let through does not count after all: another copy may be better.
     pub(super) fn take_back(&mut self, guid: &Guid) {
-        self.seen.forget(guid);
+        self.seen.forget(self.seen.print(guid));
         self.routes.forget_query(guid);
     }
 
     /// A query of ours goes out: copies of it that come back are recognised, hits for it are ours.
     pub(super) fn originate(&mut self, now: Instant, guid: Guid, search: SearchId) {
-        self.seen.is_first(guid, now);
+        self.seen.is_first(self.seen.print(&guid), now);
         self.searches.begin(guid, search);
     }
 
@@ -131,8 +130,8 @@ impl Router {
         self.routes.of_push(servent)
     }
 
-    fn query(&mut self, now: Instant, from: ConnId, header: Header) -> Route {
-        if !self.seen.is_first(header.guid, now) {
+    fn query(&mut self, now: Instant, from: ConnId, header: Header, print: Print) -> Route {
+        if !self.seen.is_first(print, now) {
             let own = self.searches.of(&header.guid).is_some();
             return Route::Drop(if own { DropReason::Own } else { DropReason::Duplicate });
         }
@@ -178,6 +177,7 @@ fn back(way: Option<ConnId>, from: ConnId, header: Header) -> Route {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Frame;
 
     const ME: Guid = Guid([0xee; 16]);
 
@@ -187,6 +187,14 @@ mod tests {
 
     fn link(n: u64) -> ConnId {
         ConnId::dialled(n)
+    }
+
+    /// Decides on a message that comes alone.
+    fn decide(router: &mut Router, from: u64, asked: Option<Guid>, header: Header, payload: &[u8]) -> Route {
+        let batch = Frames::from(Frame { header, payload: payload.to_vec().into() });
+        let print = router.expect(&batch)[0];
+        let frame = batch.iter().next().expect("one message");
+        router.decide(Instant::ZERO, link(from), asked, frame, print)
     }
 
     fn header(kind: Kind, guid: u8, ttl: u8, hops: u8) -> Header {
@@ -238,7 +246,7 @@ mod tests {
         ];
         for (why, from, kind, guid, ttl, hops, servent, want) in rows {
             let asked = Some(Guid([0xaa; 16]));
-            let got = router.decide(Instant::ZERO, link(from), asked, header(kind, guid, ttl, hops), &names(servent));
+            let got = decide(&mut router, from, asked, header(kind, guid, ttl, hops), &names(servent));
             assert_eq!(got, want, "{why}");
         }
     }
@@ -248,7 +256,7 @@ mod tests {
         let mut router = router();
         for kind in [Kind::QueryHit, Kind::Push] {
             for len in 0..16 {
-                let got = router.decide(Instant::ZERO, link(1), None, header(kind, 1, 3, 0), &vec![0; len]);
+                let got = decide(&mut router, 1, None, header(kind, 1, 3, 0), &vec![0; len]);
                 assert_eq!(got, Route::Drop(DropReason::Malformed), "{kind:?} of {len} bytes");
             }
         }
@@ -259,10 +267,10 @@ mod tests {
         let mut router = router();
         let query = header(Kind::Query, 1, 4, 0);
         let flood = Route::Flood(header(Kind::Query, 1, 3, 1));
-        assert_eq!(router.decide(Instant::ZERO, link(1), None, query, &[]), flood);
+        assert_eq!(decide(&mut router, 1, None, query, &[]), flood);
         router.take_back(&query.guid);
         assert_eq!(router.way_of_hit(&query.guid), None);
-        assert_eq!(router.decide(Instant::ZERO, link(2), None, query, &[]), flood);
+        assert_eq!(decide(&mut router, 2, None, query, &[]), flood);
         assert_eq!(router.way_of_hit(&query.guid), Some(link(2)));
     }
 
@@ -271,9 +279,8 @@ mod tests {
         let mut router = router();
         router.originate(Instant::ZERO, Guid([9; 16]), SearchId(1));
         router.end_search(SearchId(1));
-        let decide =
-            |router: &mut Router, kind| router.decide(Instant::ZERO, link(1), None, header(kind, 9, 3, 1), &names(0));
-        assert_eq!(decide(&mut router, Kind::QueryHit), Route::Drop(DropReason::NoRoute));
-        assert_eq!(decide(&mut router, Kind::Query), Route::Drop(DropReason::Duplicate));
+        let mut came = |kind| decide(&mut router, 1, None, header(kind, 9, 3, 1), &names(0));
+        assert_eq!(came(Kind::QueryHit), Route::Drop(DropReason::NoRoute));
+        assert_eq!(came(Kind::Query), Route::Drop(DropReason::Duplicate));
     }
 }

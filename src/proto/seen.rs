@@ -11,6 +11,10 @@ use std::time::Duration;
 use crate::base::{HashSeed, Instant};
 use crate::wire::Guid;
 
+/// The fingerprint of a GUID under the servent's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Print(u64);
+
 /// The GUIDs of late, by fingerprint, in two generations.
 ///
 /// A GUID goes into the young generation, and so does one whose copy is found in the old. When the young one
@@ -40,11 +44,10 @@ impl Seen {
     }
 
     /// Whether this is the first copy. From now on there is one.
-    pub(super) fn is_first(&mut self, guid: Guid, now: Instant) -> bool {
+    pub(super) fn is_first(&mut self, Print(print): Print, now: Instant) -> bool {
         if now > self.until {
             self.turn_by_time(now);
         }
-        let print = self.fingerprint(&guid);
         if self.young.has(print) {
             return false;
         }
@@ -57,22 +60,27 @@ impl Seen {
         first
     }
 
-    /// These GUIDs are about to be asked for: has the memory that holds them fetched, all at once.
+    /// What a GUID is known by here.
+    pub(super) fn print(&self, guid: &Guid) -> Print {
+        Print(self.seed.hash(&guid.0).max(EMPTY + 1))
+    }
+
+    /// These GUIDs are about to be asked for, by these prints: has the memory that holds them fetched, all at once.
     ///
     /// A large table is not in the processor's caches. Asked one by one, with a message handled in between, each GUID waits
-    /// for memory; the loads here do not depend on each other and wait together. It changes nothing but that.
-    pub(super) fn expect(&self, guids: impl Iterator<Item = Guid>) {
+    /// for memory; the loads here do not depend on each other and wait together.
+    pub(super) fn expect(&self, guids: impl Iterator<Item = Guid>) -> Vec<Print> {
+        // Hashes first and then nothing but loads, so that as many as can be are under way together.
+        let prints: Vec<_> = guids.map(|guid| self.print(&guid)).collect();
         if self.young.places.len() > CACHED {
-            // Hashes first and then nothing but loads, so that as many as can be are under way together.
-            let prints: Vec<_> = guids.map(|guid| self.fingerprint(&guid)).collect();
-            let loads = prints.into_iter().map(|print| self.young.home(print));
+            let loads = prints.iter().map(|&Print(print)| self.young.home(print));
             std::hint::black_box(loads.fold(0, std::ops::BitXor::bitxor));
         }
+        prints
     }
 
     /// Forgets a GUID: its copy turned out not to count.
-    pub(super) fn forget(&mut self, guid: &Guid) {
-        let print = self.fingerprint(guid);
+    pub(super) fn forget(&mut self, Print(print): Print) {
         self.young.remove(print);
         self.old.remove(print);
     }
@@ -81,10 +89,6 @@ impl Seen {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.young.len + self.old.len
-    }
-
-    fn fingerprint(&self, guid: &Guid) -> u64 {
-        self.seed.hash(&guid.0).max(EMPTY + 1)
     }
 
     #[cold]
@@ -229,6 +233,16 @@ mod tests {
         Guid(bytes)
     }
 
+    impl Seen {
+        fn first(&mut self, n: u32, now: Instant) -> bool {
+            self.is_first(self.print(&guid(n)), now)
+        }
+
+        fn forgets(&mut self, n: u32) {
+            self.forget(self.print(&guid(n)));
+        }
+    }
+
     fn places(seen: &Seen) -> usize {
         seen.young.places.len() + seen.old.places.len()
     }
@@ -236,23 +250,23 @@ mod tests {
     #[test]
     fn only_the_first_copy_is_first() {
         let mut seen = seen(10, 10);
-        assert!(seen.is_first(guid(1), Instant::ZERO));
-        assert!(!seen.is_first(guid(1), Instant::from_secs(600)));
-        assert!(!seen.is_first(guid(1), Instant::from_secs(1200)), "each copy keeps the memory fresh");
-        assert!(seen.is_first(guid(1), Instant::from_secs(2401)), "twenty minutes without a copy: forgotten");
-        seen.forget(&guid(1));
-        assert!(seen.is_first(guid(1), Instant::from_secs(2401)));
+        assert!(seen.first(1, Instant::ZERO));
+        assert!(!seen.first(1, Instant::from_secs(600)));
+        assert!(!seen.first(1, Instant::from_secs(1200)), "each copy keeps the memory fresh");
+        assert!(seen.first(1, Instant::from_secs(2401)), "twenty minutes without a copy: forgotten");
+        seen.forgets(1);
+        assert!(seen.first(1, Instant::from_secs(2401)));
     }
 
     #[test]
     fn what_is_forgotten_is_forgotten_in_both_generations() {
         let mut seen = seen(10, 10);
-        assert!(seen.is_first(guid(1), Instant::from_secs(1)));
-        assert!(!seen.is_first(guid(1), Instant::from_secs(700)));
+        assert!(seen.first(1, Instant::from_secs(1)));
+        assert!(!seen.first(1, Instant::from_secs(700)));
         assert_eq!(seen.len(), 2, "known to both");
-        seen.forget(&guid(1));
+        seen.forgets(1);
         assert_eq!(seen.len(), 0);
-        assert!(seen.is_first(guid(1), Instant::from_secs(700)));
+        assert!(seen.first(1, Instant::from_secs(700)));
     }
 
     #[test]
@@ -260,23 +274,23 @@ mod tests {
         let mut seen = seen(4, 16);
         assert_eq!(places(&seen), 0);
         for n in 0..40 {
-            assert!(seen.is_first(guid(n), Instant::from_secs(1)));
+            assert!(seen.first(n, Instant::from_secs(1)));
             assert!(seen.len() <= 32);
             assert!(places(&seen) <= 2 * 32);
         }
         for n in 24..40 {
-            assert!(!seen.is_first(guid(n), Instant::from_secs(1)), "the youngest 16 are there");
+            assert!(!seen.first(n, Instant::from_secs(1)), "the youngest 16 are there");
         }
-        assert!(seen.is_first(guid(0), Instant::from_secs(1)), "the oldest are not");
+        assert!(seen.first(0, Instant::from_secs(1)), "the oldest are not");
     }
 
     #[test]
     fn in_quiet_times_it_gives_back_what_it_took_under_load() {
         let mut seen = seen(4, 1024);
-        (0..1024).for_each(|n| assert!(seen.is_first(guid(n), Instant::from_secs(1))));
+        (0..1024).for_each(|n| assert!(seen.first(n, Instant::from_secs(1))));
         assert_eq!(places(&seen), 2048);
         for n in 0..10 {
-            seen.is_first(guid(n), Instant::from_secs(1000 + u64::from(n) * 300));
+            seen.first(n, Instant::from_secs(1000 + u64::from(n) * 300));
         }
         assert!(places(&seen) <= 16, "{} places for {}", places(&seen), seen.len());
     }
@@ -320,11 +334,11 @@ mod tests {
             for (n, wait, what) in steps {
                 now += Duration::from_secs(wait);
                 if what == 0 {
-                    seen.forget(&guid(n));
+                    seen.forgets(n);
                     model.copies.remove(&n);
                     continue;
                 }
-                let first = seen.is_first(guid(n), now);
+                let first = seen.first(n, now);
                 let known = model.copies.get(&n).copied();
                 match known {
                     None => prop_assert!(first, "{} never came", n),

@@ -113,9 +113,9 @@ impl Servent {
             Input::Handshake { conn, from, head } => self.on_handshake(now, conn, from, head, out),
             Input::Connected { conn, room } => self.on_connected(now, conn, room, out),
             Input::Frames { conn, batch } => {
-                self.router.expect(&batch);
-                for frame in batch {
-                    self.on_frame(now, conn, frame, out);
+                let prints = self.router.expect(&batch);
+                for (frame, print) in batch.iter().zip(prints) {
+                    self.on_frame(now, conn, frame, print, out);
                 }
             }
             Input::Datagram { from, frame } => self.on_datagram(now, from, &frame, out),

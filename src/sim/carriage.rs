@@ -143,7 +143,7 @@ impl World {
                     }
                     flood.ended = self.now;
                 }
-                self.tell(id, Input::Frames { conn, batch: vec![frame] });
+                self.tell(id, Input::Frames { conn, batch: frame.into() });
             }
             Parcel::End(reason) => {
                 let end = &mut self.links[link].ends[side];

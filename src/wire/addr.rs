@@ -42,6 +42,15 @@ pub fn is_public(ip: IpAddr) -> bool {
     scope(ip) == Scope::World
 }
 
+/// What stands for all addresses that one host can easily have: of IPv6 its /64 (RFC 6177 gives no site less), of IPv4 the
+/// address. What is bounded for each address is counted by this.
+pub fn subnet(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+        ip => ip,
+    }
+}
+
 /// IPv4 in IPv6 clothes becomes IPv4, so that one host has one address.
 pub fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
@@ -145,6 +154,20 @@ mod tests {
         ];
         for (text, want) in rows {
             assert_eq!(parse(text).map(|addr| addr.to_string()).as_deref(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn one_ipv6_host_is_its_64_and_one_ipv4_host_its_address() {
+        let subnet = |text: &str| subnet(text.parse().expect("an address")).to_string();
+        for (ip, stands_for) in [
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("2001:db8:1:2::", "2001:db8:1:2::"),
+            ("2001:db8:1:3::1", "2001:db8:1:3::"),
+            ("192.0.2.7", "192.0.2.7"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+        ] {
+            assert_eq!(subnet(ip), stands_for, "{ip}");
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use bytes::{Buf, BytesMut};
 
-use super::{Cause, DecodeError, Frame, HEADER_LEN, Header};
+use super::{Cause, DecodeError, Frame, Frames, HEADER_LEN, Header};
 
 /// The payload limit on a link (64 KiB), unless its owner sets another.
 pub const PAYLOAD_LIMIT: usize = 64 * 1024;
@@ -18,17 +18,25 @@ pub const PAYLOAD_LIMIT: usize = 64 * 1024;
 pub struct FrameReader {
     buffer: BytesMut,
     limit: usize,
+    /// How many messages the latest batch had: the next one will be like it.
+    latest: usize,
 }
 
 impl FrameReader {
     /// Payloads above `limit` bytes are refused.
     pub fn new(limit: usize) -> Self {
-        Self { buffer: BytesMut::new(), limit }
+        Self { buffer: BytesMut::new(), limit, latest: 0 }
     }
 
-    /// Takes bytes from the link. Then call [`next_frame`](Self::next_frame) until it yields nothing.
+    /// Takes bytes from the link. Then call [`next_batch`](Self::next_batch), or [`next_frame`](Self::next_frame) for one
+    /// message at a time, until it yields nothing.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
+        if self.buffer.is_empty() {
+            // What was there belongs to the messages now, and an idle link shall keep nothing.
+            self.buffer = BytesMut::from(bytes);
+        } else {
+            self.buffer.extend_from_slice(bytes);
+        }
     }
 
     /// How many bytes of an unfinished message are held.
@@ -36,24 +44,65 @@ impl FrameReader {
         self.buffer.len()
     }
 
-    /// The next whole message. After an error the stream cannot be trusted: close the link. Until then every
-    /// call repeats the error.
+    /// All whole messages. After an error the stream cannot be trusted: close the link. Messages before it come first, and
+    /// from then on every call repeats it.
+    pub fn next_batch(&mut self) -> Result<Frames, DecodeError> {
+        let mut heads = Vec::with_capacity(self.latest);
+        let mut at = 0;
+        let more = loop {
+            match self.message_at(at) {
+                Ok(Message::Whole(header, length)) => {
+                    heads.push((header, (at + HEADER_LEN) as u32, length as u32));
+                    at += HEADER_LEN + length;
+                }
+                Ok(Message::Cut(missing)) => break missing,
+                Err(error) if heads.is_empty() => return Err(error),
+                Err(_) => break 0,
+            }
+        };
+        self.latest = heads.len();
+        let memory = self.buffer.split_to(at).freeze();
+        self.buffer.reserve(more);
+        Ok(Frames::new(heads, memory))
+    }
+
+    /// The next whole message, else as [`next_batch`](Self::next_batch).
     pub fn next_frame(&mut self) -> Result<Option<Frame>, DecodeError> {
-        if self.buffer.len() < HEADER_LEN {
-            return Ok(None);
+        match self.message_at(0)? {
+            Message::Whole(header, length) => {
+                self.buffer.advance(HEADER_LEN);
+                Ok(Some(Frame { header, payload: self.buffer.split_to(length).freeze() }))
+            }
+            Message::Cut(missing) => {
+                self.buffer.reserve(missing);
+                Ok(None)
+            }
         }
-        let (header, length) = Header::decode(&self.buffer)?;
+    }
+
+    fn message_at(&self, at: usize) -> Result<Message, DecodeError> {
+        let bytes = &self.buffer[at..];
+        if bytes.len() < HEADER_LEN {
+            return Ok(Message::Cut(0));
+        }
+        let (header, length) = Header::decode(bytes)?;
         if length > self.limit {
             let cause = Cause::TooLong { length, limit: self.limit };
             return Err(DecodeError::new("message", "payload length", 19, cause));
         }
-        if self.buffer.len() < HEADER_LEN + length {
-            self.buffer.reserve(HEADER_LEN + length - self.buffer.len());
-            return Ok(None);
+        match (HEADER_LEN + length).checked_sub(bytes.len()) {
+            None | Some(0) => Ok(Message::Whole(header, length)),
+            Some(missing) => Ok(Message::Cut(missing)),
         }
-        self.buffer.advance(HEADER_LEN);
-        Ok(Some(Frame { header, payload: self.buffer.split_to(length).freeze() }))
     }
+}
+
+/// What is there of a message.
+enum Message {
+    /// All of it; the payload has that many bytes.
+    Whole(Header, usize),
+    /// Not all of it; so many bytes are missing, if that is known yet.
+    Cut(usize),
 }
 
 #[cfg(test)]
@@ -83,7 +132,28 @@ mod tests {
                 }
             }
             assert_eq!((got, reader.pending()), (frames(), 0), "pieces of {piece}");
+            let mut got = Vec::new();
+            for chunk in bytes.chunks(piece) {
+                reader.push(chunk);
+                let batch = reader.next_batch().expect("frames within the limit");
+                got.extend(batch.iter().map(|frame| frame.to_frame()));
+            }
+            assert_eq!((got, reader.pending()), (frames(), 0), "batches of pieces of {piece}");
         }
+    }
+
+    #[test]
+    fn a_batch_gives_what_came_before_an_error_and_then_the_error() {
+        let mut bytes = BytesMut::new();
+        frames().iter().for_each(|frame| frame.encode(&mut bytes));
+        bytes.extend_from_slice(&[0xff; HEADER_LEN]);
+        let mut reader = FrameReader::new(500);
+        reader.push(&bytes);
+        let batch = reader.next_batch().expect("three frames within the limit");
+        assert_eq!(batch.iter().map(|frame| frame.to_frame()).collect::<Vec<_>>(), frames());
+        let error = reader.next_batch().expect_err("four gigabytes");
+        assert_eq!(error.field, "payload length");
+        assert_eq!(reader.next_batch().err(), Some(error));
     }
 
     #[test]

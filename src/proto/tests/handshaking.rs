@@ -1,5 +1,7 @@
 //! Handshakes: what is offered, accepted, refused, and who is told of whom.
 
+use std::net::SocketAddr;
+
 use super::lone::*;
 use super::world::World;
 use crate::base::Instant;
@@ -191,7 +193,7 @@ fn public_peers_must_come_from_different_networks_and_near_ones_need_not() {
     let mut knock = |ip: &str| {
         n += 1;
         let conn = ConnId::accepted(n);
-        let from = addr(&format!("{ip}:5000"));
+        let from = SocketAddr::new(ip.parse().expect("an address"), 5000);
         let out = lone.handle(Input::Handshake { conn, from, head: offer(Headers::default()) });
         verdict(&out).map(|(verdict, _)| verdict)
     };
@@ -200,8 +202,11 @@ fn public_peers_must_come_from_different_networks_and_near_ones_need_not() {
     assert_eq!([knock("8.8.1.2"), knock("8.8.1.3"), knock("8.8.1.4")], [yes, yes, no], "four in a /24");
     assert_eq!([knock("8.8.2.1"), knock("8.8.3.1"), knock("8.8.4.1")], [yes, yes, yes]);
     assert_eq!([knock("8.8.5.1"), knock("8.8.6.1")], [yes, no], "eight in a /16");
+    let v6 = [knock("2001:db8:1:2::1"), knock("2001:db8:1:2:ffff::2"), knock("2001:db8:1:2::3")];
+    assert_eq!(v6, [yes, yes, no], "two in a /64");
+    assert_eq!([knock("2001:db8:1:3::1"), knock("2001:db8:2::1")], [yes, yes], "other /64s are other hosts");
     assert_eq!([knock("8.9.6.1")], [yes]);
-    for _ in 0..10 {
+    for _ in 0..8 {
         assert_eq!([knock("127.0.0.1"), knock("192.168.0.7")], [yes, yes]);
     }
 }

@@ -44,7 +44,7 @@ impl Lone {
     }
 
     pub(super) fn frame(&mut self, conn: ConnId, frame: Frame) -> Outbox {
-        self.handle(Input::Frames { conn, batch: vec![frame] })
+        self.handle(Input::Frames { conn, batch: frame.into() })
     }
 
     /// Moves the clock, calls the timeout at each deadline on the way.

@@ -184,7 +184,7 @@ fn input(op: &Op) -> Option<Input> {
         }
         Op::Connected { conn: n, dialled, room } => Input::Connected { conn: conn(n, dialled), room },
         Op::Frame { conn: n, dialled, kind, guid: id, ttl, hops, body } => {
-            Input::Frames { conn: conn(n, dialled), batch: vec![frame(kind, id, ttl, hops, body)] }
+            Input::Frames { conn: conn(n, dialled), batch: frame(kind, id, ttl, hops, body).into() }
         }
         Op::Room { conn: n, dialled, bytes } => Input::Room { conn: conn(n, dialled), bytes },
         Op::Disconnected { conn: n, dialled } => {

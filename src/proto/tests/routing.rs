@@ -406,7 +406,7 @@ fn bye_closes_the_link_and_says_why() {
         Output::Close { conn: links[0], reason: reason.clone() },
         Output::Event(Event::NeighbourDown(links[0], peer_addr(1), reason)),
     ];
-    let batch = vec![frame(Kind::Bye, 1, 1, 0, bye), query_frame(2, 4, 0)];
+    let batch = [frame(Kind::Bye, 1, 1, 0, bye), query_frame(2, 4, 0)].into_iter().collect();
     assert_eq!(lone.handle(Input::Frames { conn: links[0], batch }), want, "what follows a Bye is not read");
     assert_eq!(lone.handle(Input::Disconnected { conn: links[0], reason: CloseReason::Closed }), []);
     assert_eq!(lone.servent.peers().len(), 1);
@@ -461,4 +461,50 @@ fn the_mean_distance_of_what_a_peer_sends_is_kept() {
     lone.frame(links[0], query_frame(2, 4, 1));
     lone.frame(links[0], frame(Kind::Ping, 3, 1, 0, Bytes::new()));
     assert_eq!(lone.peer(links[0]).hops_avg_milli, 1500);
+}
+
+#[test]
+fn a_neighbour_is_let_go_when_too_much_of_its_own_is_malformed() {
+    // Each row: what comes again and again (g: a good message, m: a malformed one of its own, f: a malformed one from
+    // farther away), and after how many malformed ones the link is cut, if ever.
+    let rows = [
+        ("m", Some(32)),
+        ("gm", Some(35)),
+        ("gggggggm", Some(57)),
+        ("gggggggggggggggm", Some(497)),
+        ("ggggggggggggggggm", None),
+        ("g", None),
+        ("f", None),
+        ("fm", Some(32)),
+    ];
+    for (pattern, cut_after) in rows {
+        let mut config = Config::new(ME);
+        config.only_listed = true;
+        (config.limits.pushes, config.limits.pings) = (Rate::OFF, Rate::OFF);
+        let mut lone = Lone::with(config);
+        let conn = lone.accept(1, usize::MAX);
+        let short = |hops| frame(Kind::Push, 1, 3, hops, bytes::Bytes::from_static(b"short"));
+        let (mut malformed, mut cut) = (0, None);
+        for kind in pattern.chars().cycle().take(20_000) {
+            malformed += u64::from(kind == 'm');
+            let out = lone.frame(
+                conn,
+                match kind {
+                    'm' => short(0),
+                    'f' => short(1),
+                    _ => frame(Kind::Ping, 1, 1, 0, bytes::Bytes::new()),
+                },
+            );
+            if let Some(Output::Close { reason, .. }) = out.iter().find(|o| matches!(o, Output::Close { .. })) {
+                assert_eq!(*reason, CloseReason::Garbage("too many malformed messages".to_owned()));
+                let Output::Send { to, frame } = &out[0] else { panic!("no Bye: {out:?}") };
+                let bye = crate::wire::bye::Bye::decode(&frame.payload).expect("a Bye");
+                assert_eq!((to.as_slice(), bye.code), (&[conn][..], 400));
+                cut = Some(malformed);
+                break;
+            }
+        }
+        assert_eq!(cut, cut_after, "{pattern}");
+        assert_eq!(lone.servent.counters().links_malformed, u64::from(cut.is_some()));
+    }
 }

@@ -106,3 +106,19 @@ fn a_link_that_takes_nothing_for_a_minute_is_dead_though_it_talks() {
     assert_eq!(closed, Some(60));
     assert_eq!(lone.servent.peers().len(), 1);
 }
+
+#[test]
+fn bye_goes_out_though_there_is_no_room_for_it() {
+    let mut lone = Lone::new();
+    let source = lone.accept(1, usize::MAX);
+    let slow = lone.accept(2, 0);
+    lone.frame(source, query_frame(1, 4, 0));
+    assert!(lone.peer(slow).queued > 0);
+    let out = lone.command(Command::Shutdown);
+    let byes = out.iter().filter(|o| matches!(o, Output::Send { frame, .. } if frame.header.kind == Kind::Bye));
+    assert_eq!(byes.count(), 2);
+    let at = |wanted: &dyn Fn(&Output) -> bool| out.iter().position(wanted).expect("it is there");
+    let bye = at(&|o| matches!(o, Output::Send { to, .. } if to[..] == [slow]));
+    let close = at(&|o| matches!(o, Output::Close { conn, reason: CloseReason::Shutdown } if *conn == slow));
+    assert!(bye < close, "first the word, then the end");
+}

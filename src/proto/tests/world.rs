@@ -202,7 +202,7 @@ impl World {
                     for conn in to {
                         let Some(&(other, end)) = self.ends.get(&(node, conn)) else { continue };
                         *self.sent.entry((node, other, frame.header.kind)).or_default() += 1;
-                        self.later(latency, other, Input::Frames { conn: end, batch: vec![frame.clone()] });
+                        self.later(latency, other, Input::Frames { conn: end, batch: frame.clone().into() });
                     }
                 }
                 Output::Close { conn, .. } => self.hang_up(node, conn),

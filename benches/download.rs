@@ -17,7 +17,7 @@ use filbert::app::uploads::{UploadHooks, Uploads, UploadsConfig};
 use filbert::base::Rng;
 use filbert::library::{RootId, SharedFile};
 use filbert::net::rt;
-use filbert::net::serve::{Shelf, serve};
+use filbert::net::serve::{ServeConfig, Shelf, serve_with};
 use filbert::transfer::{Ask, Expected, Source};
 use filbert::wire::{Digester, Digests};
 use futures::StreamExt;
@@ -131,7 +131,7 @@ fn server(path: &Path, digests: Digests) -> std::net::SocketAddr {
     let addr = listener.local_addr().expect("an address");
     rt::spawn(async move {
         while let Ok((stream, from)) = listener.accept().await {
-            rt::spawn(serve(stream, Vec::new(), from, Arc::clone(&shelf))).detach();
+            rt::spawn(serve_with(ServeConfig::default(), stream, Vec::new(), from, Arc::clone(&shelf))).detach();
         }
     })
     .detach();

@@ -18,7 +18,7 @@ use super::{Error, ErrorCode, Node, Options};
 use crate::base::Rng;
 use crate::disk::lock::{Lock, LockError};
 use crate::net::rt::{self, TcpListener};
-use crate::net::{self, Clock};
+use crate::net::{self, Clock, Descriptors, ListenConfig};
 use crate::proto::{self, Command, HostSource};
 use crate::wire::Guid;
 
@@ -36,8 +36,17 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
     let servent = if options.private { Guid::random(&mut rng) } else { kept.servent(&mut rng)? };
 
     let (listener, listen) = open_port(&options, &warnings, &events).await?;
+    let descriptors = Descriptors::raise();
+    let connections = ListenConfig::within(descriptors);
+    if descriptors.are_few() && !options.private {
+        let message = format!(
+            "only {} files may be open at a time: others may hold {} connections for files; `ulimit -n 4096` before `filbert up` allows more",
+            descriptors.0, connections.served
+        );
+        warnings.add(message, &events);
+    }
     let clock = Clock::start();
-    let running = net::start(servent_config(&options, servent), rng.fork(), clock);
+    let running = net::start(servent_config(&options, servent, descriptors), rng.fork(), clock);
     let handle = running.handle;
     let searches = Searches::open(servent, handle.clone(), kept.search.clone());
     let shelf = Shelf::open(&options.home, options.private, &mut rng, &warnings, &events);
@@ -68,7 +77,7 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
         hosts_changed: AtomicBool::new(false),
         hosts_bell: Bell::default(),
     });
-    let listener = rt::spawn(net::listen(listener, running.gate, Arc::new(uploads)));
+    let listener = rt::spawn(net::listen(connections, listener, running.gate, Arc::new(uploads)));
     let tasks = vec![
         rt::spawn(Arc::clone(&inner).live(running.events)),
         rt::spawn(Arc::clone(&inner).tell_shares()),
@@ -123,15 +132,21 @@ async fn open_port(
     Ok((listener, listen))
 }
 
-fn servent_config(options: &Options, servent: Guid) -> proto::Config {
-    proto::Config {
+fn servent_config(options: &Options, servent: Guid, descriptors: Descriptors) -> proto::Config {
+    let mut config = proto::Config {
         neighbours: options.neighbours,
         only_listed: options.only_listed,
         ttl: options.ttl,
         accept: (options.limits.peers > 0).then_some(options.limits.peers),
         limits: options.limits.messages.clone(),
         ..proto::Config::new(servent)
+    };
+    if descriptors.are_few() {
+        let half = descriptors.links() / 2;
+        config.accept = Some(config.accept.unwrap_or(half).min(half));
+        config.limits.handshakes = config.limits.handshakes.min(half);
     }
+    config
 }
 
 async fn open_downloads(

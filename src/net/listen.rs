@@ -18,11 +18,12 @@ use std::time::Duration;
 
 use futures::future::{AbortHandle, Aborted, abortable};
 use futures::stream::FuturesUnordered;
-use futures::{AsyncReadExt, FutureExt, StreamExt};
+use futures::{AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt};
 
+use super::descriptors::Descriptors;
 use super::driver::Gate;
 use super::rt::{self, TcpListener, TcpStream};
-use super::serve::{Shelf, serve};
+use super::serve::{Rest, Seats, Shelf, serve};
 use crate::wire::addr::{canonical, is_public, subnet};
 use crate::wire::handshake::{HEAD_LIMIT, Head};
 use crate::wire::head::RawHead;
@@ -33,14 +34,37 @@ pub const HEAD_TIME: Duration = Duration::from_secs(10);
 const UNDECIDED: usize = 256;
 /// The same from one public address (or /64): those above it are closed at once.
 const UNDECIDED_PER_ADDRESS: usize = 16;
-/// Connections for files at the same time; those above it are closed at once.
-const SERVED: usize = 512;
-/// The same from one public address (or /64).
+/// Connections for files at the same time, kept ones that rest among them; above it the one that has rested
+/// longest is closed, and when none rests, the newest is told to come back.
+const SERVED: usize = 4096;
+/// The same from one public address (or /64); those above it are closed at once.
 const SERVED_PER_ADDRESS: usize = 16;
 /// The first pause after a failed accept (out of descriptors, say); it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What a connection is told for which there is no room.
+const NO_ROOM: &[u8] = b"HTTP/1.1 503 Busy: too many connections\r\nRetry-After: 60\r\nConnection: close\r\n\
+    Content-Length: 0\r\n\r\n";
+
+/// How many connections there may be. The system's limit on open files makes it fewer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenConfig {
+    /// Those that have not said what they want.
+    pub undecided: usize,
+    /// Those for files.
+    pub served: usize,
+}
+
+impl ListenConfig {
+    /// As many as that leaves room for.
+    pub fn within(descriptors: Descriptors) -> Self {
+        let all = descriptors.connections();
+        let undecided = (all / 4).clamp(1, UNDECIDED);
+        Self { undecided, served: all.saturating_sub(undecided).clamp(1, SERVED) }
+    }
+}
 
 /// Opens the port.
 pub async fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
@@ -87,6 +111,13 @@ struct Undecided {
     cut: AbortHandle,
 }
 
+/// A connection for files.
+struct Served {
+    ip: IpAddr,
+    rest: Arc<Rest>,
+    cut: AbortHandle,
+}
+
 /// What an undecided connection turned out to be.
 enum Decided {
     Link(TcpStream, SocketAddr, Head, Vec<u8>),
@@ -95,11 +126,13 @@ enum Decided {
 }
 
 /// Accepts until it is dropped; what it accepted for files ends with it.
-pub async fn listen(listener: TcpListener, mut gate: Gate, shelf: Arc<dyn Shelf>) {
+pub async fn listen(config: ListenConfig, listener: TcpListener, mut gate: Gate, shelf: Arc<dyn Shelf>) {
     let mut undecided: BTreeMap<u64, Undecided> = BTreeMap::new();
     let mut deciding = FuturesUnordered::new();
-    let mut served: HashMap<IpAddr, usize> = HashMap::new();
+    let mut served: BTreeMap<u64, Served> = BTreeMap::new();
+    let mut from_address: HashMap<IpAddr, usize> = HashMap::new();
     let mut serving = FuturesUnordered::new();
+    let seats = Arc::new(Seats::default());
     let mut next = 0;
     let mut pause = FIRST_PAUSE;
     let mut accepting = Box::pin(accept_after(Duration::ZERO, &listener).fuse());
@@ -115,7 +148,7 @@ pub async fn listen(listener: TcpListener, mut gate: Gate, shelf: Arc<dyn Shelf>
                         log::debug!(target: "filbert::net", "{from}: too many connections from there that say nothing");
                         continue;
                     }
-                    if undecided.len() >= UNDECIDED && let Some((_, oldest)) = undecided.pop_first() {
+                    if undecided.len() >= config.undecided && let Some((_, oldest)) = undecided.pop_first() {
                         oldest.cut.abort();
                     }
                     let (decide, cut) = abortable(decide(stream, from));
@@ -136,29 +169,58 @@ pub async fn listen(listener: TcpListener, mut gate: Gate, shelf: Arc<dyn Shelf>
                     Ok(Decided::Link(stream, from, head, rest)) => gate.enter(stream, from, head, rest).await,
                     Ok(Decided::Http(stream, from, read)) => {
                         let ip = subnet(from.ip());
-                        let here = served.entry(ip).or_default();
-                        if serving.len() >= SERVED || (is_public(ip) && *here >= SERVED_PER_ADDRESS) {
+                        let here = from_address.entry(ip).or_default();
+                        if is_public(ip) && *here >= SERVED_PER_ADDRESS {
                             log::debug!(target: "filbert::net", "{from}: too many requests at once");
                             continue;
                         }
-                        *here += 1;
+                        if served.len() >= config.served && !close_one_that_rests(&mut served, &mut from_address) {
+                            log::debug!(target: "filbert::net", "{from}: no room for another request");
+                            rt::spawn(no_room(stream)).detach();
+                            continue;
+                        }
+                        *from_address.entry(ip).or_default() += 1;
+                        let rest = Arc::new(Rest::among(&seats));
                         // Whatever goes wrong with one connection goes wrong with that one alone.
-                        let serve = AssertUnwindSafe(serve(stream, read, from, Arc::clone(&shelf))).catch_unwind();
-                        serving.push(rt::spawn(serve).map(move |_| ip));
+                        let serve = serve(stream, read, from, Arc::clone(&shelf), Arc::clone(&rest));
+                        let (serve, cut) = abortable(AssertUnwindSafe(serve).catch_unwind());
+                        served.insert(number, Served { ip, rest, cut });
+                        serving.push(rt::spawn(serve).map(move |_| number));
                     }
                     Ok(Decided::Gone) | Err(Aborted) => {}
                 }
             },
-            ip = serving.select_next_some() => {
-                if let Some(here) = served.get_mut(&ip) {
-                    *here -= 1;
-                    if *here == 0 {
-                        served.remove(&ip);
-                    }
+            number = serving.select_next_some() => {
+                if let Some(over) = served.remove(&number) {
+                    leave(&mut from_address, over.ip);
                 }
             },
         }
     }
+}
+
+/// Closes the connection that has waited longest for its next request; `false` if none does.
+fn close_one_that_rests(served: &mut BTreeMap<u64, Served>, from_address: &mut HashMap<IpAddr, usize>) -> bool {
+    let resting = served.iter().filter_map(|(number, one)| Some((one.rest.since()?, *number)));
+    let Some(closed) = resting.min().and_then(|(_, number)| served.remove(&number)) else { return false };
+    log::debug!(target: "filbert::net", "a resting connection of {} is closed for a new one", closed.ip);
+    closed.cut.abort();
+    leave(from_address, closed.ip);
+    true
+}
+
+fn leave(from_address: &mut HashMap<IpAddr, usize>, ip: IpAddr) {
+    if let Some(here) = from_address.get_mut(&ip) {
+        *here -= 1;
+        if *here == 0 {
+            from_address.remove(&ip);
+        }
+    }
+}
+
+/// An empty socket takes these few bytes at once.
+async fn no_room(mut stream: TcpStream) {
+    let _ = rt::timeout(FIRST_PAUSE, stream.write_all(NO_ROOM)).await;
 }
 
 async fn accept_after(pause: Duration, listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {

@@ -2,6 +2,7 @@
 //! servent. Nothing here decides what a message means or touches a file by its path.
 
 mod body;
+mod descriptors;
 mod driver;
 pub mod fetch;
 mod link;
@@ -10,6 +11,7 @@ pub mod rt;
 mod send;
 pub mod serve;
 
+pub use descriptors::Descriptors;
 pub use driver::{Clock, Gate, Handle, Running, start};
 pub use link::ROOM;
-pub use listen::{Dialect, HEAD_TIME, bind, listen};
+pub use listen::{Dialect, HEAD_TIME, ListenConfig, bind, listen};

@@ -16,14 +16,20 @@ use std::time::Duration;
 use super::rt::TcpStream;
 
 /// A client that takes nothing for this long is waited for elsewhere.
+#[cfg(target_os = "linux")]
 const QUICK: Duration = Duration::from_millis(50);
+/// A client that has just been served may take so long to ask again without being waited for elsewhere.
+#[cfg(target_os = "linux")]
+const MOMENT: Duration = Duration::from_millis(20);
 /// A turn takes no longer than this, so that nobody waits long for its end.
-const TURN: Duration = Duration::from_millis(250);
+pub(super) const TURN: Duration = Duration::from_millis(250);
 /// The kernel is asked for so much at a time.
+#[cfg(target_os = "linux")]
 const CHUNK: u64 = 2 * 1024 * 1024;
 /// Bytes that are read when the kernel cannot send by itself.
 const PIECE: u64 = 256 * 1024;
 /// Bytes that are read for a client that takes nothing for now.
+#[cfg(target_os = "linux")]
 const CRUMB: u64 = 32 * 1024;
 
 /// How a turn ended.
@@ -56,7 +62,7 @@ pub(super) fn turn(file: &File, stream: &TcpStream, left: Range<u64>, sent: &Ato
                 sent.fetch_add(taken as u64, Ordering::Relaxed);
             }
             Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) if wait_for_room(stream)? => {}
+            Err(Errno::AGAIN) if wait(stream, rustix::event::PollFlags::OUT, QUICK)? => {}
             Err(Errno::AGAIN) => return read(file, left, CRUMB),
             // A file system that cannot.
             Err(Errno::INVAL | Errno::NOSYS) => return read(file, left, PIECE),
@@ -70,19 +76,6 @@ pub(super) fn turn(file: &File, stream: &TcpStream, left: Range<u64>, sent: &Ato
 #[cfg(not(target_os = "linux"))]
 pub(super) fn turn(file: &File, _: &TcpStream, left: Range<u64>, _: &AtomicU64) -> io::Result<Turn> {
     read(file, left, PIECE)
-}
-
-#[cfg(target_os = "linux")]
-fn wait_for_room(stream: &TcpStream) -> io::Result<bool> {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
-    let mut sockets = [PollFd::new(stream, PollFlags::OUT)];
-    let patience = Timespec { tv_sec: 0, tv_nsec: QUICK.subsec_nanos().into() };
-    match poll(&mut sockets, Some(&patience)) {
-        Ok(ready) => Ok(ready > 0),
-        Err(rustix::io::Errno::INTR) => Ok(true),
-        Err(error) => Err(error.into()),
-    }
 }
 
 fn read(file: &File, left: Range<u64>, at_most: u64) -> io::Result<Turn> {
@@ -115,16 +108,60 @@ fn cut_short() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the file was cut short while it was sent")
 }
 
-/// Sends the head of an answer whose body follows at once: as much as fits now, to go out in one packet with it.
-pub(super) fn send_head(stream: &TcpStream, head: &[u8]) -> usize {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::net::{SendFlags, send};
-        send(stream, head, SendFlags::MORE | SendFlags::NOSIGNAL | SendFlags::DONTWAIT).unwrap_or(0)
+/// Sends what the client takes now; `more` follows at once, and is to go out in one packet with it.
+#[cfg(target_os = "linux")]
+pub(super) fn try_send(stream: &TcpStream, bytes: &[u8], more: bool) -> io::Result<usize> {
+    use rustix::net::{SendFlags, send};
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    match send(stream, bytes, if more { flags | SendFlags::MORE } else { flags }) {
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(0),
+        sent => Ok(sent?),
     }
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = (stream, head);
-        0
+}
+
+/// Receives what the client has sent; `None` when that is nothing yet.
+#[cfg(target_os = "linux")]
+pub(super) fn try_receive(stream: &TcpStream, into: &mut [u8]) -> io::Result<Option<usize>> {
+    use rustix::net::{RecvFlags, recv};
+    match recv(stream, into, RecvFlags::DONTWAIT) {
+        Ok((_, came)) => Ok(Some(came)),
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(None),
+        Err(error) => Err(error.into()),
     }
+}
+
+/// Waits a moment for the client to send something; whether it has.
+#[cfg(target_os = "linux")]
+pub(super) fn wait_for_bytes(stream: &TcpStream) -> io::Result<bool> {
+    wait(stream, rustix::event::PollFlags::IN, MOMENT)
+}
+
+#[cfg(target_os = "linux")]
+fn wait(stream: &TcpStream, for_what: rustix::event::PollFlags, patience: Duration) -> io::Result<bool> {
+    use rustix::event::{PollFd, Timespec, poll};
+
+    let mut sockets = [PollFd::new(stream, for_what)];
+    let patience = Timespec { tv_sec: 0, tv_nsec: patience.subsec_nanos().into() };
+    match poll(&mut sockets, Some(&patience)) {
+        Ok(ready) => Ok(ready > 0),
+        Err(rustix::io::Errno::INTR) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+// Elsewhere the executor does all of it.
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn try_send(_: &TcpStream, _: &[u8], _: bool) -> io::Result<usize> {
+    Ok(0)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn try_receive(_: &TcpStream, _: &mut [u8]) -> io::Result<Option<usize>> {
+    Ok(None)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn wait_for_bytes(_: &TcpStream) -> io::Result<bool> {
+    Ok(false)
 }

@@ -9,11 +9,10 @@ use std::fs::File;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::future::BoxFuture;
 use futures::{AsyncReadExt, AsyncWriteExt};
 
 use super::rt::{self, TcpStream};
@@ -27,6 +26,11 @@ use crate::wire::http::{HEAD_LIMIT, Request, Response};
 const LINGER: usize = 64 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(1);
 
+/// Bytes that the first read of a head takes, and each further one.
+const FIRST_READ: usize = 512;
+const NEXT_READ: usize = 4096;
+/// Threads that may wait for the next requests of clients.
+const SEATS: usize = 8;
 /// The measure of slow readers, see [`ServeConfig::piece`].
 const PIECE: u64 = 256 * 1024;
 
@@ -56,8 +60,8 @@ impl Default for ServeConfig {
 
 /// What answers requests: the application's shelf of shared files.
 pub trait Shelf: Send + Sync + 'static {
-    /// Decides what to send. The future may open a file; it must not run for long.
-    fn answer<'a>(&'a self, request: &'a Request, from: SocketAddr) -> BoxFuture<'a, Answer>;
+    /// Decides what to send. It is called where it may block: it may open and read a file.
+    fn answer(&self, request: &Request, from: SocketAddr) -> Answer;
 
     /// A connection has ended: what was kept for it is not needed any more.
     fn gone(&self, from: SocketAddr) {
@@ -87,10 +91,52 @@ pub enum Body {
     File(Arc<File>, Range<u64>),
 }
 
+/// Since when a connection waits for its next request: the one that does so longest is closed first.
+#[derive(Debug, Default)]
+pub struct Rest {
+    since: Mutex<Option<Instant>>,
+    seats: Arc<Seats>,
+}
+
+/// How many threads wait for the next request of a client that has just been served.
+#[derive(Debug, Default)]
+pub struct Seats(AtomicUsize);
+
+impl Rest {
+    /// A connection that shares its seats with others.
+    pub fn among(seats: &Arc<Seats>) -> Self {
+        Self { since: Mutex::default(), seats: Arc::clone(seats) }
+    }
+
+    /// Since when; `None` while a request is under way.
+    pub fn since(&self) -> Option<Instant> {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, since: Option<Instant>) {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+}
+
+impl Seats {
+    /// Does `wait` in a seat; `None` if they are all taken.
+    fn sit<T>(&self, wait: impl FnOnce() -> T) -> Option<T> {
+        let result = (self.0.fetch_add(1, Ordering::Relaxed) < SEATS).then(wait);
+        self.0.fetch_sub(1, Ordering::Relaxed);
+        result
+    }
+}
+
 /// Serves a connection until either side has had enough. `already` are bytes that were read from it to tell
 /// what it is.
-pub async fn serve(stream: TcpStream, already: Vec<u8>, from: SocketAddr, shelf: Arc<dyn Shelf>) {
-    serve_with(ServeConfig::default(), stream, already, from, shelf).await;
+pub(super) async fn serve(
+    stream: TcpStream,
+    already: Vec<u8>,
+    from: SocketAddr,
+    shelf: Arc<dyn Shelf>,
+    rest: Arc<Rest>,
+) {
+    serve_noting(ServeConfig::default(), stream, already, from, shelf, rest).await;
 }
 
 /// ... with other patience than usual.
@@ -101,138 +147,266 @@ pub async fn serve_with(
     from: SocketAddr,
     shelf: Arc<dyn Shelf>,
 ) {
+    serve_noting(config, stream, already, from, shelf, Arc::default()).await;
+}
+
+async fn serve_noting(
+    config: ServeConfig,
+    stream: TcpStream,
+    already: Vec<u8>,
+    from: SocketAddr,
+    shelf: Arc<dyn Shelf>,
+    rest: Arc<Rest>,
+) {
     let _ = stream.set_nodelay(true);
-    let mut client = Client { config, stream, ahead: already };
     // Told also when the connection is cut from our side.
-    let _ended = Ended { shelf: &*shelf, from };
-    if let Err(error) = client.serve(from, &*shelf).await {
+    let _ended = Ended { shelf: Arc::clone(&shelf), from };
+    let client =
+        Client { stream, from, shelf, rest, ahead: already, out: Vec::new(), gone: 0, body: None, last: false };
+    if let Err(error) = client.serve(&config).await {
         log::debug!("upload to {from}: {error}");
     }
 }
 
-struct Ended<'a> {
-    shelf: &'a dyn Shelf,
+struct Ended {
+    shelf: Arc<dyn Shelf>,
     from: SocketAddr,
 }
 
-impl Drop for Ended<'_> {
+impl Drop for Ended {
     fn drop(&mut self) {
         self.shelf.gone(self.from);
     }
 }
 
+/// A connection. It goes back and forth between a thread that may block, which answers and sends, and the
+/// executor, which waits for the client.
 struct Client {
-    config: ServeConfig,
     stream: TcpStream,
+    from: SocketAddr,
+    shelf: Arc<dyn Shelf>,
+    rest: Arc<Rest>,
+    /// Bytes that the client has sent and we have not looked at.
     ahead: Vec<u8>,
+    /// Bytes to send next, of which so many are gone.
+    out: Vec<u8>,
+    gone: usize,
+    /// What follows them.
+    body: Option<Sending>,
+    /// The answer under way is the last one.
+    last: bool,
+}
+
+/// An answer under way.
+struct Sending {
+    /// The bytes of the body that are in `out` behind the head, counted when they are gone.
+    with_head: u64,
+    /// What is left of the file.
+    file: Option<(Arc<File>, Range<u64>)>,
+    sent: Arc<AtomicU64>,
+    pace: Pace,
+    /// Given back when this is dropped.
+    _slot: Option<Box<dyn Any + Send>>,
+}
+
+impl Sending {
+    fn done(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+}
+
+/// What the work on a thread that may block has come to.
+enum Wants {
+    /// More of it, after others had their turn.
+    Work,
+    /// The client is to send a request.
+    Request,
+    /// The client is to take what is in `out`.
+    Room,
+    /// All is said.
+    Goodbye,
+    /// The client has left.
+    Nothing,
 }
 
 impl Client {
-    async fn serve(&mut self, from: SocketAddr, shelf: &dyn Shelf) -> io::Result<()> {
+    async fn serve(mut self, config: &ServeConfig) -> io::Result<()> {
         loop {
-            let request = match self.request().await? {
-                Some(Ok(request)) => request,
-                Some(Err(why)) => {
-                    log::debug!("{from} sent no request: {why}");
-                    self.write_all(&bad_request().encode()).await?;
-                    return self.linger().await;
+            let (client, wants) = rt::spawn_blocking(move || {
+                let wants = self.work();
+                (self, wants)
+            })
+            .await;
+            self = client;
+            match wants? {
+                Wants::Work => {}
+                Wants::Request => {
+                    self.rest.set(Some(Instant::now()));
+                    let came = self.request(config).await?;
+                    self.rest.set(None);
+                    if !came {
+                        return Ok(());
+                    }
                 }
-                None => return Ok(()),
-            };
-            let answer = shelf.answer(&request, from).await;
-            // We read no bodies, so what follows one could not be told from it.
-            let has_body = request.headers.get("Content-Length").is_some_and(|length| length.trim() != "0")
-                || request.headers.get("Transfer-Encoding").is_some();
-            let last = has_body || !request.keep_alive() || !answer.head.keep_alive();
-            self.send(answer).await?;
-            if last {
-                return self.linger().await;
+                Wants::Room => self.make_room(config).await?,
+                Wants::Goodbye => return self.linger().await,
+                Wants::Nothing => return Ok(()),
             }
         }
     }
 
-    /// The next request; `None` when the client has had enough.
-    async fn request(&mut self) -> io::Result<Option<Result<Request, String>>> {
-        let mut begun: Option<Instant> = None;
+    /// Answers and sends as long as it need not wait for the client. Blocks on files, and on the client for a
+    /// moment only.
+    fn work(&mut self) -> io::Result<Wants> {
+        let begun = Instant::now();
         loop {
+            if let Some(wants) = self.send()? {
+                return Ok(wants);
+            }
+            if self.last {
+                return Ok(Wants::Goodbye);
+            }
+            if begun.elapsed() > send::TURN {
+                return Ok(Wants::Work);
+            }
             match RawHead::decode(&self.ahead, HEAD_LIMIT) {
                 Ok(Some((raw, taken))) => {
                     self.ahead.drain(..taken);
-                    return Ok(Some(Request::parse(raw).map_err(|error| error.to_string())));
+                    match Request::parse(raw) {
+                        Ok(request) => self.answer(&request),
+                        Err(error) => self.refuse(&error.to_string()),
+                    }
                 }
-                Ok(None) => {}
-                Err(error) => return Ok(Some(Err(error.to_string()))),
+                Ok(None) if !self.ahead.is_empty() => return Ok(Wants::Request),
+                Ok(None) => {
+                    self.ahead.resize(FIRST_READ, 0);
+                    let came = self.receive();
+                    self.ahead.truncate(*came.as_ref().ok().and_then(Option::as_ref).unwrap_or(&0));
+                    match came? {
+                        Some(0) => return Ok(Wants::Nothing),
+                        Some(_) => {}
+                        None => return Ok(Wants::Request),
+                    }
+                }
+                Err(error) => self.refuse(&error.to_string()),
             }
+        }
+    }
+
+    /// Reads what the client sends next, if it does so within a moment: who has just been served often asks
+    /// again at once, and waking threads for each small file would cost more than sending it.
+    fn receive(&mut self) -> io::Result<Option<usize>> {
+        let came = send::try_receive(&self.stream, &mut self.ahead)?;
+        if came.is_some() || !self.rest.seats.sit(|| send::wait_for_bytes(&self.stream)).unwrap_or(Ok(false))? {
+            return Ok(came);
+        }
+        send::try_receive(&self.stream, &mut self.ahead)
+    }
+
+    fn answer(&mut self, request: &Request) {
+        let answer = self.shelf.answer(request, self.from);
+        // We read no bodies, so what follows one could not be told from it.
+        let has_body = request.headers.get("Content-Length").is_some_and(|length| length.trim() != "0")
+            || request.headers.get("Transfer-Encoding").is_some();
+        self.last = has_body || !request.keep_alive() || !answer.head.keep_alive();
+        self.out = answer.head.encode();
+        let (with_head, file) = match answer.body {
+            Body::Empty => (0, None),
+            Body::Bytes(bytes) => {
+                self.out.extend_from_slice(&bytes);
+                (bytes.len() as u64, None)
+            }
+            Body::File(file, range) => (0, Some((file, range))),
+        };
+        self.body = Some(Sending { with_head, file, sent: answer.sent, pace: Pace::default(), _slot: answer.slot });
+    }
+
+    fn refuse(&mut self, why: &str) {
+        log::debug!("{} sent no request: {why}", self.from);
+        self.out = bad_request().encode();
+        self.last = true;
+    }
+
+    /// Sends what the client takes; `None` when all of the answer is gone.
+    fn send(&mut self) -> io::Result<Option<Wants>> {
+        let more = self.body.as_ref().is_some_and(|body| body.file.is_some());
+        if self.gone < self.out.len() {
+            self.gone += send::try_send(&self.stream, &self.out[self.gone..], more)?;
+            if self.gone < self.out.len() {
+                return Ok(Some(Wants::Room));
+            }
+        }
+        self.out_is_gone();
+        let Some(Sending { file: Some((file, left)), sent, .. }) = &mut self.body else {
+            self.body = None;
+            return Ok(None);
+        };
+        let turn = send::turn(file, &self.stream, left.clone(), sent)?;
+        left.start = turn.left.start + turn.next.len() as u64;
+        if !turn.next.is_empty() {
+            self.out = turn.next;
+            if let Some(body) = &mut self.body {
+                body.with_head = self.out.len() as u64;
+            }
+            return Ok(Some(Wants::Room));
+        }
+        if !left.is_empty() {
+            return Ok(Some(Wants::Work));
+        }
+        self.body = None;
+        Ok(None)
+    }
+
+    fn out_is_gone(&mut self) {
+        (self.out, self.gone) = (Vec::new(), 0);
+        if let Some(body) = &mut self.body {
+            body.sent.fetch_add(std::mem::take(&mut body.with_head), Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until the client has sent a whole head, or what will never be one; `false` when it has left.
+    async fn request(&mut self, config: &ServeConfig) -> io::Result<bool> {
+        let mut begun = (!self.ahead.is_empty()).then(Instant::now);
+        while let Ok(None) = RawHead::decode(&self.ahead, HEAD_LIMIT) {
             if !self.ahead.is_empty() && begun.is_none() {
                 begun = Some(Instant::now());
             }
-            let patience = begun.map_or(self.config.idle, |begun| self.config.head.saturating_sub(begun.elapsed()));
+            let patience = begun.map_or(config.idle, |begun| config.head.saturating_sub(begun.elapsed()));
             let had = self.ahead.len();
-            self.ahead.resize(had + 4096, 0);
+            // Most connections wait here most of the time: what waits is small.
+            if had == 0 {
+                self.ahead = Vec::new();
+            }
+            self.ahead.resize(had + if had == 0 { FIRST_READ } else { NEXT_READ }, 0);
             let read = rt::timeout(patience, self.stream.read(&mut self.ahead[had..])).await;
             let read = read.unwrap_or_else(|late| Err(late.into()));
             self.ahead.truncate(had + *read.as_ref().unwrap_or(&0));
             match read {
-                Ok(0) => return Ok(None),
+                Ok(0) => return Ok(false),
                 Ok(_) => {}
-                Err(_) if had == 0 => return Ok(None),
+                Err(_) if had == 0 => return Ok(false),
                 Err(error) => return Err(error),
             }
         }
+        Ok(true)
     }
 
-    async fn send(&mut self, answer: Answer) -> io::Result<()> {
-        let head = answer.head.encode();
-        match answer.body {
-            Body::Empty => self.write_all(&head).await,
-            Body::Bytes(bytes) => {
-                self.write_all(&[head, bytes].concat()).await?;
-                answer.sent.fetch_add(answer.head.content_length().unwrap_or(0), Ordering::Relaxed);
-                Ok(())
+    /// Waits until the client has taken what is in `out`. It may take its time, but not for ever: a reader that
+    /// takes nothing, or less than [`PIECE`] in the time it has for that, is cut.
+    async fn make_room(&mut self, config: &ServeConfig) -> io::Result<()> {
+        while self.gone < self.out.len() {
+            let write = rt::timeout(config.stall, self.stream.write(&self.out[self.gone..])).await;
+            let written = write.unwrap_or_else(|late| Err(late.into()))?;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
             }
-            Body::File(file, range) => {
-                let gone = send::send_head(&self.stream, &head);
-                self.write_all(&head[gone..]).await?;
-                self.send_file(&file, range, &answer.sent).await
-            }
-        }
-    }
-
-    /// Quick readers are served on the pool of threads that may block, slow ones are waited for here, where
-    /// waiting costs no thread. A file that was cut short meanwhile ends the connection, since what the head
-    /// promised cannot be kept.
-    async fn send_file(&mut self, file: &Arc<File>, range: Range<u64>, sent: &Arc<AtomicU64>) -> io::Result<()> {
-        let mut left = range;
-        let mut pace = Pace { at: left.start, since: Instant::now(), patience: self.config.piece };
-        while !left.is_empty() {
-            let (file, stream, count) = (Arc::clone(file), self.stream.clone(), Arc::clone(sent));
-            let turn = rt::spawn_blocking(move || send::turn(&file, &stream, left, &count)).await?;
-            left = turn.left;
-            pace.keep(left.start)?;
-            let mut next = turn.next.as_slice();
-            while !next.is_empty() {
-                let written = self.write_some(next, sent).await?;
-                next = &next[written..];
-                left.start += written as u64;
-                pace.keep(left.start)?;
+            self.gone += written;
+            if let Some(body) = &mut self.body {
+                body.pace.keep(body.done() + self.gone as u64, config.piece)?;
             }
         }
+        self.out_is_gone();
         Ok(())
-    }
-
-    async fn write_some(&mut self, bytes: &[u8], sent: &AtomicU64) -> io::Result<usize> {
-        let written =
-            rt::timeout(self.config.stall, self.stream.write(bytes)).await.unwrap_or_else(|late| Err(late.into()))?;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        sent.fetch_add(written as u64, Ordering::Relaxed);
-        Ok(written)
-    }
-
-    async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let written = rt::timeout(self.config.stall, self.stream.write_all(bytes)).await;
-        written.unwrap_or_else(|late| Err(late.into()))
     }
 
     async fn linger(&mut self) -> io::Result<()> {
@@ -252,20 +426,23 @@ impl Client {
 }
 
 /// Whether a reader keeps up the least pace that is asked of it.
+#[derive(Default)]
 struct Pace {
     /// Where it was ...
     at: u64,
-    /// ... at that time.
-    since: Instant,
-    patience: Duration,
+    /// ... at that time, when it was first waited for or had taken [`PIECE`] more.
+    since: Option<Instant>,
 }
 
 impl Pace {
-    fn keep(&mut self, at: u64) -> io::Result<()> {
-        if at - self.at >= PIECE {
-            (self.at, self.since) = (at, Instant::now());
-        } else if self.since.elapsed() > self.patience {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "reads too slowly"));
+    fn keep(&mut self, at: u64, patience: Duration) -> io::Result<()> {
+        match self.since {
+            Some(since) if at.saturating_sub(self.at) < PIECE => {
+                if since.elapsed() > patience {
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "reads too slowly"));
+                }
+            }
+            _ => (self.at, self.since) = (at, Some(Instant::now())),
         }
         Ok(())
     }

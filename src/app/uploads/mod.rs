@@ -16,9 +16,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
-
 use self::slot::Slot;
 use self::table::Table;
 use super::view::TransferView;
@@ -129,8 +126,8 @@ impl Uploads {
 }
 
 impl Shelf for Uploads {
-    fn answer<'a>(&'a self, request: &'a Request, from: SocketAddr) -> BoxFuture<'a, Answer> {
-        Inner::answer(Arc::clone(&self.0), request, from).boxed()
+    fn answer(&self, request: &Request, from: SocketAddr) -> Answer {
+        self.0.answer(request, from)
     }
 
     fn gone(&self, from: SocketAddr) {
@@ -165,14 +162,14 @@ impl Inner {
         result
     }
 
-    async fn answer(self: Arc<Self>, request: &Request, from: SocketAddr) -> Answer {
+    fn answer(self: &Arc<Self>, request: &Request, from: SocketAddr) -> Answer {
         let agent = &self.config.agent;
         let nothing = || plain(upload::plan(request, Found::Nothing, agent));
         let Some(shared) = self.look_up(&request.target()) else { return nothing() };
         let offer = Offer { name: shared.name.clone(), size: shared.stamp.size, digests: shared.digests };
         let plan = upload::plan(request, Found::Offer(&offer), agent);
         let few = plan.body.clone().filter(|body| body.end - body.start <= AT_ONCE);
-        let Some(Opened { shared, file, bytes }) = self.open(shared, few).await else { return nothing() };
+        let Some(Opened { shared, file, bytes }) = self.open(shared, few) else { return nothing() };
         let Some(body) = plan.body.clone() else { return plain(plan) };
         let asker = Asker {
             from,
@@ -182,7 +179,7 @@ impl Inner {
             id: upload::place_named(request),
             stays: Speaks::of(request).stays(),
         };
-        let slot = match Slot::take(&self, &shared, &asker, body.end == offer.size, plan.head.keep_alive()) {
+        let slot = match Slot::take(self, &shared, &asker, body.end == offer.size, plan.head.keep_alive()) {
             Ok(slot) => slot,
             Err(wait) => return plain(upload::plan(request, Found::Busy(&offer, &wait), agent)),
         };
@@ -206,25 +203,21 @@ impl Inner {
     }
 
     /// The file, open, if it still is what we know it as, and the range of it that is read at once.
-    async fn open(self: &Arc<Self>, shared: Arc<SharedFile>, few: Option<std::ops::Range<u64>>) -> Option<Opened> {
-        let inner = Arc::clone(self);
-        rt::spawn_blocking(move || {
-            let name = shared.path.display();
-            let (file, stamp) = (inner.hooks.open)(shared.root, &shared.path)
-                .inspect_err(|error| log::debug!("cannot open {name}: {error}"))
-                .ok()?;
-            if !is_same_content(&stamp, &shared.stamp) {
-                log::debug!("{name} has changed since it was last looked at; not given");
-                return None;
-            }
-            let bytes = few.map(|range| {
-                let mut bytes = vec![0; (range.end - range.start) as usize];
-                read_at(&file, &mut bytes, range.start).map(|()| bytes)
-            });
-            let bytes = bytes.transpose().inspect_err(|error| log::debug!("cannot read {name}: {error}")).ok()?;
-            Some(Opened { shared, file, bytes })
-        })
-        .await
+    fn open(&self, shared: Arc<SharedFile>, few: Option<std::ops::Range<u64>>) -> Option<Opened> {
+        let name = shared.path.display();
+        let (file, stamp) = (self.hooks.open)(shared.root, &shared.path)
+            .inspect_err(|error| log::debug!("cannot open {name}: {error}"))
+            .ok()?;
+        if !is_same_content(&stamp, &shared.stamp) {
+            log::debug!("{name} has changed since it was last looked at; not given");
+            return None;
+        }
+        let bytes = few.map(|range| {
+            let mut bytes = vec![0; (range.end - range.start) as usize];
+            read_at(&file, &mut bytes, range.start).map(|()| bytes)
+        });
+        let bytes = bytes.transpose().inspect_err(|error| log::debug!("cannot read {name}: {error}")).ok()?;
+        Some(Opened { shared, file, bytes })
     }
 
     /// While anything is sent or waits: rates, events, places that nobody came back for. Nothing wakes up when

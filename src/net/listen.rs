@@ -169,8 +169,8 @@ pub async fn listen(config: ListenConfig, listener: TcpListener, mut gate: Gate,
                     Ok(Decided::Link(stream, from, head, rest)) => gate.enter(stream, from, head, rest).await,
                     Ok(Decided::Http(stream, from, read)) => {
                         let ip = subnet(from.ip());
-                        let here = from_address.entry(ip).or_default();
-                        if is_public(ip) && *here >= SERVED_PER_ADDRESS {
+                        let here = from_address.get(&ip).copied().unwrap_or_default();
+                        if is_public(ip) && here >= SERVED_PER_ADDRESS {
                             log::debug!(target: "filbert::net", "{from}: too many requests at once");
                             continue;
                         }

@@ -122,6 +122,7 @@ fn server(path: &Path, digests: Digests) -> std::net::SocketAddr {
     let hooks = UploadHooks {
         find: Box::new(move |_| Some(Arc::clone(&shared))),
         open: Box::new(move |_, path| filbert::disk::open_beneath(&dir, path)),
+        tree: Box::new(|_| filbert::transfer::upload::Tree::Nothing),
         next_id: Box::new(move || ids.fetch_add(1, Ordering::Relaxed)),
         changed: Box::new(|_| {}),
         busy: Box::new(|_| {}),

@@ -2,12 +2,13 @@
 
 mod transfer_support;
 
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use filbert::app::uploads::UploadsConfig;
 use filbert::net::serve::ServeConfig;
+use filbert::wire::{Digests, thex};
 use transfer_support::*;
 
 /// Sends `text` and returns all that comes back until the server closes.
@@ -226,4 +227,196 @@ fn uploads_are_counted_one_row_for_a_file_and_an_address() {
     let view = row(&["done"]);
     assert_eq!((view.id, view.done), (1, 3000), "the same row");
     assert_eq!(served.uploads.sent(), 3000);
+}
+
+/// Sends a request on a connection that is kept, and reads the head of the answer.
+fn ask(stream: &mut TcpStream, target: &str, headers: &str) -> String {
+    write!(stream, "GET {target} HTTP/1.1\r\nHost: x\r\n{headers}\r\n").expect("sent");
+    head_of(stream)
+}
+
+fn head_of(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).expect("more of a head");
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).expect("text")
+}
+
+fn connect(addr: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(addr).expect("connected");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("set");
+    stream
+}
+
+fn value<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+}
+
+fn until(what: &str, mut test: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !test() {
+        assert!(Instant::now() < end, "not so: {what}");
+        pause(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn who_finds_no_slot_waits_in_line_and_is_told_where() {
+    let (a, b, c) = (content(24 * MIB, 20), content(2 * MIB, 21), content(2 * MIB, 22));
+    let config = UploadsConfig { slots: 1, ..UploadsConfig::default() };
+    let served = Served::with(config, ServeConfig::default(), &[("a", &a), ("b", &b), ("c", &c), ("small", b"small")]);
+    let mut holder = connect(served.addr);
+    assert!(ask(&mut holder, "/get/0/a", "").starts_with("HTTP/1.1 200 "));
+
+    let mut active = connect(served.addr);
+    let head = ask(&mut active, "/get/1/b", "X-Queue: 0.1\r\n");
+    assert!(head.starts_with("HTTP/1.1 503 Queued: place 1 of 1\r\n"), "{head}");
+    assert_eq!(value(&head, "X-Queue"), Some("position=1,length=1,limit=1,pollMin=5,pollMax=25"));
+    assert_eq!((value(&head, "Retry-After"), value(&head, "Connection")), (Some("5"), None));
+    assert_eq!(value(&head, "X-Gnutella-Content-URN"), Some(&*urn(&b).to_string()));
+    let (head, _) = one(served.addr, "/get/2/c", "X-Queue: 1.1\r\n");
+    let said = value(&head, "X-Queued").expect("PARQ").to_owned();
+    assert!(said.starts_with("position=2; length=2; "), "{said}");
+    assert_eq!(value(&head, "X-Features"), Some("queue/1.0"));
+    let (head, body) = one(served.addr, "/get/3/small", "");
+    assert!(head.starts_with("HTTP/1.1 200 ") && body == b"small", "a small file passes: {head}");
+
+    let rows = || -> Vec<(String, String)> {
+        let views = served.uploads.views();
+        views.into_iter().map(|view| (view.name, format!("{}: {}", view.state, view.reason))).collect()
+    };
+    let row = |name: &str| rows().into_iter().find(|(named, _)| named == name).expect("a row").1;
+    assert!(row("b").starts_with("queued: 127.0.0.1:"), "{}", row("b"));
+    assert!(row("c").ends_with(" waits for a slot: place 2 of 2"), "{}", row("c"));
+    // Its place ends with the connection that it waits on; who is behind it moves up.
+    drop(active);
+    until("the place is free", || row("c").ends_with("place 1 of 1"));
+    assert!(row("b").starts_with("cancelled: ") && row("b").ends_with("did not come back for its place in the queue"));
+    // The place is known by its name, by another connection too; it may want another file by now.
+    let id = said.rsplit_once("ID=").expect("a name").1;
+    let (head, _) = one(served.addr, "/get/1/b", &format!("X-Queue: 1.1\r\nX-Queued: position=2; ID={id}\r\n"));
+    assert!(value(&head, "X-Queued").expect("PARQ").ends_with(id), "{head}");
+    drop(holder);
+    until("the slot is free", || !row("a").starts_with("uploading"));
+    let (head, body) = one(served.addr, "/get/1/b", &format!("X-Queue: 1.1\r\nX-Queued: position=1; ID={id}\r\n"));
+    assert!(head.starts_with("HTTP/1.1 200 ") && body == b, "{head}");
+}
+
+#[test]
+fn the_slot_stays_with_a_client_between_the_ranges_of_its_file() {
+    let (a, b) = (content(2 * MIB, 30), content(2 * MIB, 31));
+    let config = UploadsConfig { slots: 1, ..UploadsConfig::default() };
+    let served = Served::with(config, ServeConfig::default(), &[("a", &a), ("b", &b)]);
+    let mut first = connect(served.addr);
+    let mut half = vec![0; MIB];
+    assert!(ask(&mut first, "/get/0/a", "Range: bytes=0-1048575\r\n").starts_with("HTTP/1.1 206 "));
+    first.read_exact(&mut half).expect("the first half");
+    let (head, _) = one(served.addr, "/get/1/b", "");
+    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
+    assert!(ask(&mut first, "/get/0/a", "Range: bytes=1048576-\r\n").starts_with("HTTP/1.1 206 "));
+    first.read_exact(&mut half).expect("the second half");
+    assert!(half == a[MIB..]);
+    until("the file is through", || one(served.addr, "/get/1/b", "").0.starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn a_tree_is_served_and_every_answer_says_where_it_is() {
+    let bytes = content(600_000, 40);
+    let served = Served::new(&[("a", &bytes)]);
+    let root = Digests::of(&bytes).tth;
+    let place = format!("/uri-res/N2X?{}", urn(&bytes));
+    let said = format!("{place};{root}");
+    for (method, headers) in
+        [("GET", ""), ("HEAD", ""), ("GET", "Range: bytes=-5\r\n"), ("GET", "Range: bytes=600000-\r\n")]
+    {
+        let request = format!("{method} /get/0/a HTTP/1.1\r\nConnection: close\r\n{headers}\r\n");
+        let (head, _) = split(&talk(served.addr, request.as_bytes()));
+        assert_eq!(value(&head, "X-Thex-URI"), Some(&*said), "{method} {headers}");
+        assert_eq!(value(&head, "X-Gnutella-Content-URN"), Some(&*urn(&bytes).to_string()), "{method} {headers}");
+    }
+    for target in [&place, &said, &format!("/uri-res/N2X?urn:tree:tiger/:{root}")] {
+        let (head, body) = one(served.addr, target, "");
+        assert!(head.starts_with("HTTP/1.1 200 "), "{target}: {head}");
+        assert_eq!(value(&head, "Content-Type"), Some("application/dime"));
+        let row = thex::decode(&body, 600_000, &root).expect("a tree");
+        assert!(row.nodes().len() > 1 && row.holds(0, &bytes[..row.slice() as usize]), "its leaves are the file's");
+    }
+    assert!(one(served.addr, &format!("/uri-res/N2X?{}", urn(b"other")), "").0.starts_with("HTTP/1.1 404 "));
+}
+
+#[test]
+fn a_file_of_more_than_four_gigabytes_is_given_from_both_ends() {
+    const SIZE: u64 = 5 << 30;
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut file = std::fs::File::create(dir.path().join("huge")).expect("created");
+    file.set_len(SIZE).expect("sparse");
+    file.seek(SeekFrom::Start(SIZE - 5)).expect("sought");
+    file.write_all(b"hello").expect("written");
+    drop(file);
+    let served = Served::over(UploadsConfig::default(), ServeConfig::default(), dir, &[("huge", None)]);
+    let last = format!("\r\nContent-Range: bytes {}-{}/{SIZE}\r\n", SIZE - 5, SIZE - 1);
+    for range in ["bytes=-5".to_owned(), format!("bytes={}-", SIZE - 5), format!("bytes={}-{SIZE}", SIZE - 5)] {
+        let (head, body) = one(served.addr, "/get/0/huge", &format!("Range: {range}\r\n"));
+        assert!(head.starts_with("HTTP/1.1 206 ") && head.contains(&last), "{range}: {head}");
+        assert_eq!(body, b"hello", "{range}");
+    }
+    // Beyond 32 bits and longer than a read at once, by the way that large answers take.
+    let from = (4_u64 << 30) - 100_000;
+    let range = format!("Range: bytes={from}-{}\r\n", from + 199_999);
+    let (head, body) = one(served.addr, "/get/0/huge", &range);
+    assert!(head.starts_with("HTTP/1.1 206 ") && body == vec![0; 200_000], "{head}");
+    let mut whole = connect(served.addr);
+    let head = ask(&mut whole, "/get/0/huge", "");
+    assert_eq!(value(&head, "Content-Length"), Some(&*SIZE.to_string()));
+    let head = one(served.addr, "/get/0/huge", &format!("Range: bytes={SIZE}-\r\n")).0;
+    assert!(head.starts_with("HTTP/1.1 416 ") && head.contains(&format!("\r\nContent-Range: bytes */{SIZE}\r\n")));
+}
+
+#[test]
+fn a_file_that_is_cut_short_while_it_is_sent_ends_the_connection_and_is_never_padded() {
+    let bytes = content(24 * MIB, 50);
+    let served = Served::new(&[("a", &bytes)]);
+    let mut stream = connect(served.addr);
+    let head = ask(&mut stream, "/get/0/a", "");
+    assert_eq!(value(&head, "Content-Length"), Some(&*(24 * MIB).to_string()));
+    let file = std::fs::OpenOptions::new().write(true).open(served.dir.path().join("a")).expect("opened");
+    file.set_len(0).expect("cut");
+    let mut body = Vec::new();
+    stream.read_to_end(&mut body).expect("the server closes");
+    assert!(body.len() < 24 * MIB && bytes.starts_with(&body), "{} bytes came", body.len());
+    until("its slot is free", || served.uploads.views().iter().all(|view| view.state != "uploading"));
+}
+
+#[test]
+fn a_file_that_is_replaced_between_two_requests_is_not_found() {
+    let bytes = content(2000, 60);
+    let served = Served::new(&[("a", &bytes)]);
+    let mut stream = connect(served.addr);
+    let mut body = vec![0; 2000];
+    assert!(ask(&mut stream, "/get/0/a", "").starts_with("HTTP/1.1 200 "));
+    stream.read_exact(&mut body).expect("the file");
+    let other = served.dir.path().join("other");
+    std::fs::write(&other, content(2000, 61)).expect("written");
+    std::fs::rename(&other, served.dir.path().join("a")).expect("replaced");
+    let head = ask(&mut stream, "/get/0/a", "");
+    assert!(head.starts_with("HTTP/1.1 404 "), "{head}");
+}
+
+#[test]
+fn a_reader_that_drips_is_cut_in_time() {
+    let bytes = content(24 * MIB, 70);
+    let config = ServeConfig { piece: Duration::from_millis(700), ..ServeConfig::default() };
+    let served = Served::with(UploadsConfig::default(), config, &[("a", &bytes)]);
+    let mut drip = connect(served.addr);
+    assert!(ask(&mut drip, "/get/0/a", "").starts_with("HTTP/1.1 200 "));
+    let begun = Instant::now();
+    let mut crumb = [0; 512];
+    while served.uploads.views().iter().any(|view| view.state == "uploading") {
+        let _ = drip.read(&mut crumb);
+        assert!(begun.elapsed() < Duration::from_secs(20), "it holds its slot by crumbs");
+        pause(Duration::from_millis(10));
+    }
 }

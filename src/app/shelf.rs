@@ -12,12 +12,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use super::events::{Bell, Broadcast, lock};
 use super::inner::Warnings;
+use super::uploads::TREE_LATER;
 use super::view::ShareView;
 use super::{Error, ErrorCode};
 use crate::base::Rng;
 use crate::disk::{self, Home, Shares};
 use crate::library::{Change, Library, RootId, SharedFile, Stamp};
 use crate::net::rt;
+use crate::transfer::upload::Tree;
 use crate::wire::Urn;
 use crate::wire::http::Target;
 
@@ -244,6 +246,19 @@ impl Shelf {
             Some(disk) => disk.open(root, path),
             None => Err(io::ErrorKind::NotFound.into()),
         }
+    }
+
+    /// The row of a shared file's Tiger tree; it is computed when it is not kept. Blocks.
+    pub(super) fn tree(&self, file: &Arc<SharedFile>) -> Tree {
+        let disk = self.disk();
+        let (Some(disk), Some(digests)) = (disk.as_ref(), file.digests) else { return Tree::Nothing };
+        let (root, size) = (digests.tth, file.stamp.size);
+        if let Some(row) = disk.trees().row(&root, size) {
+            return Tree::Row(row);
+        }
+        let (shelf, file) = (self.clone(), Arc::clone(file));
+        let open = Box::new(move || shelf.open_file(file.root, &file.path).map(|(file, _)| file));
+        if disk.trees().want(root, size, open) { Tree::Later(TREE_LATER) } else { Tree::Nothing }
     }
 
     /// Where a file of that content lies.

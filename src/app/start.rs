@@ -180,11 +180,12 @@ fn open_uploads(
     handle: &net::Handle,
     rng: Rng,
 ) -> Uploads {
-    let (find, open) = (shelf.clone(), shelf.clone());
+    let (find, open, tree) = (shelf.clone(), shelf.clone(), shelf.clone());
     let (downloads, events, handle) = (downloads.clone(), Arc::clone(events), handle.clone());
     let hooks = UploadHooks {
         find: Box::new(move |target| find.find(target)),
         open: Box::new(move |root, path| open.open_file(root, path)),
+        tree: Box::new(move |file| tree.tree(file)),
         next_id: Box::new(move || downloads.next_id()),
         changed: Box::new(move |view| events.tell(|| EventView::Transfer(view))),
         busy: Box::new(move |busy| handle.command(Command::UploadsBusy(busy))),

@@ -395,7 +395,9 @@ impl Client {
     /// takes nothing, or less than [`PIECE`] in the time it has for that, is cut.
     async fn make_room(&mut self, config: &ServeConfig) -> io::Result<()> {
         while self.gone < self.out.len() {
-            let write = rt::timeout(config.stall, self.stream.write(&self.out[self.gone..])).await;
+            let left = self.body.as_ref().map_or(config.stall, |body| body.pace.left(config.piece));
+            let patience = left.min(config.stall);
+            let write = rt::timeout(patience, self.stream.write(&self.out[self.gone..])).await;
             let written = write.unwrap_or_else(|late| Err(late.into()))?;
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
@@ -428,13 +430,18 @@ impl Client {
 /// Whether a reader keeps up the least pace that is asked of it.
 #[derive(Default)]
 struct Pace {
-    /// Where it was ...
+    /// How far it was ...
     at: u64,
     /// ... at that time, when it was first waited for or had taken [`PIECE`] more.
     since: Option<Instant>,
 }
 
 impl Pace {
+    /// How long it may take until then.
+    fn left(&self, patience: Duration) -> Duration {
+        self.since.map_or(patience, |since| patience.saturating_sub(since.elapsed()))
+    }
+
     fn keep(&mut self, at: u64, patience: Duration) -> io::Result<()> {
         match self.since {
             Some(since) if at.saturating_sub(self.at) < PIECE => {

@@ -14,12 +14,12 @@
 //!   would be a new wait; but never for more than the file's size in all.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::base::{Instant, Rng};
 use crate::wire::Guid;
-use crate::wire::addr::is_public;
+use crate::wire::addr::{is_public, subnet};
 
 /// A client is asked to come back after this, times its position ...
 const RETRY_STEP: Duration = Duration::from_secs(5);
@@ -191,7 +191,7 @@ impl Queue {
     /// Somebody asks, for the first time or again.
     pub fn ask(&mut self, now: Instant, asker: &Asker) -> Turn {
         self.expire(now);
-        let who = household(asker.from.ip());
+        let who = subnet(asker.from.ip());
         let line = if asker.size <= self.config.small { Line::Small } else { Line::Large };
         if let Some(slot) = self.held_for(who, asker.file) {
             return self.go_on(slot, asker);
@@ -363,16 +363,6 @@ impl Queue {
 
     fn at_cap(&self, who: IpAddr) -> bool {
         is_public(who) && self.given.values().filter(|given| given.who == who).count() >= self.config.per_address
-    }
-}
-
-/// Whom an address stands for: a home has a /64 of IPv6 to itself, so that is one client.
-fn household(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(six) if is_public(IpAddr::V6(six)) => {
-            IpAddr::V6(Ipv6Addr::from_bits(six.to_bits() & !u128::from(u64::MAX)))
-        }
-        other => other,
     }
 }
 

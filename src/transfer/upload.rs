@@ -12,7 +12,7 @@ use unicode_normalization::UnicodeNormalization;
 use super::queue::{Place, RETRY_FULL, Stays};
 use crate::wire::head::Headers;
 use crate::wire::http::{ContentRange, Request, Response, percent_encode};
-use crate::wire::{Digests, Guid};
+use crate::wire::{Digests, Guid, TreeRow, thex};
 
 /// What a request turned out to mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,20 +104,46 @@ pub fn wants_body(request: &Request) -> bool {
     request.method.eq_ignore_ascii_case("GET")
 }
 
+/// What became of a request for a file's tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tree {
+    /// The row that others ask for.
+    Row(TreeRow),
+    /// It is being computed, or too many ask: try again after so many seconds.
+    Later(u32),
+    /// We do not have the file, or no tree of it.
+    Nothing,
+}
+
+/// The answer to a request for a tree: its head, and its body for `GET`.
+///
+/// "GET /uri-res/N2X?urn:..." (THEX): always the whole answer, which is small; a `Range` is not looked at.
+pub fn tree(request: &Request, found: Tree, agent: &str) -> (Response, Option<Vec<u8>>) {
+    let get = wants_body(request);
+    if let Some(plan) = refuse_method(request, agent) {
+        return (plan.head, None);
+    }
+    let common = common(request, agent);
+    let row = match found {
+        Tree::Row(row) => row,
+        Tree::Later(seconds) => {
+            let headers = common.with("Retry-After", seconds.to_string());
+            return (empty(503, "Busy: the tree is not ready", headers).head, None);
+        }
+        Tree::Nothing => return (empty(404, "Not Found", common).head, None),
+    };
+    let body = thex::encode(&row);
+    let headers = common.with("Content-Type", thex::MEDIA_TYPE).with("Content-Length", body.len().to_string());
+    (response(200, "OK", headers), get.then_some(body))
+}
+
 /// Decides the answer. `agent` is our `Server` header.
 pub fn plan(request: &Request, found: Found<'_>, agent: &str) -> Plan {
     let get = wants_body(request);
-    if !get && !request.method.eq_ignore_ascii_case("HEAD") {
-        // A body that we would not understand may follow it.
-        let headers = headers(agent).with("Allow", "GET, HEAD").with("Connection", "close");
-        return empty(405, "Method Not Allowed", headers);
+    if let Some(plan) = refuse_method(request, agent) {
+        return plan;
     }
-    let mut common = headers(agent);
-    match (request.keep_alive(), request.version >= (1, 1)) {
-        (false, _) => common.push("Connection", "close"),
-        (true, false) => common.push("Connection", "Keep-Alive"),
-        (true, true) => {}
-    }
+    let common = common(request, agent);
     let offer = match found {
         Found::Offer(offer) => offer,
         Found::Busy(offer, wait) => {
@@ -163,6 +189,26 @@ pub fn same_name(name: &str, asked: &str) -> bool {
         name.nfkc().flat_map(char::to_lowercase).filter(|c| c.is_alphanumeric()).collect()
     }
     name == asked || letters(name) == letters(asked) && !letters(name).is_empty()
+}
+
+fn refuse_method(request: &Request, agent: &str) -> Option<Plan> {
+    if wants_body(request) || request.method.eq_ignore_ascii_case("HEAD") {
+        return None;
+    }
+    // A body that we would not understand may follow it.
+    let headers = headers(agent).with("Allow", "GET, HEAD").with("Connection", "close");
+    Some(empty(405, "Method Not Allowed", headers))
+}
+
+/// What every answer to this request says.
+fn common(request: &Request, agent: &str) -> Headers {
+    let mut common = headers(agent);
+    match (request.keep_alive(), request.version >= (1, 1)) {
+        (false, _) => common.push("Connection", "close"),
+        (true, false) => common.push("Connection", "Keep-Alive"),
+        (true, true) => {}
+    }
+    common
 }
 
 fn headers(agent: &str) -> Headers {
@@ -245,6 +291,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::wire::TigerTree;
 
     fn offer() -> Offer {
         Offer { name: "blue train.flac".into(), size: 1000, digests: Some(Digests::of(b"abc")) }
@@ -306,6 +353,24 @@ mod tests {
         assert_eq!((with("HEAD").body, with("GET").body), (None, Some(5..10)));
         assert_eq!(with("POST").head.code, 405);
         assert!(!with("POST").head.keep_alive());
+    }
+
+    #[test]
+    fn a_tree_is_given_whole_or_with_a_reason() {
+        let bytes: Vec<u8> = (0..3000_u32).map(|i| i as u8).collect();
+        let mut hash = TigerTree::new();
+        hash.update(&bytes);
+        let row = hash.finish_row();
+        let ask = |method, found| tree(&request(method, (1, 1), &[("Range", "bytes=0-0")]), found, "x");
+        let (head, body) = ask("GET", Tree::Row(row.clone()));
+        let body = body.expect("a body");
+        assert_eq!((head.code, head.content_length()), (200, Some(body.len() as u64)));
+        assert_eq!(head.headers.get("Content-Type"), Some("application/dime"));
+        assert_eq!(thex::decode(&body, 3000, &row.root()), Ok(row.clone()));
+        assert_eq!(ask("HEAD", Tree::Row(row)), (head, None));
+        let (head, body) = ask("GET", Tree::Later(5));
+        assert_eq!((head.code, head.headers.get("Retry-After"), body), (503, Some("5"), None));
+        assert_eq!((ask("GET", Tree::Nothing).0.code, ask("POST", Tree::Nothing).0.code), (404, 405));
     }
 
     #[test]

@@ -18,9 +18,10 @@ use filbert::base::Rng;
 use filbert::library::{RootId, SharedFile};
 use filbert::net::rt::{self, Task};
 use filbert::net::serve::{ServeConfig, Shelf, serve_with};
+use filbert::transfer::upload::Tree;
 use filbert::transfer::{Ask, Expected, Source};
 use filbert::wire::http::Target;
-use filbert::wire::{Digests, Urn};
+use filbert::wire::{Digests, TigerTree, Urn};
 use futures::StreamExt;
 
 pub const MIB: usize = 1 << 20;
@@ -163,27 +164,48 @@ impl Served {
 
     pub fn with(config: UploadsConfig, serve: ServeConfig, files: &[(&str, &[u8])]) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
+        let hashed = files.iter().map(|(name, bytes)| {
+            fs::write(dir.path().join(name), bytes).expect("written");
+            (*name, Some(Digests::of(bytes)))
+        });
+        let hashed: Vec<_> = hashed.collect();
+        Self::over(config, serve, dir, &hashed)
+    }
+
+    /// Files that lie there already.
+    pub fn over(
+        config: UploadsConfig,
+        serve: ServeConfig,
+        dir: tempfile::TempDir,
+        files: &[(&str, Option<Digests>)],
+    ) -> Self {
         let mut shared = BTreeMap::new();
-        for (index, (name, bytes)) in files.iter().enumerate() {
-            let path = dir.path().join(name);
-            fs::write(&path, bytes).expect("written");
-            let stamp = filbert::disk::stamp_of(&fs::metadata(&path).expect("a file"));
-            let digests = Some(Digests::of(bytes));
+        for (index, (name, digests)) in files.iter().enumerate() {
+            let stamp = filbert::disk::stamp_of(&fs::metadata(dir.path().join(name)).expect("a file"));
             let (index, root, name) = (index as u32, RootId(0), (*name).to_owned());
-            let file = SharedFile { index, root, path: PathBuf::from(&name), name, stamp, digests };
+            let file = SharedFile { index, root, path: PathBuf::from(&name), name, stamp, digests: *digests };
             shared.insert(index, Arc::new(file));
         }
+        let trees = dir.path().to_owned();
         let (root, ids) = (dir.path().to_owned(), AtomicU64::new(1));
         let hooks = UploadHooks {
             find: Box::new(move |target| match target {
                 Target::ByIndex(index, _) => shared.get(index).cloned(),
                 Target::ByUrn(urn) => {
-                    let has = |file: &&Arc<SharedFile>| file.digests.is_some_and(|it| Some(it.sha1) == urn.sha1());
+                    let is = |it: Digests| {
+                        urn.sha1().is_none_or(|sha1| it.sha1 == sha1) && urn.tth().is_none_or(|tth| it.tth == tth)
+                    };
+                    let has = |file: &&Arc<SharedFile>| file.digests.is_some_and(is);
                     shared.values().find(has).cloned()
                 }
                 _ => None,
             }),
             open: Box::new(move |_, path| filbert::disk::open_beneath(&root, path)),
+            tree: Box::new(move |file| {
+                let mut tree = TigerTree::new();
+                tree.update(&read(&trees.join(&file.path)));
+                Tree::Row(tree.finish_row())
+            }),
             next_id: Box::new(move || ids.fetch_add(1, Ordering::Relaxed)),
             changed: Box::new(|_| {}),
             busy: Box::new(|_| {}),

@@ -8,6 +8,7 @@
 mod row;
 mod slot;
 mod table;
+mod trees;
 
 use std::fs::File;
 use std::io;
@@ -24,11 +25,13 @@ use crate::library::{RootId, SharedFile, Stamp};
 use crate::net::rt;
 use crate::net::serve::{Answer, Body, Shelf, read_at};
 use crate::transfer::queue::{Asker, Place, QueueConfig};
-use crate::transfer::upload::{self, Found, Offer, Speaks, Wait};
-use crate::wire::http::{Request, Target};
+use crate::transfer::upload::{self, Found, Offer, Speaks, Tree, Wait};
+use crate::wire::http::{Request, Response, Target};
 
 /// How often running uploads are looked at.
 const TICK: Duration = Duration::from_millis(500);
+/// A client whose tree is not ready or that finds too many who want theirs comes back after so many seconds.
+pub const TREE_LATER: u32 = 5;
 /// Up to so many bytes are read where the file is opened, and sent with the head.
 const AT_ONCE: u64 = 64 * 1024;
 
@@ -75,12 +78,17 @@ pub type Find = dyn Fn(&Target) -> Option<Arc<SharedFile>> + Send + Sync;
 /// Opens a shared file beneath its folder, and tells how it is now.
 pub type Open = dyn Fn(RootId, &Path) -> io::Result<(File, Stamp)> + Send + Sync;
 
+/// The row of a file's Tiger tree.
+pub type TreeOf = dyn Fn(&Arc<SharedFile>) -> Tree + Send + Sync;
+
 /// What the uploads need of the rest of the servent.
 pub struct UploadHooks {
     /// The shared file that a request means: a look-up, never a path.
     pub find: Box<Find>,
     /// Opens a shared file beneath its folder's handle. Called where it may block.
     pub open: Box<Open>,
+    /// The row of a shared file's Tiger tree. Called where it may block.
+    pub tree: Box<TreeOf>,
     /// A fresh number for a transfer.
     pub next_id: Box<dyn Fn() -> u64 + Send + Sync>,
     /// An upload has changed: at most twice a second each, and when it ends.
@@ -165,7 +173,11 @@ impl Inner {
     fn answer(self: &Arc<Self>, request: &Request, from: SocketAddr) -> Answer {
         let agent = &self.config.agent;
         let nothing = || plain(upload::plan(request, Found::Nothing, agent));
-        let Some(shared) = self.look_up(&request.target()) else { return nothing() };
+        let target = request.target();
+        if let Target::Tree(urn) = target {
+            return self.tree(request, urn);
+        }
+        let Some(shared) = self.look_up(&target) else { return nothing() };
         let offer = Offer { name: shared.name.clone(), size: shared.stamp.size, digests: shared.digests };
         let plan = upload::plan(request, Found::Offer(&offer), agent);
         let few = plan.body.clone().filter(|body| body.end - body.start <= AT_ONCE);
@@ -251,5 +263,9 @@ fn is_same_content(now: &Stamp, then: &Stamp) -> bool {
 }
 
 fn plain(plan: upload::Plan) -> Answer {
-    Answer { head: plan.head, body: Body::Empty, sent: Arc::default(), slot: None }
+    plain_head(plan.head)
+}
+
+fn plain_head(head: Response) -> Answer {
+    Answer { head, body: Body::Empty, sent: Arc::default(), slot: None }
 }

@@ -9,6 +9,7 @@ use super::super::meter::Meter;
 use super::super::view::TransferView;
 use super::TICK;
 use super::row::{Row, Waiting, Waits};
+use super::trees::Trees;
 use crate::base;
 use crate::base::Rng;
 use crate::library::SharedFile;
@@ -23,6 +24,7 @@ pub(super) struct Table {
     pub(super) queue: Queue,
     pub(super) rows: BTreeMap<u64, Row>,
     pub(super) meter: Meter,
+    pub(super) trees: Trees,
     pub(super) ticking: bool,
     /// The queue's time begins here.
     began: Instant,
@@ -40,6 +42,7 @@ impl Table {
             queue: Queue::new(config, rng),
             rows: BTreeMap::new(),
             meter: Meter::default(),
+            trees: Trees::new(),
             ticking: false,
             began: Instant::now(),
             news: BTreeSet::new(),

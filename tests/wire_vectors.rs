@@ -291,6 +291,94 @@ fn ten_minutes_of_mixed_traffic_come_back_byte_for_byte() {
     assert_eq!(crossed.count(), ours.len());
 }
 
+/// What gtk-gnutella says to its own kind: a leaf, an ultrapeer and a firewalled leaf on their ultrapeer's links.
+const AMONG_THEMSELVES: [&str; 8] = [
+    "19-gtkg-leaf-to-gtkg-ultra.c2s",
+    "19-gtkg-leaf-to-gtkg-ultra.s2c",
+    "20-gtkg-ultra-to-gtkg-ultra-deflate.c2s",
+    "20-gtkg-ultra-to-gtkg-ultra-deflate.s2c",
+    "21-firewalled-gtkg-leaf-to-gtkg-ultra.c2s",
+    "21-firewalled-gtkg-leaf-to-gtkg-ultra.s2c",
+    "22-foreign-pushes-a-firewalled-gtkg.out",
+    "22-foreign-pushes-a-firewalled-gtkg.in",
+];
+
+#[test]
+fn what_gtk_gnutella_says_to_its_own_kind_comes_back_byte_for_byte() {
+    for name in AMONG_THEMSELVES {
+        let (heads, bytes) = link(name);
+        assert!(!heads.is_empty() && !frames(&bytes).is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn a_leafs_table_is_sent_whole_and_then_as_flips_of_one_bit() {
+    use filbert::wire::qrp::RouteTableUpdate::{self, Patch, Reset};
+    let frames = frames(&link(AMONG_THEMSELVES[0]).1);
+    let updates: Vec<RouteTableUpdate> = only(&frames, Kind::RouteTableUpdate)
+        .into_iter()
+        .map(|frame| RouteTableUpdate::decode(&frame.payload).expect("an update"))
+        .collect();
+    let [Reset { slots: 16_384, infinity: 2 }, whole, change] = &updates[..] else { panic!("{updates:?}") };
+    let Patch { sequence: 1, count: 1, compressor: 1, bits: 4, data } = whole else { panic!("{whole:?}") };
+    let table = inflated(data);
+    // Four bits, two's complement: -1 takes a slot from infinity 2 to 1, which is "present".
+    let present = table.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter(|step| *step == 15).count();
+    assert_eq!((table.len(), present), (16_384 / 2, 6), "almond one two bin, and the two names together");
+    let Patch { sequence: 1, count: 1, compressor: 1, bits: 1, data } = change else { panic!("{change:?}") };
+    let flips = inflated(data);
+    let flipped: u32 = flips.iter().map(|byte| byte.count_ones()).sum();
+    assert_eq!((flips.len(), flipped), (16_384 / 8, 9), "the words of one more file");
+}
+
+#[test]
+fn a_firewalled_leaf_asks_for_a_push_proxy_and_gives_when_pushed() {
+    use filbert::wire::push::{Giv, Push};
+    let (leaf, ultrapeer) = (link(AMONG_THEMSELVES[4]), link(AMONG_THEMSELVES[5]));
+    assert_eq!(leaf.0[0].headers().get("X-Ultrapeer"), Some("False"));
+    let (leaf, ultrapeer) = (frames(&leaf.1), frames(&ultrapeer.1));
+    let has = |frames: &[Frame], start: &[u8]| only(frames, Kind::Vendor).iter().any(|f| f.payload.starts_with(start));
+    assert!(has(&leaf, b"BEAR\x07\0\x01\0"), "connect back, to find out whether it is firewalled");
+    assert!(
+        has(&leaf, b"LIME\x15\0\x01\0") && has(&ultrapeer, b"LIME\x16\0\x02\0"),
+        "a push proxy, asked for and granted"
+    );
+
+    // The query came, the hit said that a push is needed, the push came down, and the leaf called back.
+    let hit = hits(&leaf).remove(0);
+    assert_eq!(hit.qhd.as_ref().and_then(|qhd| qhd.push()), Some(true));
+    assert!(hit.qhd.as_ref().is_some_and(|qhd| qhd.ggep.has("PUSH")), "with its push proxies");
+    let push = Push::decode(&only(&ultrapeer, Kind::Push)[0].payload).expect("a push");
+    let sent = frames(&link(AMONG_THEMSELVES[6]).1);
+    assert_eq!(only(&sent, Kind::Push)[0].payload, only(&ultrapeer, Kind::Push)[0].payload, "passed on as it was");
+    assert_eq!((push.servent, push.index), (hit.servent, hit.entries[0].index));
+
+    let bytes = vector("22-giv.in");
+    let (raw, taken) = RawHead::decode(&bytes, http::HEAD_LIMIT).expect("a possible head").expect("a whole head");
+    let giv = Giv::parse(&raw.first).expect("a GIV");
+    assert_eq!(giv, Giv { index: push.index, servent: push.servent, name: "file".into() });
+    assert_eq!(giv.encode(), bytes[..taken]);
+    let (response, head) = answer("22-giv.in", &bytes[taken..]);
+    assert_eq!((response.code, bytes.len() - taken - head), (206, 1000));
+    assert_eq!(response.headers.get("X-Push-Proxies"), Some("100.64.77.1:6346"));
+    assert_eq!(requests("22-giv.out").len(), 1);
+}
+
+#[test]
+fn every_datagram_is_one_message_and_comes_back_byte_for_byte() {
+    let path = format!("{}/tests/vectors/23-udp-of-a-gtkg-ultra.hex", env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(&path).expect(&path);
+    let mut kinds = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let hex = line.split(' ').nth(3).expect("four columns");
+        let digits = hex.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).expect("ASCII"));
+        let bytes: Vec<u8> = digits.map(|pair| u8::from_str_radix(pair, 16).expect("hex")).collect();
+        let [frame] = &frames(&bytes)[..] else { panic!("one message: {line}") };
+        *kinds.entry(frame.header.kind).or_insert(0) += 1;
+    }
+    assert_eq!(kinds, BTreeMap::from([(Kind::Ping, 18), (Kind::Pong, 7), (Kind::Vendor, 5)]));
+}
+
 #[test]
 fn the_handshake_of_a_leaf_offers_and_takes_compression() {
     let (leaf, _) = link(LINKS[2]);

@@ -17,7 +17,10 @@ use filbert::wire::qrp::RouteTableUpdate;
 use filbert::wire::query::{Flags, Query};
 use filbert::wire::stream::FrameReader;
 use filbert::wire::vendor::Vendor;
-use filbert::wire::{Blake3, Digester, Digests, Frame, Guid, Kind, Message, Sha1, TigerTree, Tth, Urn, print};
+use filbert::wire::{
+    Blake3, Digester, Digests, Frame, Guid, Kind, Message, Sha1, TigerTree, TreeRow, Tth, Urn, dime, print, row_len,
+    thex,
+};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -378,6 +381,54 @@ proptest! {
     #[test]
     fn percent_escapes_come_back(segment in vec(any::<u8>(), 0..60)) {
         prop_assert_eq!(percent_decode(&percent_encode(&segment)), segment);
+    }
+
+    #[test]
+    fn the_tree_of_a_file_of_any_size_comes_back(size in prop_oneof![0..4_u64 << 20, 0..1_u64 << 40, any::<u64>()], seed: u8) {
+        let nodes = (0..row_len(size)).map(|i| Tth([seed ^ (i % 251) as u8; 24])).collect();
+        let row = TreeRow::new(size, nodes).expect("a row of that size");
+        let bytes = thex::encode(&row);
+        prop_assert!(bytes.len() <= thex::LIMIT);
+        prop_assert_eq!(thex::decode(&bytes, size, &row.root()), Ok(row.clone()));
+        // Slices lie side by side and cover the file.
+        let ranges: Vec<_> = (0..row.nodes().len()).map(|index| row.range(index)).collect();
+        prop_assert_eq!((ranges[0].start, ranges[ranges.len() - 1].end), (0, size));
+        prop_assert!(ranges.windows(2).all(|pair| pair[0].end == pair[1].start && pair[1].start < pair[1].end));
+    }
+
+    #[test]
+    fn records_of_bytes_come_back(
+        parts in vec((0..16_u8, bytes(40), bytes(9), bytes(300)), 1..dime::MAX_RECORDS),
+    ) {
+        let record = |(format, kind, id, data): &(u8, Bytes, Bytes, Bytes)| dime::Record {
+            format: (*format).into(),
+            kind: kind.to_vec().into(),
+            id: id.to_vec().into(),
+            data: data.to_vec().into(),
+        };
+        let records: Vec<_> = parts.iter().map(record).collect();
+        let message = dime::encode(&records);
+        prop_assert_eq!(dime::decode(&message), Ok(records));
+    }
+
+    #[test]
+    fn no_bytes_make_the_readers_of_trees_panic(
+        data in telling_bytes(300), size in any::<u64>(), spoilt in vec((0..900_usize, any::<u8>()), 1..4),
+    ) {
+        let root = Tth([3; 24]);
+        prop_assert!(thex::decode(&data, size, &root).is_err());
+        let _ = dime::decode(&data);
+        let mut tree = TigerTree::new();
+        tree.update(&data.repeat(3000));
+        let row = tree.finish_row();
+        let mut bytes = thex::encode(&row);
+        for (at, byte) in spoilt {
+            let at = at % bytes.len();
+            bytes[at] = byte;
+        }
+        if let Ok(read) = thex::decode(&bytes, row.size(), &row.root()) {
+            prop_assert_eq!(read.root(), row.root());
+        }
     }
 
     #[test]

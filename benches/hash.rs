@@ -49,6 +49,20 @@ fn two_files(path: &Path) -> f64 {
     })
 }
 
+/// A file of its own on two threads: the tree on one, the rest on the other.
+#[cfg(feature = "node")]
+fn one_file_two_threads(path: &Path) -> f64 {
+    use filbert::disk::{Threads, pass};
+    let (mut file, mut bytes) = (File::open(path).expect("the file"), 0);
+    let names = pass(&mut file, Threads::Two, &mut [], |count| {
+        bytes += count as u64;
+        std::ops::ControlFlow::Continue(())
+    });
+    assert!(names.expect("reads").is_some_and(|(_, row)| row.size() == bytes));
+    // The CPU time of the other thread is not known here.
+    f64::NAN
+}
+
 /// What the crates give: SHA-1, Tiger leaf by leaf and BLAKE3, one after the other over each piece.
 fn crates(path: &Path) -> f64 {
     use tiger::Tiger;
@@ -105,9 +119,11 @@ fn only_read(path: &Path) -> f64 {
 /// A name, how many times the file is hashed by it, and how; that returns the CPU time of other threads.
 type Line = (&'static str, u64, fn(&Path) -> f64);
 
-const LINES: [Line; 7] = [
+const LINES: &[Line] = &[
     ("one_pass", 1, one_pass),
     ("two_files_two_threads", 2, two_files),
+    #[cfg(feature = "node")]
+    ("one_file_two_threads", 1, one_file_two_threads),
     ("crates_in_sequence", 1, crates),
     ("sha1_alone", 1, sha1_alone),
     ("tiger_tree_alone", 1, tree_alone),

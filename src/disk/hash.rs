@@ -3,22 +3,24 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::keeper::{Desk, Spot};
 use super::open::open_beneath;
+use super::pass::{BUFFER, Threads, pass};
 use super::stamp::{Print, stamp_of};
 use super::trees::Trees;
 use crate::library::Stamp;
-use crate::wire::{Digester, Digests};
+use crate::wire::Digests;
 
-/// Read in pieces of this.
-pub(super) const BUFFER: usize = 256 << 10;
+/// From this size on a file is worth a second thread.
+const LARGE: u64 = 16 << 20;
 /// Results are handed over when there are so many ...
 const BATCH: usize = 256;
 /// ... or when the first has waited so long.
@@ -81,6 +83,10 @@ struct Shared {
     trees: Arc<Trees>,
     stopping: AtomicBool,
     paused: AtomicBool,
+    /// Threads that have a file.
+    busy: AtomicUsize,
+    /// Whether there is another processor.
+    may_pair: bool,
     /// Bytes read, and the time that took, over all threads,
     read: AtomicU64,
     read_nanos: AtomicU64,
@@ -105,6 +111,8 @@ impl Hashers {
             trees,
             stopping: AtomicBool::new(false),
             paused: AtomicBool::new(false),
+            busy: AtomicUsize::new(0),
+            may_pair: threads > 1,
             read: AtomicU64::new(0),
             read_nanos: AtomicU64::new(0),
             opened: AtomicU64::new(0),
@@ -189,7 +197,9 @@ impl Shared {
                 if batch.is_empty() {
                     since = Instant::now();
                 }
+                self.busy.fetch_add(1, Ordering::Relaxed);
                 let outcome = self.hash(&job, &mut buffer);
+                self.busy.fetch_sub(1, Ordering::Relaxed);
                 batch.push((job, outcome));
             }
             if idle || batch.len() >= BATCH || since.elapsed() >= BATCH_TIME {
@@ -242,35 +252,29 @@ impl Shared {
     }
 
     fn read(&self, job: &Job, mut file: File, stamp: Stamp, buffer: &mut [u8]) -> io::Result<Outcome> {
-        let mut digester = Digester::new();
         let mut length = 0;
-        loop {
-            if self.stopping.load(Ordering::Relaxed) || !job.desk.wanted.load(Ordering::Relaxed) {
-                return Ok(Outcome::Unwanted);
-            }
-            let count = match file.read(buffer) {
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
-            if count == 0 {
-                break;
-            }
+        let names = pass(&mut file, self.threads_for(stamp.size), buffer, |count| {
             length += count as u64;
             self.read.fetch_add(count as u64, Ordering::Relaxed);
-            digester.update(&buffer[..count]);
-            if length > stamp.size {
-                return Ok(Outcome::Changed);
-            }
             self.wait_while_paused();
-        }
+            let goes_on = !self.stopping.load(Ordering::Relaxed) && job.desk.wanted.load(Ordering::Relaxed);
+            if goes_on && length <= stamp.size { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        let Some((digests, row)) = names else {
+            return Ok(if length > stamp.size { Outcome::Changed } else { Outcome::Unwanted });
+        };
         let after = stamp_of(&file.metadata()?);
         if after != stamp || length != stamp.size {
             return Ok(Outcome::Changed);
         }
-        let (digests, row) = digester.finish_with_tree();
         self.trees.put(&digests.tth, &row);
         Ok(Outcome::Hashed(stamp, digests))
+    }
+
+    /// A large file that is the only one takes a second processor.
+    fn threads_for(&self, size: u64) -> Threads {
+        let is_only = self.may_pair && self.busy.load(Ordering::Relaxed) <= 1;
+        if size >= LARGE && is_only && self.lock().jobs.is_empty() { Threads::Two } else { Threads::One }
     }
 
     fn wait_while_paused(&self) {
@@ -291,6 +295,7 @@ pub(super) fn lower_priority() {
         log::debug!("hashing runs at normal priority: {error}");
     }
 }
+
 /// That this process has no file descriptor left says nothing about the file: we wait for one.
 fn patiently<T>(mut open: impl FnMut() -> io::Result<T>, give_up: impl Fn() -> bool) -> io::Result<T> {
     loop {

@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use super::hash::{BUFFER, lower_priority};
+use super::hash::lower_priority;
+use super::pass::BUFFER;
 use crate::wire::{TigerTree, TreeRow, Tth, row_len};
 
 /// Bytes in a log, of which there are two: rows of about two terabytes.

@@ -384,3 +384,125 @@ fn a_source_that_goes_is_waited_for_and_found_again_on_another_port() {
     assert!(std::fs::read(ended.stdout.trim_end()).expect("there") == bytes);
     pause();
 }
+
+/// The command of that home, run by `wrapper` with the words before it.
+#[cfg(target_os = "linux")]
+fn wrapped(home: &Home, wrapper: &[&str], args: &[&str]) -> std::process::Command {
+    let plain = home.command();
+    let mut command = std::process::Command::new(wrapper[0]);
+    command.args(&wrapper[1..]).arg(plain.get_program()).args(plain.get_args()).args(args);
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.stdin(std::process::Stdio::null());
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    command
+}
+
+/// Whether a mount namespace of our own can be had here.
+#[cfg(target_os = "linux")]
+fn may_mount() -> bool {
+    let mut probe = std::process::Command::new("unshare");
+    let may = probe.args(["-rm", "mount", "-t", "tmpfs", "none", "/mnt"]).stderr(std::process::Stdio::null()).status();
+    let may = may.is_ok_and(|status| status.success());
+    if !may {
+        println!("SKIPPED: no mount namespace can be had here (unshare -rm mount -t tmpfs)");
+    }
+    may
+}
+
+/// Runs `script` in a mount namespace with a small file system at `$D`; `"$@"` is the binary with its home.
+#[cfg(target_os = "linux")]
+fn on_small_disk(home: &Home, script: &str) -> common::Ended {
+    let dir = home.join("downloads");
+    std::fs::create_dir_all(&dir).expect("a folder");
+    let script = format!("D={}; mount -t tmpfs -o size=12m none \"$D\" || exit 99; {script}", dir.display());
+    finish(wrapped(home, &["unshare", "-rm", "sh", "-c", &script, "sh"], &[]).spawn().expect("started"))
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_fills_ends_the_download_with_a_sentence_and_what_is_there_counts_later() {
+    if !may_mount() {
+        return;
+    }
+    let source = Source::new(noise(8_000_000, 20), 0);
+    let home = Home::new();
+    let truth = home.folder("truth", &[("whole.bin", &source.state.bytes)]).join("whole.bin");
+    let ended = on_small_disk(
+        &home,
+        &format!(
+            "head -c 7M /dev/zero >\"$D/filler\"; \"$@\" get '{}' --name whole.bin; echo \"code $?\"; ls \"$D\"; rm \"$D/filler\"; \
+             \"$@\" get '{}' --name whole.bin && cmp \"$D/whole.bin\" {} && ls \"$D\"",
+            source.magnet(),
+            source.magnet(),
+            truth.display()
+        ),
+    );
+    let part = home.join("downloads/incomplete/whole.bin.part");
+    let words = format!("cannot write {}", part.display());
+    assert!(ended.stderr.contains(&words), "{}", ended.stderr);
+    assert!(ended.stderr.contains(": the disk is full. Free some space, then retry"), "{}", ended.stderr);
+    let path = home.join("downloads/whole.bin");
+    let out = format!("code 1\nfiller\nincomplete\n{}\nwhole.bin\n", path.display());
+    assert_eq!((ended.code, ended.stdout), (0, out), "{}", ended.stderr);
+    let ranges = source.state.ranges.lock().expect("unbroken").clone();
+    assert!(ranges.len() >= 2 && ranges[ranges.len() - 1] >= 3 << 20, "what was there was not asked for: {ranges:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_on_a_read_only_file_system_is_refused_with_a_sentence() {
+    if !may_mount() {
+        return;
+    }
+    let source = Source::new(noise(10_000, 21), 0);
+    let home = Home::new();
+    let ended = on_small_disk(
+        &home,
+        &format!("mount -o remount,ro \"$D\"; \"$@\" get '{}'; echo \"code $?\"", source.magnet()),
+    );
+    let folder = home.join("downloads/incomplete");
+    let words = format!(
+        "cannot make the folder {}: the file system is read-only. Say another folder with --download-dir",
+        folder.display()
+    );
+    assert!(ended.stderr.contains(&words), "{}", ended.stderr);
+    assert_eq!(ended.stdout, "code 1\n");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_made_read_only_in_the_middle_fails_at_the_end_and_nothing_is_fetched_twice() {
+    use std::os::unix::fs::PermissionsExt;
+    let as_root = rustix::process::geteuid().is_root();
+    // Root may write anywhere, unless it gives that up.
+    let wrapper: &[&str] = if as_root { &["setpriv", "--bounding-set=-all", "--"] } else { &["env"] };
+    let source = Source::new(noise(6_000_000, 22), 3_000_000);
+    let home = Home::new();
+    let dir = home.join("downloads");
+    std::fs::create_dir_all(&dir).expect("a folder");
+    let mode = |mode| std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(mode)).expect("ours");
+    let magnet = source.magnet();
+    let get = || wrapped(&home, wrapper, &["get", &magnet, "--name", "whole.bin"]).spawn().expect("started");
+    let child = get();
+    until("bytes come", || (source.state.sent.load(SeqCst) > 1 << 20).then_some(()));
+    mode(0o555);
+    source.at_rate(0);
+    let ended = finish(child);
+    mode(0o755);
+    let words = format!(
+        "cannot write {}: it is not allowed there. Say another folder with --download-dir",
+        dir.join("whole.bin").display()
+    );
+    assert!(ended.stderr.contains(&words), "{}", ended.stderr);
+    assert_eq!((ended.code, ended.stdout.as_str()), (1, ""));
+    assert!(!ended.stderr.contains(" retry 1"), "there is no servent that could: {}", ended.stderr);
+    let sent = source.state.sent.load(SeqCst);
+    let ended = finish(get()).expect(0);
+    assert!(std::fs::read(ended.stdout.trim_end()).expect("there") == source.state.bytes);
+    assert_eq!(source.state.sent.load(SeqCst), sent, "all of it was there");
+}

@@ -11,7 +11,7 @@ use super::args::Get;
 use super::client::Client;
 use super::config::{Config, absolute};
 use super::exit::{Exit, Failure};
-use super::servent;
+use super::servent::{self, Whose};
 use super::{search, text};
 use crate::app::view::TransferView;
 use crate::app::{ErrorCode, GetRequest};
@@ -48,7 +48,7 @@ pub async fn get(config: &Config, args: &Get) -> Result<(), Failure> {
         let (mut done, mut failures) = (0, Vec::new());
         for (what, transfer) in wanted.iter().zip(started) {
             let watched = match transfer {
-                Ok(transfer) => watch(config, &client, transfer.id).await,
+                Ok(transfer) => watch(config, &client, transfer.id, whose).await,
                 Err(failure) => Err(failure),
             };
             match watched {
@@ -91,7 +91,7 @@ fn verdict(config: &Config, done: usize, failures: Vec<Failure>) -> Result<(), F
 }
 
 /// Shows one download until it ends; on stdout only the finished path.
-async fn watch(config: &Config, client: &Client, id: u64) -> Result<(), Failure> {
+async fn watch(config: &Config, client: &Client, id: u64, whose: Whose) -> Result<(), Failure> {
     let mut changes = client.lines::<TransferView>(&format!("/api/v1/transfers/{id}?follow=1")).await?;
     let mut progress = Progress::new(config);
     while let Some(change) = changes.next().await {
@@ -107,6 +107,7 @@ async fn watch(config: &Config, client: &Client, id: u64) -> Result<(), Failure>
                 let hint = match transfer.error {
                     Some(ErrorCode::VerificationFailed) => "Nothing was kept; search for another source".to_owned(),
                     Some(ErrorCode::NotFound) => String::new(),
+                    _ if whose == Whose::Private => "Then say the same again: what is there is kept".to_owned(),
                     _ => format!("Try again: filbert{} retry {id}", config.home_flag),
                 };
                 return Err(Failure::new(exit, transfer.reason).hint(hint));

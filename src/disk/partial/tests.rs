@@ -266,6 +266,22 @@ fn what_happens_to_it_while_it_is_open_is_found_before_it_is_finished() {
 }
 
 #[test]
+fn blocks_beyond_four_gibibytes_are_kept_like_others() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let bytes = content(MIB);
+    let large = PartialSpec { size: (5 << 30) + 7, ..spec(dir.path(), &bytes) };
+    let mut partial = Partial::open(large.clone()).expect("opened");
+    for offset in [(4 << 30) - MIB as u64, 4 << 30, 5 << 30] {
+        let piece = if offset == 5 << 30 { &bytes[..7] } else { &bytes[..] };
+        assert_eq!(partial.write(offset, piece).expect("written").len(), 1, "at {offset}");
+    }
+    drop(partial);
+    let again = Partial::open(large).expect("opened again");
+    assert_eq!((indices(&again), again.note()), (vec![4095, 4096, 5120], None));
+    assert_eq!(fs::metadata(again.path()).expect("there").len(), (5 << 30) + 7, "and sparse");
+}
+
+#[test]
 fn a_folder_that_is_gone_with_all_that_was_begun_in_it_is_not_made_anew() {
     let dir = tempfile::tempdir().expect("a folder");
     let bytes = content(MIB);

@@ -92,8 +92,7 @@ impl Contents {
         }
         let Self { seed, pages, tables, .. } = self;
         for (table, by) in tables.iter_mut().zip([By::Sha1, By::Tth, By::Blake3]) {
-            let hash_of = |content: u32| hash_in(*seed, pages, by, content);
-            table.remove(hash_of(content), content, hash_of);
+            table.remove(hash_in(*seed, pages, by, content), content);
         }
         self.live -= 1;
         self.free.push(content);

@@ -71,10 +71,6 @@ impl Phrase {
     pub(super) fn is_a_word(&self) -> bool {
         matches!(*self.tokens(), [Token::Word(_)])
     }
-
-    fn is_in(&self, name: &[Token<'_>]) -> bool {
-        words::contains(name, &self.tokens())
-    }
 }
 
 /// Why a query cannot be asked: what is wrong, and what would be right.
@@ -150,17 +146,14 @@ impl Criteria {
         if !self.urns.is_empty() {
             return true;
         }
-        if self.wanted.is_empty() || !self.fits(size) {
-            return false;
-        }
-        let folded = words::fold(name);
-        let tokens: Vec<Token<'_>> = words::tokens(&folded).collect();
-        self.wanted.iter().all(|choice| choice.iter().any(|phrase| phrase.is_in(&tokens)))
-            && !self.unwanted.iter().any(|phrase| phrase.is_in(&tokens))
-            && (self.extensions.is_empty() || self.extensions.iter().any(|end| has_extension(&folded, end)))
-            && !self.not_extensions.iter().any(|end| has_extension(&folded, end))
-            && (self.kinds.is_empty() || Kind::of(&folded).is_some_and(|kind| self.kinds.contains(&kind)))
-            && !Kind::of(&folded).is_some_and(|kind| self.not_kinds.contains(&kind))
+        self.sieve().passes(name, size)
+    }
+
+    /// The same for many names one after the other. (Content asked for by name is not looked at.)
+    pub(super) fn sieve(&self) -> Sieve<'_> {
+        let wanted = self.wanted.iter().map(|choice| choice.iter().map(Phrase::tokens).collect()).collect();
+        let unwanted = self.unwanted.iter().map(Phrase::tokens).collect();
+        Sieve { criteria: self, wanted, unwanted, folded: String::new() }
     }
 
     /// Do files of any size match?
@@ -186,6 +179,38 @@ impl Criteria {
             && self.kinds.is_empty()
             && self.not_kinds.is_empty()
             && self.wanted.iter().flatten().all(plain)
+    }
+}
+
+/// Criteria taken apart once, for many names.
+pub(super) struct Sieve<'a> {
+    criteria: &'a Criteria,
+    wanted: Vec<Vec<Vec<Token<'a>>>>,
+    unwanted: Vec<Vec<Token<'a>>>,
+    /// Reused between names.
+    folded: String,
+}
+
+impl Sieve<'_> {
+    /// Does a file of that name and size match?
+    pub(super) fn passes(&mut self, name: &str, size: u64) -> bool {
+        let criteria = self.criteria;
+        if criteria.wanted.is_empty() || !criteria.fits(size) {
+            return false;
+        }
+        self.folded.clear();
+        words::fold_into(name, &mut self.folded);
+        let folded = &*self.folded;
+        if !criteria.extensions.is_empty() && !criteria.extensions.iter().any(|end| has_extension(folded, end))
+            || criteria.not_extensions.iter().any(|end| has_extension(folded, end))
+            || !criteria.kinds.is_empty() && !Kind::of(folded).is_some_and(|kind| criteria.kinds.contains(&kind))
+            || !criteria.not_kinds.is_empty() && Kind::of(folded).is_some_and(|kind| criteria.not_kinds.contains(&kind))
+        {
+            return false;
+        }
+        let tokens: Vec<Token<'_>> = words::tokens(folded).collect();
+        self.wanted.iter().all(|choice| choice.iter().any(|phrase| words::contains(&tokens, phrase)))
+            && !self.unwanted.iter().any(|phrase| words::contains(&tokens, phrase))
     }
 }
 

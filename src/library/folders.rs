@@ -187,7 +187,7 @@ impl Folders {
     fn unlink(&mut self, folder: u32, cells: &Cells) {
         let Self { seed, slab, by_name, .. } = self;
         let hash_of = |number: u32| hash_of(*seed, slab, cells, number);
-        by_name.remove(hash_of(folder), folder, hash_of);
+        by_name.remove(hash_of(folder), folder);
     }
 }
 

@@ -1,8 +1,7 @@
 //! Terms to files. A term is kept as its keyed 64-bit hash alone, not as text: names are in the files already,
 //! and two terms of one hash (one chance in a million million for a million terms) would only show a wrong hit.
 //!
-//! The index is several smaller ones, each for a part of all hashes, so that its tables grow one after the other
-//! and so that several threads can build it: see [`Index::shards_mut`].
+//! The index is several smaller ones, each for a part of all hashes, so that its tables grow one after the other.
 
 use super::criteria::Phrase;
 use super::lists::{self, Lists};
@@ -15,9 +14,10 @@ use crate::base::{HashSeed, Rng};
 pub(super) const NUMBER_BITS: u32 = 26;
 const SHARDS: usize = 16;
 
-/// The terms of all names.
+/// The terms of all names, and which files have them. [`super::Library`] keeps one; alone it is for those who keep the names,
+/// and the numbers of files (from 1 up to 2^26), themselves.
 #[derive(Debug)]
-pub(super) struct Index {
+pub struct Index {
     seed: HashSeed,
     shards: Vec<Shard>,
     /// Reused between names.
@@ -54,12 +54,14 @@ enum Files {
 const MANY: u32 = 63;
 
 impl Index {
-    pub(super) fn new(rng: &mut Rng) -> Self {
+    /// No files. `rng` keys it.
+    pub fn new(rng: &mut Rng) -> Self {
         let shards = (0..SHARDS).map(|_| Shard::new()).collect();
         Self { seed: HashSeed::new(rng), shards, scratch: String::new(), hashes: Vec::new() }
     }
 
-    pub(super) fn insert(&mut self, file: u32, name: &str) {
+    /// A file has that name.
+    pub fn insert(&mut self, file: u32, name: &str) {
         let Self { seed, shards, scratch, hashes } = self;
         hashes.clear();
         each_hash(*seed, name, scratch, |hash| hashes.push(hash));
@@ -69,7 +71,8 @@ impl Index {
         }
     }
 
-    pub(super) fn remove(&mut self, file: u32, name: &str) {
+    /// A file has that name no more.
+    pub fn remove(&mut self, file: u32, name: &str) {
         let Self { seed, shards, scratch, .. } = self;
         each_hash(*seed, name, scratch, |hash| shards[shard_of(hash)].remove(hash, file));
     }

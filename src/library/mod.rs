@@ -20,6 +20,7 @@ mod words;
 
 pub use change::Change;
 pub use criteria::{Criteria, CriteriaError};
+pub use index::Index;
 pub use kind::Kind;
 pub use shelf::{Library, RootId, SharedFile};
 pub use stamp::Stamp;

@@ -24,7 +24,7 @@ use crate::wire::{Digests, Urn};
 
 /// The most candidates that one search looks at, when their terms alone do not tell (phrases, filters): a
 /// query of common words with a filter that hardly any passes finds what is among these.
-const MAX_EXAMINED: usize = 20_000;
+const MAX_EXAMINED: usize = 10_000;
 /// When more than one file in so many goes at once, tables are gone through once instead of once for each.
 const SWEEP: usize = 16;
 
@@ -249,6 +249,7 @@ impl Library {
             return found;
         }
         let (surely, any_size) = (criteria.terms_suffice(), criteria.any_size());
+        let mut sieve = criteria.sieve();
         let mut examined = 0;
         // Multiples of the golden ratio are spread evenly however many are taken, and however many files there are.
         let turn = self.turn.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -259,7 +260,7 @@ impl Library {
                     let size = Stamp::unpack_size(self.cells.more(record.cell));
                     match surely {
                         true => criteria.fits(size),
-                        false => criteria.matches(&name_of(self.cells.name(record.cell)), size),
+                        false => sieve.passes(&name_of(self.cells.name(record.cell)), size),
                     }
                 });
             if matches {
@@ -397,8 +398,7 @@ impl Library {
 
     fn unlink(&mut self, at: u32) {
         let Self { seed, records, cells, paths, .. } = self;
-        let hash_of = |at: u32| hash_of(*seed, records, cells, at);
-        paths.remove(hash_of(at), at, hash_of);
+        paths.remove(hash_of(*seed, records, cells, at), at);
     }
 
     /// Forgets files, which need not be many.
@@ -408,8 +408,7 @@ impl Library {
             gone.iter().for_each(|at| bits[*at as usize / 64] |= 1 << (at % 64));
             let stays = |at: u32| bits.get(at as usize / 64).is_none_or(|word| word >> (at % 64) & 1 == 0);
             self.index.retain(stays);
-            let Self { seed, records, cells, paths, .. } = self;
-            paths.retain(stays, |at| hash_of(*seed, records, cells, at));
+            self.paths.retain(stays);
         } else {
             for &at in gone {
                 if let Some(record) = self.records.get(at) {

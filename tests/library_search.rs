@@ -1,5 +1,6 @@
 //! The query language and the index: what is typed, what is asked of the network, what is found.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use filbert::library::{Change, Criteria, Library, RootId, SharedFile, Stamp};
@@ -222,7 +223,7 @@ fn where_too_many_match_each_has_its_turn() {
         library.put(RootId(number % 2), Path::new(&format!("common {number}.txt")), stamp(u64::from(number), 1));
     }
     let criteria = parse("common txt");
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for _ in 0..1000 {
         let some = library.search(&criteria, 50);
         assert_eq!(some.len(), 50);
@@ -279,15 +280,30 @@ fn query() -> impl Strategy<Value = String> {
 enum Step {
     Put(u8, String, u64),
     Rename(u8, u8, String),
+    RenameFolder(u8, u8, u8),
+    Restamp(u8, u64),
+    Hash(u8, u8),
     Remove(u8),
+    RemoveFolder(u8, u8),
     RemoveRoot(u8),
+}
+
+/// Files lie in few folders, some of them in one another.
+const FOLDERS: [&str; 5] = ["", "a", "a/b", "a/b/c", "x"];
+
+fn folder(at: u8) -> &'static str {
+    FOLDERS[usize::from(at) % FOLDERS.len()]
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (any::<u8>(), name(), 0..6_u64).prop_map(|(place, name, size)| Step::Put(place, name, size)),
         2 => (any::<u8>(), any::<u8>(), name()).prop_map(|(place, to, name)| Step::Rename(place, to, name)),
+        2 => any::<[u8; 3]>().prop_map(|[root, from, to]| Step::RenameFolder(root, from, to)),
+        1 => (any::<u8>(), 0..6_u64).prop_map(|(at, size)| Step::Restamp(at, size)),
+        3 => any::<[u8; 2]>().prop_map(|[at, content]| Step::Hash(at, content)),
         2 => any::<u8>().prop_map(Step::Remove),
+        1 => any::<[u8; 2]>().prop_map(|[root, at]| Step::RemoveFolder(root, at)),
         1 => (0..3_u8).prop_map(Step::RemoveRoot),
     ]
 }
@@ -301,24 +317,59 @@ proptest! {
         queries in prop::collection::vec(query(), 1..12),
     ) {
         let mut library = Library::default();
-        let mut model: std::collections::BTreeMap<(u8, PathBuf), u64> = Default::default();
-        let nth = |model: &std::collections::BTreeMap<(u8, PathBuf), u64>, at: u8| {
+        // By root and path: size, which content (if hashed), and the index.
+        let mut model: BTreeMap<(u8, PathBuf), (u64, Option<u8>, u32)> = BTreeMap::new();
+        let nth = |model: &BTreeMap<(u8, PathBuf), _>, at: u8| {
             model.keys().nth(usize::from(at) % model.len().max(1)).cloned()
         };
+        let content = |content: u8| Digests::of(&[content % 4]);
         for step in steps {
             match step {
                 Step::Put(place, name, size) => {
-                    let (root, path) = (place % 3, PathBuf::from(format!("{}/{name}", place % 2)));
-                    library.put(RootId(root.into()), &path, stamp(1, size));
-                    model.insert((root, path), size);
+                    let (root, path) = (place % 3, Path::new(folder(place / 3)).join(name));
+                    let index = library.put(RootId(root.into()), &path, stamp(1, size)).expect("there is room");
+                    let known = model.entry((root, path)).or_insert((size, None, index));
+                    prop_assert_eq!(known.2, index);
+                    if known.0 != size {
+                        (known.0, known.1) = (size, None);
+                    }
                 }
                 Step::Rename(from, to, name) => {
                     let Some((root, from)) = nth(&model, from) else { continue };
-                    let to = PathBuf::from(format!("{}/{name}", to % 2));
+                    let to = Path::new(folder(to)).join(name);
                     prop_assert!(library.rename(RootId(root.into()), &from, &to));
-                    if let Some(size) = model.remove(&(root, from)) {
-                        model.insert((root, to), size);
+                    if let Some(file) = model.remove(&(root, from)) {
+                        model.insert((root, to), file);
                     }
+                }
+                Step::RenameFolder(root, from, to) => {
+                    let (root, from, to) = (root % 3, Path::new(folder(from)), Path::new(folder(to)));
+                    let has = model.keys().any(|(other, path)| *other == root && path.starts_with(from));
+                    let renamed = library.rename_folder(RootId(root.into()), from, to);
+                    prop_assert_eq!(renamed, has && (from == to || !to.starts_with(from)));
+                    if renamed && from != to {
+                        let all = std::mem::take(&mut model).into_iter();
+                        let (moved, others): (Vec<_>, Vec<_>) =
+                            all.partition(|((other, path), _)| *other == root && path.starts_with(from));
+                        let stays = |(other, path): &(u8, PathBuf)| *other != root || !path.starts_with(to);
+                        model.extend(others.into_iter().filter(|(key, _)| stays(key)));
+                        model.extend(moved.into_iter().map(|((root, path), file)| {
+                            ((root, to.join(path.strip_prefix(from).expect("it is below"))), file)
+                        }));
+                    }
+                }
+                Step::Restamp(at, size) => {
+                    let Some((root, path)) = nth(&model, at) else { continue };
+                    prop_assert!(library.restamp(RootId(root.into()), &path, stamp(1, size)));
+                    model.entry((root, path)).and_modify(|file| file.0 = size);
+                }
+                Step::Hash(at, which) => {
+                    let Some((root, path)) = nth(&model, at) else { continue };
+                    let file = model.get_mut(&(root, path.clone())).expect("there");
+                    let root = RootId(root.into());
+                    prop_assert!(!library.set_digests(root, &path, stamp(2, file.0), content(which)), "it changed");
+                    prop_assert!(library.set_digests(root, &path, stamp(1, file.0), content(which)));
+                    file.1 = Some(which % 4);
                 }
                 Step::Remove(at) => {
                     let Some((root, path)) = nth(&model, at) else { continue };
@@ -326,18 +377,39 @@ proptest! {
                     prop_assert!(!library.remove(RootId(root.into()), &path));
                     model.remove(&(root, path));
                 }
+                Step::RemoveFolder(root, at) => {
+                    let (root, at) = (root % 3, Path::new(folder(at)));
+                    let had = model.keys().any(|(other, path)| *other == root && path.starts_with(at));
+                    prop_assert_eq!(library.remove_folder(RootId(root.into()), at), had);
+                    model.retain(|(other, path), _| *other != root || !path.starts_with(at));
+                }
                 Step::RemoveRoot(root) => {
                     library.remove_root(RootId(root.into()));
                     model.retain(|(other, _), _| *other != root);
                 }
             }
         }
-        let mut held: Vec<_> =
-            library.iter().map(|file| ((file.root.0 as u8, file.path), file.stamp.size)).collect();
-        held.sort();
-        prop_assert_eq!(held, model.clone().into_iter().collect::<Vec<_>>());
+        let mut held: Vec<_> = library
+            .iter()
+            .map(|file| ((file.root.0 as u8, file.path), (file.stamp.size, file.digests, file.index)))
+            .collect();
+        held.sort_by(|a, b| a.0.cmp(&b.0));
+        let expected = model.iter().map(|(key, (size, which, index))| (key.clone(), (*size, which.map(content), *index)));
+        prop_assert_eq!(&held, &expected.collect::<Vec<_>>());
+        for ((root, path), (_, digests, index)) in &held {
+            prop_assert_eq!(library.by_path(RootId((*root).into()), path).map(|file| file.index), Some(*index));
+            prop_assert_eq!(library.by_index(*index).map(|file| file.path), Some(path.clone()));
+            let same: BTreeSet<u32> = held.iter().filter(|(_, file)| file.1 == *digests).map(|(_, file)| file.2).collect();
+            if let Some(Digests { sha1, tth, blake3 }) = *digests {
+                for urn in [Urn::Sha1(sha1), Urn::Tth(tth), Urn::Blake3(blake3), Urn::Bitprint(sha1, tth)] {
+                    let found = library.find(&Criteria::from_wire("", &[urn]), usize::MAX);
+                    prop_assert_eq!(found.into_iter().collect::<BTreeSet<u32>>(), same.clone());
+                }
+            }
+        }
         prop_assert_eq!(library.files(), model.len() as u64);
-        prop_assert_eq!(library.bytes(), model.values().sum::<u64>());
+        prop_assert_eq!(library.bytes(), model.values().map(|file| file.0).sum::<u64>());
+        prop_assert_eq!(library.hashed(), model.values().filter(|file| file.1.is_some()).count() as u64);
         let naive = Naive::of(&library);
         for text in queries {
             let Ok(criteria) = Criteria::parse(&text) else { continue };
@@ -406,4 +478,43 @@ fn changes_are_applied_as_they_are_told() {
     assert!(!library.apply(Change::Removed { root, path: "c".into() }));
     assert!(library.apply(Change::RemovedRoot { root }));
     assert_eq!((library.files(), library.bytes(), library.hashed()), (0, 0, 0));
+}
+
+#[cfg(unix)]
+#[test]
+fn names_that_are_no_unicode_are_kept_as_they_are() {
+    use std::os::unix::ffi::OsStrExt;
+    let mut library = Library::default();
+    let path = Path::new(std::ffi::OsStr::from_bytes(b"d\xffr/Blue\xfe Train.flac"));
+    library.put(RootId(1), path, stamp(1, 1));
+    let found = library.search(&parse("blue train"), 10);
+    assert_eq!((found[0].path.as_path(), &*found[0].name), (path, "Blue\u{fffd} Train.flac"));
+    assert!(library.rename(RootId(1), path, Path::new("Beyonce\u{301}.flac")));
+    let file = &library.search(&parse("beyoncé"), 10)[0];
+    assert_eq!((&*file.name, file.path.as_path()), ("Beyonc\u{e9}.flac", Path::new("Beyonce\u{301}.flac")));
+}
+
+#[test]
+fn a_hundred_thousand_files_of_common_words_are_found_in_turns_and_leave_together() {
+    let mut library = Library::default();
+    for number in 0..100_000_u64 {
+        let even = if number % 2 == 0 { "even" } else { "odd" };
+        let name = format!("{}/common {even} {}.mp3", number % 100, number % 1_000);
+        library.put(RootId(1), Path::new(&format!("{name}.{number}")), stamp(number, number));
+    }
+    assert_eq!(library.find(&parse("common even"), usize::MAX).len(), 50_000);
+    assert_eq!(library.find(&parse("common odd 777 mp3"), usize::MAX).len(), 100);
+    assert_eq!(library.find(&parse("common even odd"), usize::MAX).len(), 0);
+    assert_eq!(library.find(&parse("even|odd -odd"), usize::MAX).len(), 50_000);
+    // Of what has to be looked at, each search looks at other parts.
+    let rare = parse("common size:1000..1002");
+    let found: BTreeSet<u32> = (0..50).flat_map(|_| library.find(&rare, 250)).collect();
+    assert_eq!(found.len(), 3);
+    for folder in 0..90 {
+        assert!(library.remove_folder(RootId(1), Path::new(&folder.to_string())));
+    }
+    assert_eq!(library.find(&parse("common"), usize::MAX).len(), 10_000);
+    assert_eq!(library.find(&parse("95"), usize::MAX).len(), 100);
+    library.remove_root(RootId(1));
+    assert_eq!((library.files(), library.terms()), (0, 0));
 }

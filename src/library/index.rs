@@ -1,5 +1,5 @@
 //! Terms to files. A term is kept as its keyed 64-bit hash alone, not as text: names are in the files already,
-//! and two terms of one hash (one chance in a million million for a million terms) would only show a wrong hit.
+//! and two terms of one hash (one chance in 37 million for a million terms) would only show a wrong hit.
 //!
 //! The index is several smaller ones, each for a part of all hashes, so that its tables grow one after the other.
 

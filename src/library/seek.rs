@@ -149,9 +149,13 @@ fn walk(
     let Some((rarest, others)) = wanted.split_first() else { return ControlFlow::Continue(()) };
     let mut walk_list = |files: &[u32]| {
         let (before, after) = files.split_at(fraction(turn, files.len()));
-        after.iter().chain(before).try_for_each(|file| match others.iter().all(|view| view.contains(*file)) {
-            true => check(*file),
-            false => ControlFlow::Continue(()),
+        [after, before].into_iter().try_for_each(|files| {
+            let mut others: Vec<Cursor<'_>> =
+                others.iter().map(|view| Cursor { view: *view, chunk: 0, at: 0 }).collect();
+            files.iter().try_for_each(|file| match others.iter_mut().all(|other| other.has(*file)) {
+                true => check(*file),
+                false => ControlFlow::Continue(()),
+            })
         })
     };
     match rarest {
@@ -234,17 +238,54 @@ fn walk_chunk(
     }
 }
 
+/// A set that is asked for ascending numbers, and goes on from where the last one was.
+struct Cursor<'a> {
+    view: View<'a>,
+    chunk: usize,
+    at: usize,
+}
+
+impl Cursor<'_> {
+    fn has(&mut self, file: u32) -> bool {
+        match self.view {
+            View::One(known) => known == file,
+            View::Few(files) => {
+                self.at += ahead(&files[self.at..], file);
+                files.get(self.at) == Some(&file)
+            }
+            View::Many(many) => {
+                let (chunk, low) = ((file / CHUNK) as usize, file as u16);
+                if chunk != self.chunk {
+                    (self.chunk, self.at) = (chunk, 0);
+                }
+                match many.chunk(chunk) {
+                    Some(Chunk::List(list)) => {
+                        self.at += ahead(&list[self.at..], low);
+                        list.get(self.at) == Some(&low)
+                    }
+                    Some(bits) => bits.contains(low),
+                    None => false,
+                }
+            }
+        }
+    }
+}
+
+/// How many of an ascending list are less: in steps that double, and then back by halves.
+fn ahead<N: Ord>(list: &[N], than: N) -> usize {
+    let mut step = 1;
+    while step < list.len() && list[step] < than {
+        step *= 2;
+    }
+    let window = &list[step / 2..list.len().min(step + 1)];
+    step / 2 + window.partition_point(|known| *known < than)
+}
+
 /// Walks through what is in both of two lists.
 fn meet(short: &[u16], long: &[u16], mut visit: impl FnMut(u16) -> ControlFlow<()>) -> ControlFlow<()> {
     let mut rest = long;
     for low in short {
-        // In steps that double, and then back by halves.
-        let mut step = 1;
-        while step < rest.len() && rest[step] < *low {
-            step *= 2;
-        }
-        let window = &rest[step / 2..rest.len().min(step + 1)];
-        rest = &rest[step / 2 + window.partition_point(|known| known < low)..];
+        rest = &rest[ahead(rest, *low)..];
         match rest.first() {
             None => break,
             Some(known) if known == low => visit(*low)?,

@@ -7,6 +7,7 @@
 pub mod addr;
 pub mod bye;
 mod coding;
+pub mod deflated;
 mod digest;
 pub mod dime;
 mod error;

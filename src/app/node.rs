@@ -20,7 +20,7 @@ use crate::base::Instant;
 use crate::disk::lock::Lock;
 use crate::library::Criteria;
 use crate::net::rt;
-use crate::proto::{Command, Counters, HostSource, Role};
+use crate::proto::{Command, Counters, Deflate, HostSource, Role};
 
 /// How to run.
 #[derive(Clone, Debug)]
@@ -41,6 +41,8 @@ pub struct Options {
     pub neighbours: usize,
     /// TTL of our queries.
     pub ttl: u8,
+    /// Which directions of links are deflated.
+    pub deflate: Deflate,
     /// Where finished files go, used as is; `None` is the home's own.
     pub download_dir: Option<PathBuf>,
     /// Bounds on what strangers can make us do.

@@ -137,6 +137,7 @@ fn servent_config(options: &Options, servent: Guid, descriptors: Descriptors) ->
         neighbours: options.neighbours,
         only_listed: options.only_listed,
         ttl: options.ttl,
+        deflate: options.deflate,
         accept: (options.limits.peers > 0).then_some(options.limits.peers),
         limits: options.limits.messages.clone(),
         ..proto::Config::new(servent)

@@ -14,6 +14,7 @@ use toml_edit::{DocumentMut, Item};
 
 use super::exit::{Exit, Failure};
 use crate::app::{LIMITS, LimitKey, Limits};
+use crate::proto::Deflate;
 use crate::web::Setting;
 
 /// A setting that can be made.
@@ -49,13 +50,19 @@ pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
     BASIC.into_iter().chain(LIMITS.iter().map(limit)).collect()
 });
 
-const BASIC: [Key; 10] = [
+const BASIC: [Key; 11] = [
     key("listen", Kind::Address, "0.0.0.0:6346", "where peers reach you; port 0 is any free one"),
     key("api", Kind::Address, "127.0.0.1:7346", "where the control API listens"),
     key("connect", Kind::Hosts, "", "hosts to stay connected to"),
     key("only_listed", Kind::Switch, "false", "make neighbours only of the hosts in `connect`"),
     key("neighbours", Kind::Number(0, 256), "8", "how many neighbours to look for"),
     key("ttl", Kind::Number(1, 7), "4", "how many links your searches travel"),
+    key(
+        "deflate",
+        Kind::Word(Deflate::WORDS),
+        "receive",
+        "which directions of links to neighbours are deflated, where they want it too",
+    ),
     key(
         "role",
         Kind::Word(&["auto", "ultrapeer", "leaf"]),

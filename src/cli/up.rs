@@ -22,6 +22,7 @@ use super::{interrupt, servent, text};
 use crate::app::view::EventView;
 use crate::app::{ErrorCode, Node, Options};
 use crate::net::rt;
+use crate::proto::Deflate;
 use crate::web::{self, Limits, Server};
 
 /// How many ports above the usual one are tried when another home has it.
@@ -154,6 +155,7 @@ pub fn options(config: &Config, args: &Up, settings: &Settings) -> Result<Option
         only_listed: settings.switch("only_listed"),
         neighbours: usize::try_from(settings.number("neighbours")).unwrap_or(usize::MAX),
         ttl,
+        deflate: Deflate::parse(settings.text("deflate")).unwrap_or_default(),
         download_dir,
         limits: settings.limits()?,
         private: false,

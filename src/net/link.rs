@@ -19,10 +19,11 @@ use futures::{AsyncReadExt, AsyncWriteExt, FutureExt, SinkExt, StreamExt};
 use super::driver::Message;
 use super::rt::{self, TcpStream};
 use crate::proto::{CloseReason, ConnId, DialFailure, Direction, Input, Verdict};
-use crate::wire::HEADER_LEN;
+use crate::wire::deflated::{Deflater, Inflater};
 use crate::wire::handshake::{HEAD_LIMIT, Head};
 use crate::wire::head::RawHead;
 use crate::wire::stream::{FrameReader, PAYLOAD_LIMIT};
+use crate::wire::{DecodeError, HEADER_LEN};
 
 /// The longest message.
 const LONGEST: usize = HEADER_LEN + PAYLOAD_LIMIT;
@@ -35,6 +36,8 @@ const WRITE_PIECES: usize = 32;
 /// Bytes asked of a socket at once while little comes, and while much does.
 const READ_LITTLE: usize = 4 * 1024;
 const READ_MUCH: usize = 64 * 1024;
+/// What a deflated link sends is inflated in pieces of this.
+const INFLATED: usize = 16 * 1024;
 /// A dial that takes longer has failed.
 const DIAL_LIMIT: Duration = Duration::from_secs(10);
 /// What is still to be written when a link is closed gets this long.
@@ -75,6 +78,13 @@ pub(super) struct LinkEnd {
     low: bool,
     /// Kept because dropping it ends the link.
     _task: rt::Task<()>,
+}
+
+/// Which directions of a link are deflated: each as its sender said in its last leg.
+#[derive(Clone, Copy, Debug, Default)]
+struct Deflated {
+    incoming: bool,
+    outgoing: bool,
 }
 
 /// The link's end of the talk with the driver.
@@ -213,23 +223,25 @@ impl Line {
         // Messages are small and answers are waited for.
         let _ = stream.set_nodelay(true);
         let reason = match self.handshake(&stream, rest).await {
-            Ok(rest) => self.messages(&stream, rest).await,
+            Ok((rest, deflated)) => self.messages(&stream, rest, deflated).await,
             Err(reason) => reason,
         };
         linger(&stream).await;
         Ended::Closed(reason)
     }
 
-    /// Three legs; returns what came behind the last head.
-    async fn handshake(&mut self, stream: &TcpStream, mut rest: Vec<u8>) -> Result<Vec<u8>, CloseReason> {
-        if self.conn.direction() == Direction::Out {
+    /// Three legs; returns what came behind the last head, and how the messages are coded.
+    async fn handshake(&mut self, stream: &TcpStream, mut rest: Vec<u8>) -> Result<(Vec<u8>, Deflated), CloseReason> {
+        let deflated = if self.conn.direction() == Direction::Out {
             self.write_leg(stream).await?;
             let head = self.read_leg(stream, &mut rest).await?;
+            let incoming = head.deflates();
             self.tell(Input::Handshake { conn: self.conn, from: self.peer, head }).await;
-            self.write_leg(stream).await?;
+            Deflated { incoming, outgoing: self.write_leg(stream).await? }
         } else {
-            self.write_leg(stream).await?;
+            let outgoing = self.write_leg(stream).await?;
             let head = self.read_leg(stream, &mut rest).await?;
+            let incoming = head.deflates();
             let refused = match &head {
                 Head::Status { code: 200, .. } => None,
                 Head::Status { code, reason, .. } => Some(CloseReason::Refused(*code, reason.clone())),
@@ -239,17 +251,19 @@ impl Line {
             if let Some(reason) = refused {
                 return Err(reason);
             }
-        }
+            Deflated { incoming, outgoing }
+        };
         let _ = self.driver.send(Message::Opened(self.conn)).await;
-        Ok(rest)
+        Ok((rest, deflated))
     }
 
-    async fn write_leg(&mut self, mut stream: &TcpStream) -> Result<(), CloseReason> {
+    /// Writes the next leg; whether it says that we deflate.
+    async fn write_leg(&mut self, mut stream: &TcpStream) -> Result<bool, CloseReason> {
         match self.from_driver.next().await {
             Some(ToLink::Leg(verdict, head)) => {
                 stream.write_all(&head.encode()).await.map_err(|_| CloseReason::Broken)?;
                 match (verdict, head) {
-                    (Verdict::Offer | Verdict::Accept, _) => Ok(()),
+                    (Verdict::Offer | Verdict::Accept, head) => Ok(head.deflates()),
                     (Verdict::Refuse, Head::Status { code, reason, .. }) => Err(CloseReason::WeRefused(code, reason)),
                     (Verdict::Refuse, Head::Connect { .. }) => Err(CloseReason::WeRefused(0, String::new())),
                 }
@@ -268,10 +282,12 @@ impl Line {
         }
     }
 
-    async fn messages(self, stream: &TcpStream, rest: Vec<u8>) -> CloseReason {
+    async fn messages(self, stream: &TcpStream, rest: Vec<u8>, deflated: Deflated) -> CloseReason {
         let Line { conn, from_driver, driver, gauge, .. } = self;
-        let reading = Box::pin(read(stream, rest, conn, driver.clone()));
-        let writing = Box::pin(write(stream, from_driver, driver, gauge));
+        let inflater = deflated.incoming.then(Inflater::default);
+        let deflater = deflated.outgoing.then(Deflater::default);
+        let reading = Box::pin(read(stream, rest, inflater, Intake::new(conn, driver.clone())));
+        let writing = Box::pin(write(stream, deflater, from_driver, driver, gauge));
         match select(reading, writing).await {
             Either::Left((reason, _)) | Either::Right((reason, _)) => reason,
         }
@@ -280,7 +296,6 @@ impl Line {
 
 /// Reads a head; what came behind it is left in `rest`.
 async fn read_head(mut stream: &TcpStream, rest: &mut Vec<u8>) -> Result<Head, CloseReason> {
-    let garbage = |error: crate::wire::DecodeError| CloseReason::Garbage(error.to_string());
     let mut buffer = [0; 1024];
     loop {
         if let Some((raw, taken)) = RawHead::decode(rest, HEAD_LIMIT).map_err(garbage)? {
@@ -295,41 +310,81 @@ async fn read_head(mut stream: &TcpStream, rest: &mut Vec<u8>) -> Result<Head, C
     }
 }
 
-async fn read(mut stream: &TcpStream, rest: Vec<u8>, conn: ConnId, mut driver: mpsc::Sender<Message>) -> CloseReason {
-    let mut frames = FrameReader::new(PAYLOAD_LIMIT);
-    frames.push(&rest);
-    drop(rest);
-    let mut buffer = vec![0; READ_LITTLE];
-    loop {
+/// From bytes to batches of messages, and those to the driver.
+struct Intake {
+    frames: FrameReader,
+    conn: ConnId,
+    driver: mpsc::Sender<Message>,
+}
+
+impl Intake {
+    fn new(conn: ConnId, driver: mpsc::Sender<Message>) -> Self {
+        Self { frames: FrameReader::new(PAYLOAD_LIMIT), conn, driver }
+    }
+
+    async fn take(&mut self, bytes: &[u8]) -> Result<(), CloseReason> {
+        self.frames.push(bytes);
         loop {
-            match frames.next_batch() {
-                Ok(batch) if batch.is_empty() => break,
-                Ok(batch) => {
-                    if driver.send(Message::Input(Input::Frames { conn, batch })).await.is_err() {
-                        return CloseReason::Shutdown;
-                    }
-                }
-                Err(error) => return CloseReason::Garbage(error.to_string()),
+            let batch = self.frames.next_batch().map_err(garbage)?;
+            if batch.is_empty() {
+                return Ok(());
+            }
+            let input = Input::Frames { conn: self.conn, batch };
+            self.driver.send(Message::Input(input)).await.map_err(|_| CloseReason::Shutdown)?;
+        }
+    }
+
+    /// ... of a deflated link, piece by piece: few bytes may inflate to many.
+    async fn inflate(&mut self, inflater: &mut Inflater, mut bytes: &[u8]) -> Result<(), CloseReason> {
+        let mut piece = vec![0; INFLATED];
+        loop {
+            match inflater.fill(&mut bytes, &mut piece).map_err(garbage)? {
+                0 => return Ok(()),
+                filled => self.take(&piece[..filled]).await?,
             }
         }
-        match stream.read(&mut buffer).await {
+    }
+}
+
+fn garbage(error: DecodeError) -> CloseReason {
+    CloseReason::Garbage(error.to_string())
+}
+
+async fn read(
+    mut stream: &TcpStream,
+    rest: Vec<u8>,
+    mut inflater: Option<Inflater>,
+    mut intake: Intake,
+) -> CloseReason {
+    let mut came = rest.len();
+    let mut buffer = rest;
+    loop {
+        let taken = match &mut inflater {
+            None => intake.take(&buffer[..came]).await,
+            Some(inflater) => intake.inflate(inflater, &buffer[..came]).await,
+        };
+        if let Err(reason) = taken {
+            return reason;
+        }
+        if buffer.len() < READ_LITTLE {
+            buffer = vec![0; READ_LITTLE];
+        } else if came == buffer.len() && came < READ_MUCH {
+            buffer.resize(4 * came, 0);
+        } else if came < READ_LITTLE && buffer.len() > READ_LITTLE {
+            // An idle link keeps no buffer for the busiest moment that it had.
+            buffer = vec![0; READ_LITTLE];
+        }
+        came = match stream.read(&mut buffer).await {
             Ok(0) => return CloseReason::Closed,
-            Ok(n) => {
-                frames.push(&buffer[..n]);
-                if n == buffer.len() && n < READ_MUCH {
-                    buffer.resize(4 * n, 0);
-                } else if n < READ_LITTLE && buffer.len() > READ_LITTLE {
-                    // An idle link keeps no buffer for the busiest moment that it had.
-                    buffer = vec![0; READ_LITTLE];
-                }
-            }
+            Ok(n) => n,
             Err(_) => return CloseReason::Broken,
-        }
+        };
     }
 }
 
 async fn write(
     stream: &TcpStream,
+    mut deflater: Option<Deflater>,
     mut from_driver: mpsc::UnboundedReceiver<ToLink>,
     mut driver: mpsc::Sender<Message>,
     gauge: Arc<Gauge>,
@@ -351,6 +406,11 @@ async fn write(
             }
             let more = bytes < WRITE_BATCH && pieces.len() < WRITE_PIECES;
             next = more.then(|| from_driver.next().now_or_never().flatten()).flatten();
+        }
+        if let Some(deflater) = deflater.as_mut().filter(|_| bytes > 0) {
+            let mut deflated = Vec::new();
+            deflater.push(&pieces.iter().flatten().copied().collect::<Vec<u8>>(), &mut deflated);
+            pieces = VecDeque::from([deflated.into()]);
         }
         match rt::timeout(WRITE_LIMIT, write_pieces(stream, pieces)).await {
             Ok(Ok(())) => {}

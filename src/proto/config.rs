@@ -23,6 +23,8 @@ pub struct Config {
     pub ttl: u8,
     /// On arrival TTL is clipped so that TTL + hops stays at or below this. Gnutella's own "TTL 7".
     pub max_ttl: u8,
+    /// Which directions of our links are deflated.
+    pub deflate: Deflate,
     /// Something is sent on a link that was silent for this long, or up to a twentieth earlier, so that the two ends do
     /// not ping each other at once; a widely used client drops links that are silent for 20 s.
     pub keep_alive: Duration,
@@ -32,6 +34,29 @@ pub struct Config {
     pub handshake_timeout: Duration,
     /// Everything that bounds what strangers can make us do.
     pub limits: Limits,
+}
+
+/// Which directions of our links are deflated, where the peer wants it too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Deflate {
+    /// None.
+    Off,
+    /// What peers send: it costs us a window of 32 KiB each. A widely used client lets those go first that do not take it.
+    #[default]
+    Receive,
+    /// What we send too, which costs 270 KB for each link and time, and saves half the bytes or so.
+    Both,
+}
+
+impl Deflate {
+    /// The words for them.
+    pub const WORDS: &'static [&'static str] = &["off", "receive", "both"];
+
+    /// By its word.
+    pub fn parse(word: &str) -> Option<Self> {
+        let at = Self::WORDS.iter().position(|known| *known == word)?;
+        [Self::Off, Self::Receive, Self::Both].get(at).copied()
+    }
 }
 
 /// Bounds on tables, queues and rates. DESIGN section 6.
@@ -98,6 +123,7 @@ impl Config {
             only_listed: false,
             ttl: 4,
             max_ttl: 7,
+            deflate: Deflate::default(),
             keep_alive: Duration::from_secs(15),
             dead_after: Duration::from_secs(60),
             handshake_timeout: Duration::from_secs(10),

@@ -8,8 +8,9 @@
 //! dialler   GNUTELLA/0.6 200 OK         headers: what it takes                or 409, or 503
 //! ```
 //!
-//! We speak as an ultrapeer and advertise only what we do. We never offer or take `Upgrade: TLS/1.0`, deflate
-//! or query routing. A leaf (`X-Ultrapeer: False`) expects us to shield it with its query routing table; we
+//! We speak as an ultrapeer and advertise only what we do. We never offer or take `Upgrade: TLS/1.0`
+//! or query routing. Each direction of a link is deflated when its receiver says `Accept-Encoding: deflate` and then its
+//! sender, in its last leg, `Content-Encoding: deflate`. A leaf (`X-Ultrapeer: False`) expects us to shield it with its query routing table; we
 //! do not do that yet, so it gets an honest 503 instead of a stream of queries that it did not ask for.
 //!
 //! Two servents may dial each other at the same moment. Both then keep the connection that the servent with
@@ -25,7 +26,7 @@ use crate::wire::head::Headers;
 use super::address::{self, Scope, may_name, scope};
 use super::link::{Identity, Link, Slot};
 use super::servent::Servent;
-use super::{CloseReason, ConnId, Direction, Event, HostSource, Outbox, Output, Purpose, Role, Verdict};
+use super::{CloseReason, ConnId, Deflate, Direction, Event, HostSource, Outbox, Output, Purpose, Role, Verdict};
 
 /// Hosts that we name in `X-Try-Ultrapeers`, and the most that we read from one leg.
 const TRY_HOSTS: usize = 10;
@@ -77,6 +78,8 @@ struct Hello {
     listen: Option<SocketAddr>,
     /// What it calls us.
     us: Option<IpAddr>,
+    /// It takes a deflated stream.
+    inflates: bool,
     /// Hosts that it names.
     hosts: Vec<SocketAddr>,
 }
@@ -103,6 +106,7 @@ impl Hello {
             }),
             servent: headers.get("GUID").and_then(|guid| guid.trim().parse().ok()),
             listen: listen.and_then(address::parse),
+            inflates: headers.has_token("Accept-Encoding", "deflate"),
             us: headers.get("Remote-IP").and_then(address::parse).map(|addr| addr.ip()),
             hosts,
         }
@@ -260,7 +264,7 @@ impl Servent {
                 if self.us.seen_as.is_none() {
                     self.us.seen_as = hello.us.filter(|us| scope(*us) == scope(from.ip()));
                 }
-                let head = Head::Status { code: 200, reason: "OK".to_owned(), headers: self.answer(&identity) };
+                let head = Head::Status { code: 200, reason: "OK".to_owned(), headers: self.answer(&identity, &hello) };
                 let deadline = now + self.config.handshake_timeout;
                 let identity = Some(Box::new(identity));
                 self.pending.insert(conn, Pending { stage: Stage::Answered, remote: from, deadline, slot, identity });
@@ -360,7 +364,7 @@ impl Servent {
             pending.stage = Stage::Agreed;
             pending.identity = Some(Box::new(identity));
         }
-        let head = Head::Status { code: 200, reason: "OK".to_owned(), headers: Headers::default() };
+        let head = Head::Status { code: 200, reason: "OK".to_owned(), headers: self.coded(Headers::default(), &hello) };
         out.push(Output::Handshake { conn, verdict: Verdict::Accept, head });
     }
 
@@ -424,7 +428,11 @@ impl Servent {
 
     /// Headers of our first leg.
     fn offer(&self, to: SocketAddr) -> Headers {
-        self.introduce(to)
+        let headers = match self.config.deflate {
+            Deflate::Off => self.introduce(to),
+            Deflate::Receive | Deflate::Both => self.introduce(to).with("Accept-Encoding", "deflate"),
+        };
+        headers
             .with("X-Degree", self.config.accept_limit().to_string())
             .with("X-Max-TTL", self.config.max_ttl.to_string())
             .with("GGEP", "0.5")
@@ -433,9 +441,15 @@ impl Servent {
     }
 
     /// Headers of our accepting second leg.
-    fn answer(&mut self, to: &Identity) -> Headers {
-        let headers = self.offer(to.remote);
+    fn answer(&mut self, to: &Identity, hello: &Hello) -> Headers {
+        let headers = self.coded(self.offer(to.remote), hello);
         self.with_hosts(headers, to)
+    }
+
+    /// In our last leg: whether what we send will be deflated.
+    fn coded(&self, headers: Headers, hello: &Hello) -> Headers {
+        let deflates = self.config.deflate == Deflate::Both && hello.inflates;
+        if deflates { headers.with("Content-Encoding", "deflate") } else { headers }
     }
 
     /// Headers of a refusal: who we are, and who may have a slot.

@@ -53,7 +53,7 @@ mod seen;
 mod servent;
 mod ttl;
 
-pub use config::{Config, Limits, Rate};
+pub use config::{Config, Deflate, Limits, Rate};
 pub use counters::{Counters, Drops};
 pub use io::{
     Answer, CloseReason, Command, ConnId, DialFailure, Direction, DropReason, Event, HostInfo, HostSource, Input,

@@ -47,6 +47,11 @@ impl Head {
         }
     }
 
+    /// Whether its sender says that all its messages will be one deflated stream ([`deflated`](super::deflated)).
+    pub fn deflates(&self) -> bool {
+        self.headers().has_token("Content-Encoding", "deflate")
+    }
+
     /// Reads the first line (tolerant: a missing reason, `GNUTELLA/0.6 200`). A version before 0.6 is an error:
     /// its handshake has no headers and no third leg.
     pub fn parse(head: RawHead) -> Result<Self, DecodeError> {

@@ -28,6 +28,7 @@ pub fn options(dir: &Path) -> Options {
         listen_given: true,
         connect: Vec::new(),
         only_listed: true,
+        deflate: filbert::proto::Deflate::default(),
         neighbours: 8,
         ttl: 4,
         download_dir: None,
@@ -188,6 +189,14 @@ impl Raw {
             }
             assert!(self.read_more().await, "closed before a {kind:?} came");
         }
+    }
+
+    /// What has come and was not read yet, or comes next.
+    pub async fn read_bytes(&mut self) -> Vec<u8> {
+        if self.unread.is_empty() {
+            assert!(self.read_more().await, "closed");
+        }
+        std::mem::take(&mut self.unread)
     }
 
     /// Waits until the other side closes.

@@ -1,0 +1,113 @@
+//! Links whose directions are deflated, each by itself.
+
+mod node_support;
+
+use bytes::BytesMut;
+use filbert::proto::Deflate;
+use filbert::wire::deflated::{Deflater, Inflater};
+use filbert::wire::stream::{FrameReader, PAYLOAD_LIMIT};
+use filbert::wire::{Frame, Guid, Kind};
+use node_support::{OFFER, Peer, Raw, eventually, run, shutdown, start, start_with};
+
+async fn sharing(deflate: Deflate) -> Peer {
+    start_with(&[("blue train.txt", b"all aboard")], &[], |options| options.deflate = deflate).await
+}
+
+/// A link by hand; `ours` and `theirs` are what each last leg adds. The answer's head comes back.
+async fn link(peer: &Peer, offer: &str, last: &str) -> (Raw, String) {
+    let mut raw = Raw::dial(peer.addr()).await;
+    raw.send(OFFER.replace("\r\n\r\n", &format!("\r\n{offer}\r\n")).as_bytes()).await;
+    let head = raw.read_head().await;
+    raw.send(format!("GNUTELLA/0.6 200 OK\r\n{last}\r\n").as_bytes()).await;
+    (raw, head)
+}
+
+fn query(words: &str) -> Vec<u8> {
+    let payload = [b"\0\0", words.as_bytes(), b"\0"].concat();
+    let mut bytes = BytesMut::new();
+    Frame::new(Guid([5; 16]), Kind::Query, 2, payload.into()).encode(&mut bytes);
+    bytes.to_vec()
+}
+
+#[test]
+fn each_direction_is_deflated_when_both_ends_say_so() {
+    run(async {
+        const TAKES: &str = "Accept-Encoding: deflate\r\n";
+        const SENDS: &str = "Content-Encoding: deflate\r\n";
+        for (deflate, offer, last, takes, sends) in [
+            (Deflate::Off, TAKES, "", false, false),
+            (Deflate::Receive, TAKES, SENDS, true, false),
+            (Deflate::Both, TAKES, SENDS, true, true),
+            (Deflate::Both, TAKES, "", true, true),
+            (Deflate::Both, "", SENDS, true, false),
+        ] {
+            let peer = sharing(deflate).await;
+            let (mut raw, head) = link(&peer, offer, last).await;
+            assert_eq!((head.contains(TAKES), head.contains(SENDS)), (takes, sends), "{deflate:?}: {head}");
+            let plain = query("blue train");
+            let mut bytes = plain.clone();
+            if last == SENDS {
+                bytes.clear();
+                Deflater::default().push(&plain, &mut bytes);
+                assert_ne!(bytes, plain);
+            }
+            for byte in bytes {
+                raw.send(&[byte]).await;
+            }
+            let (mut inflater, mut frames) = (Inflater::default(), FrameReader::new(PAYLOAD_LIMIT));
+            'hit: loop {
+                let came = raw.read_bytes().await;
+                if sends {
+                    let (mut came, mut out) = (&came[..], [0; 512]);
+                    loop {
+                        match inflater.fill(&mut came, &mut out).expect("one zlib stream") {
+                            0 => break,
+                            n => frames.push(&out[..n]),
+                        }
+                    }
+                } else {
+                    frames.push(&came);
+                }
+                while let Some(frame) = frames.next_frame().expect("whole messages") {
+                    if frame.header.kind == Kind::QueryHit {
+                        assert!(frame.payload.windows(10).any(|bytes| bytes == b"blue train"));
+                        break 'hit;
+                    }
+                }
+            }
+            peer.node.shutdown().await;
+        }
+    });
+}
+
+#[test]
+fn servents_that_deflate_both_ways_find_each_others_files() {
+    run(async {
+        let a = sharing(Deflate::Both).await;
+        let b = start_with(&[], &[&a], |options| options.deflate = Deflate::Both).await;
+        let c = start_with(&[], &[&b], |options| options.deflate = Deflate::Receive).await;
+        for searcher in [&b, &c] {
+            assert_eq!(searcher.search("blue train", None, 500).await.0.len(), 1);
+        }
+        shutdown(vec![a, b, c]).await;
+    });
+}
+
+#[test]
+fn a_bomb_or_no_stream_at_all_ends_that_link_alone() {
+    run(async {
+        let a = sharing(Deflate::Receive).await;
+        let b = start(&[], &[&a]).await;
+        let mut bomb = Vec::new();
+        Deflater::default().push(&vec![0; 8 << 20], &mut bomb);
+        for bytes in [&bomb[..], b"this is no zlib stream, is it?"] {
+            let (mut raw, _) = link(&a, "", "Content-Encoding: deflate\r\n").await;
+            eventually("it is linked", async || a.node.status().await.neighbours == 2).await;
+            raw.send(bytes).await;
+            raw.closed().await;
+            eventually("it is gone", async || a.node.status().await.neighbours == 1).await;
+        }
+        assert_eq!(b.search("blue train", None, 500).await.0.len(), 1);
+        shutdown(vec![a, b]).await;
+    });
+}

@@ -44,6 +44,7 @@ fn we_say_what_we_are_and_nothing_that_we_are_not() {
         .with("Listen-IP", "10.0.0.1:6346")
         .with("Remote-IP", "10.2.2.2")
         .with("GUID", ME.to_string())
+        .with("Accept-Encoding", "deflate")
         .with("X-Degree", "32")
         .with("X-Max-TTL", "7")
         .with("GGEP", "0.5")

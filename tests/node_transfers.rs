@@ -154,7 +154,7 @@ fn a_shared_folder_is_watched_kept_and_given_up() {
         let b = start(&[], &[&a]).await;
         let folder = a.dir.path().join("music");
         std::fs::create_dir(&folder).expect("made");
-        let request = filbert::app::ShareRequest { path: folder.clone(), i_mean_it: false };
+        let request = filbert::app::ShareRequest { path: folder.clone(), ..Default::default() };
         a.node.share(request.clone()).await.expect("shared");
         eventually("ready", async || a.node.shares().await[0].state == "ready").await;
         std::fs::write(folder.join("fresh fruit.txt"), b"just now").expect("written");
@@ -171,9 +171,9 @@ fn a_shared_folder_is_watched_kept_and_given_up() {
         std::fs::remove_file(folder.join("ripe apple.txt")).expect("removed");
         within(Duration::from_secs(2), "no more", async || b.search("ripe apple", None, 100).await.0.is_empty()).await;
 
-        let inside = filbert::app::ShareRequest { path: folder.join("."), i_mean_it: false };
+        let inside = filbert::app::ShareRequest { path: folder.join("."), ..Default::default() };
         assert_eq!(a.node.share(inside).await.expect("the same folder").path, a.node.shares().await[0].path);
-        let root = filbert::app::ShareRequest { path: "/".into(), i_mean_it: false };
+        let root = filbert::app::ShareRequest { path: "/".into(), ..Default::default() };
         assert_eq!(a.node.share(root).await.expect_err("/").code, filbert::app::ErrorCode::Refused);
         a.node.shutdown().await;
         let again = Node::start(options(a.dir.path())).await.expect("again");

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Error, ErrorCode};
 use crate::base::Rng;
@@ -17,6 +17,40 @@ pub(super) struct Kept {
     pub(super) hosts: StateFile,
     pub(super) shares: StateFile,
     pub(super) search: StateFile,
+}
+
+/// A shared folder, and the patterns of what is not shared of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "KeptForm", into = "KeptForm")]
+pub(super) struct KeptShare {
+    pub(super) path: PathBuf,
+    pub(super) exclude: Vec<String>,
+}
+
+/// As it is written: a path alone where that is all there is.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum KeptForm {
+    Whole(PathBuf),
+    Without { path: PathBuf, exclude: Vec<String> },
+}
+
+impl From<KeptForm> for KeptShare {
+    fn from(form: KeptForm) -> Self {
+        match form {
+            KeptForm::Whole(path) => Self { path, exclude: Vec::new() },
+            KeptForm::Without { path, exclude } => Self { path, exclude },
+        }
+    }
+}
+
+impl From<KeptShare> for KeptForm {
+    fn from(share: KeptShare) -> Self {
+        match share {
+            KeptShare { path, exclude } if exclude.is_empty() => Self::Whole(path),
+            KeptShare { path, exclude } => Self::Without { path, exclude },
+        }
+    }
 }
 
 impl Kept {
@@ -51,11 +85,11 @@ impl Kept {
     }
 
     /// The folders shared until they are unshared.
-    pub(super) fn shares(&self) -> Vec<PathBuf> {
+    pub(super) fn shares(&self) -> Vec<KeptShare> {
         self.shares.load().or_log().unwrap_or_default()
     }
 
-    pub(super) fn keep_shares(&self, shares: &[PathBuf]) -> Result<(), Error> {
+    pub(super) fn keep_shares(&self, shares: &[KeptShare]) -> Result<(), Error> {
         save(&self.shares, shares)
     }
 }
@@ -84,8 +118,10 @@ mod tests {
         let hosts: Vec<SocketAddr> = vec!["127.0.0.1:1".parse().expect("v4"), "[::1]:2".parse().expect("v6")];
         kept.keep_hosts(&hosts).expect("kept");
         assert_eq!(kept.hosts(), hosts);
-        kept.keep_shares(&[PathBuf::from("/a b")]).expect("kept");
-        assert_eq!(kept.shares(), [PathBuf::from("/a b")]);
+        let whole = KeptShare { path: "/a b".into(), exclude: Vec::new() };
+        let without = KeptShare { path: "/c".into(), exclude: vec!["*.iso".into()] };
+        kept.keep_shares(&[whole.clone(), without.clone()]).expect("kept");
+        assert_eq!(kept.shares(), [whole, without]);
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct Options {
     pub home: crate::disk::Home,
     /// Folders shared for this run.
     pub share: Vec<PathBuf>,
+    /// Patterns of what is not shared of any folder.
+    pub exclude: Vec<String>,
     /// Where to listen; port 0 is any free one.
     pub listen: SocketAddr,
     /// Whether the user said where to listen: if not, a port in use is replaced by the next free one.
@@ -84,13 +86,16 @@ pub struct GetRequest {
 }
 
 /// A folder to share.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct ShareRequest {
     /// Which.
     pub path: PathBuf,
     /// Share even `/`, the home directory and their like.
     #[serde(default)]
     pub i_mean_it: bool,
+    /// Patterns of what is not shared of it, besides those for all folders: `*.iso`, `drafts/**`.
+    #[serde(default)]
+    pub exclude: Vec<String>,
 }
 
 /// A running servent. Dropping it stops it without a word; [`Node::shutdown`] says Bye.
@@ -174,7 +179,7 @@ impl Node {
     /// Shares a folder from now on (kept in the state). Policy refusals (`/`, home, ~/.ssh ...) are `Refused`.
     pub async fn share(&self, request: ShareRequest) -> Result<ShareView, Error> {
         let mean_it = if request.i_mean_it { Consent::Meant } else { Consent::Asked };
-        let view = self.inner.shelf.share(request.path, mean_it, Lasting::Kept).await?;
+        let view = self.inner.shelf.share(request.path, request.exclude, mean_it, Lasting::Kept).await?;
         self.keep_shares().await?;
         Ok(view)
     }

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::kept::{Kept, unwritten};
-use super::view::{HostView, ShareView};
+use super::kept::{Kept, KeptShare, unwritten};
+use super::view::{HostView, LeftOutView, ShareView};
 use super::{Error, ErrorCode, ShareRequest};
 use crate::disk::{self, Home};
 use crate::proto;
@@ -22,8 +22,9 @@ pub fn may_share(home: &Home, dir: &Path, i_mean_it: bool) -> Result<(), Error> 
 }
 
 /// What sharing this folder would share. Walks through all of it.
-pub fn preview(home: &Home, dir: &Path) -> Result<ShareView, Error> {
-    let preview = disk::preview(dir, &home.own(), &[])
+/// What matches `exclude` is left out.
+pub fn preview(home: &Home, dir: &Path, exclude: &[String]) -> Result<ShareView, Error> {
+    let preview = disk::preview(dir, &home.own(), &patterns(exclude)?)
         .map_err(|error| Error::new(ErrorCode::Failed, format!("cannot look through {}: {error}", dir.display())))?;
     Ok(ShareView {
         path: dir.to_owned(),
@@ -32,14 +33,37 @@ pub fn preview(home: &Home, dir: &Path) -> Result<ShareView, Error> {
         hashed: 0,
         state: "preview".into(),
         this_run_only: false,
+        exclude: Vec::new(),
+        unhashed: preview.files,
+        unhashed_bytes: preview.bytes,
         skipped: preview.skipped.iter().map(|(reason, n)| (reason.to_string(), *n)).collect(),
+        left_out: preview
+            .unreadable
+            .iter()
+            .map(|(path, why)| LeftOutView {
+                path: path.to_string_lossy().into_owned(),
+                reason: disk::SkipReason::Unreadable.to_string(),
+                why: Some(why.clone()),
+            })
+            .collect(),
         looks_private: preview.looks_private.iter().map(|path| path.display().to_string()).collect(),
         eta_s: None,
+        warnings: Vec::new(),
     })
 }
 
+/// The patterns that somebody typed.
+pub(super) fn patterns(texts: &[String]) -> Result<Vec<disk::Pattern>, Error> {
+    let wrong = |text: &str| {
+        let what = if text.len() > disk::MAX_PATTERN { "it is too long" } else { "it is empty" };
+        Error::new(ErrorCode::Usage, format!("cannot leave out {text:?}: {what}")).hint("Say for example '*.iso'")
+    };
+    texts.iter().map(|text| disk::Pattern::parse(text).ok_or_else(|| wrong(text))).collect()
+}
+
 /// The folders that the next servent will share, with what they hold now.
-pub fn shares(home: &Home) -> Result<Vec<ShareView>, Error> {
+/// `exclude` holds for all of them.
+pub fn shares(home: &Home, exclude: &[String]) -> Result<Vec<ShareView>, Error> {
     let dirs = Kept::at(&home.state).shares();
     let missing = |path: PathBuf| ShareView {
         path,
@@ -48,13 +72,18 @@ pub fn shares(home: &Home) -> Result<Vec<ShareView>, Error> {
         hashed: 0,
         state: "missing".into(),
         this_run_only: false,
+        exclude: Vec::new(),
+        unhashed: 0,
+        unhashed_bytes: 0,
         skipped: BTreeMap::new(),
+        left_out: Vec::new(),
         looks_private: Vec::new(),
         eta_s: None,
+        warnings: Vec::new(),
     };
-    let view = |dir: PathBuf| match preview(home, &dir) {
-        Ok(found) => ShareView { state: "not running".into(), ..found },
-        Err(_) => missing(dir),
+    let view = |share: KeptShare| match preview(home, &share.path, &[exclude, &share.exclude].concat()) {
+        Ok(found) => ShareView { state: "not running".into(), exclude: share.exclude, ..found },
+        Err(_) => ShareView { exclude: share.exclude, ..missing(share.path) },
     };
     Ok(dirs.into_iter().map(view).collect())
 }
@@ -63,10 +92,10 @@ pub fn shares(home: &Home) -> Result<Vec<ShareView>, Error> {
 pub fn share(home: &Home, request: &ShareRequest) -> Result<(), Error> {
     may_share(home, &request.path, request.i_mean_it)?;
     let file = Kept::at(&home.state).shares;
-    file.update(|dirs: &mut Vec<PathBuf>| {
-        if !dirs.contains(&request.path) {
-            dirs.push(request.path.clone());
-        }
+    patterns(&request.exclude)?;
+    file.update(|shares: &mut Vec<KeptShare>| match shares.iter_mut().find(|share| share.path == request.path) {
+        Some(share) => share.exclude.clone_from(&request.exclude),
+        None => shares.push(KeptShare { path: request.path.clone(), exclude: request.exclude.clone() }),
     })
     .map_err(|error| unwritten(&file, &error))
 }
@@ -75,10 +104,10 @@ pub fn share(home: &Home, request: &ShareRequest) -> Result<(), Error> {
 pub fn unshare(home: &Home, dir: &Path) -> Result<(), Error> {
     let file = Kept::at(&home.state).shares;
     let was_shared = file
-        .update(|dirs: &mut Vec<PathBuf>| {
-            let before = dirs.len();
-            dirs.retain(|shared| shared != dir);
-            dirs.len() < before
+        .update(|shares: &mut Vec<KeptShare>| {
+            let before = shares.len();
+            shares.retain(|share| share.path != dir);
+            shares.len() < before
         })
         .map_err(|error| unwritten(&file, &error))?;
     if was_shared {
@@ -138,15 +167,15 @@ mod tests {
             std::fs::write(dir.path().join("music/a.txt"), b"abc")?;
             dir.path().join("music").canonicalize()
         });
-        let request = ShareRequest { path: folder.expect("made"), i_mean_it: false };
+        let request = ShareRequest { path: folder.expect("made"), ..ShareRequest::default() };
         share(&home, &request).expect("shared");
         share(&home, &request).expect("again changes nothing");
-        let found = shares(&home).expect("read");
+        let found = shares(&home, &[]).expect("read");
         assert_eq!(found.iter().map(|share| (share.files, share.bytes)).collect::<Vec<_>>(), [(1, 3)]);
         unshare(&home, &request.path).expect("unshared");
         assert_eq!(unshare(&home, &request.path).expect_err("not shared").code, ErrorCode::NotFound);
         assert_eq!(
-            share(&home, &ShareRequest { path: "/".into(), i_mean_it: false }).expect_err("/").code,
+            share(&home, &ShareRequest { path: "/".into(), ..ShareRequest::default() }).expect_err("/").code,
             ErrorCode::Refused
         );
     }

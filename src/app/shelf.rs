@@ -12,9 +12,11 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use super::events::{Bell, Broadcast, lock};
 use super::inner::Warnings;
+use super::kept::KeptShare;
+use super::offline::patterns;
 use super::uploads::TREE_LATER;
-use super::view::ShareView;
-use super::{Error, ErrorCode};
+use super::view::{LeftOutView, ShareView};
+use super::{Error, ErrorCode, Options};
 use crate::base::Rng;
 use crate::disk::{self, Home, Shares};
 use crate::library::{Change, Library, RootId, SharedFile, Stamp};
@@ -22,6 +24,9 @@ use crate::net::rt;
 use crate::transfer::upload::Tree;
 use crate::wire::Urn;
 use crate::wire::http::Target;
+
+/// So many changes are taken in before those who read the library have their turn.
+const CHANGES_AT_ONCE: usize = 64;
 
 /// Whether the user was asked about a risky folder, or has said that they mean it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +70,7 @@ struct Folders {
 #[derive(Clone)]
 struct Folder {
     path: PathBuf,
+    exclude: Vec<String>,
     lasting: Lasting,
 }
 
@@ -79,38 +85,42 @@ pub(super) struct Totals {
 impl Shelf {
     /// Nothing shared yet; for a private servent there will never be anything.
     pub(super) fn open(
-        home: &Home,
-        private: bool,
+        options: &Options,
         rng: &mut Rng,
         warnings: &Arc<Warnings>,
         events: &Arc<Broadcast>,
-    ) -> Self {
+    ) -> Result<Self, Error> {
+        let home = &options.home;
+        let excludes = patterns(&options.exclude)?;
         let library = Arc::new(RwLock::new(Library::new(rng)));
         let changed: Arc<Changed> = Arc::default();
-        let disk = (!private).then(|| {
+        let disk = (!options.private).then(|| {
             let (library, changed) = (Arc::clone(&library), Arc::clone(&changed));
             let (warnings, events) = (Arc::clone(warnings), Arc::clone(events));
-            let options = disk::ShareOptions { own: home.own(), ..disk::ShareOptions::new(&home.cache) };
+            let options = disk::ShareOptions { own: home.own(), excludes, ..disk::ShareOptions::new(&home.cache) };
             Shares::start_with(
                 options,
                 Box::new(move |changes| {
-                    let mut library = library.write().unwrap_or_else(PoisonError::into_inner);
-                    for change in changes {
-                        match change {
-                            Change::Warning(message) => warnings.add(message, &events),
-                            change => {
-                                library.apply(change);
+                    let mut changes = changes.into_iter().peekable();
+                    while changes.peek().is_some() {
+                        // Whoever searches meanwhile waits for a few changes, not for all.
+                        let mut library = library.write().unwrap_or_else(PoisonError::into_inner);
+                        for change in changes.by_ref().take(CHANGES_AT_ONCE) {
+                            match change {
+                                Change::Warning(message) => warnings.add(message, &events),
+                                change => {
+                                    library.apply(change);
+                                }
                             }
                         }
                     }
-                    drop(library);
                     changed.happened.store(true, SeqCst);
                     changed.bell.ring();
                 }),
             )
         });
         let folders = Mutex::default();
-        Self(Arc::new(Inner { home: home.clone(), library, changed, folders, disk: RwLock::new(disk) }))
+        Ok(Self(Arc::new(Inner { home: home.clone(), library, changed, folders, disk: RwLock::new(disk) })))
     }
 
     /// Waits until something has changed since the last call.
@@ -144,41 +154,62 @@ impl Shelf {
             hashed,
             state: state.phase.name().to_owned(),
             this_run_only: folder.lasting == Lasting::ThisRun,
+            exclude: folder.exclude.clone(),
+            unhashed: state.unhashed,
+            unhashed_bytes: state.unhashed_bytes,
             skipped: state.skipped.into_iter().map(|(reason, n)| (reason.to_string(), n)).collect(),
+            left_out: state.left_out.into_iter().map(left_out).collect(),
             looks_private: state.looks_private,
             eta_s: state.eta_s,
+            warnings: state.warnings,
         }
     }
 
     /// Shares a folder from now on, without waiting for its files.
-    pub(super) async fn share(&self, path: PathBuf, consent: Consent, lasting: Lasting) -> Result<ShareView, Error> {
+    pub(super) async fn share(
+        &self,
+        path: PathBuf,
+        exclude: Vec<String>,
+        consent: Consent,
+        lasting: Lasting,
+    ) -> Result<ShareView, Error> {
         let shelf = self.clone();
-        rt::spawn_blocking(move || shelf.add(&path, consent, lasting)).await
+        rt::spawn_blocking(move || shelf.add(&path, exclude, consent, lasting)).await
     }
 
-    fn add(&self, path: &Path, consent: Consent, lasting: Lasting) -> Result<ShareView, Error> {
+    fn add(&self, path: &Path, exclude: Vec<String>, consent: Consent, lasting: Lasting) -> Result<ShareView, Error> {
         let root = folder_at(path)?;
         let user_home = std::env::var_os("HOME").map(PathBuf::from);
         disk::may_share(&root, &self.0.home, user_home.as_deref(), consent == Consent::Meant)
             .map_err(|refusal| Error::new(ErrorCode::Refused, refusal.to_string()))?;
-        self.take_up(root, lasting)
+        self.take_up(KeptShare { path: root, exclude }, lasting)
     }
 
     /// Takes up a folder that was shared in an earlier run; it need not be there.
-    pub(super) async fn again(&self, path: PathBuf) -> Result<ShareView, Error> {
+    pub(super) async fn again(&self, share: KeptShare) -> Result<ShareView, Error> {
         let shelf = self.clone();
-        rt::spawn_blocking(move || shelf.take_up(path, Lasting::Kept)).await
+        rt::spawn_blocking(move || shelf.take_up(share, Lasting::Kept)).await
     }
 
-    fn take_up(&self, root: PathBuf, lasting: Lasting) -> Result<ShareView, Error> {
+    fn take_up(&self, share: KeptShare, lasting: Lasting) -> Result<ShareView, Error> {
+        let KeptShare { path: root, exclude } = share;
+        let excludes = patterns(&exclude)?;
         let (id, folder) = {
             let mut folders = lock(&self.0.folders);
             if let Some((&id, folder)) = folders.by_id.iter_mut().find(|(_, folder)| folder.path == root) {
                 if lasting == Lasting::Kept {
                     folder.lasting = Lasting::Kept;
                 }
+                let others = folder.exclude != exclude && lasting == Lasting::Kept;
+                if others {
+                    folder.exclude = exclude;
+                }
                 let folder = folder.clone();
                 drop(folders);
+                if others && let Some(disk) = self.disk().as_ref() {
+                    // It is read anew; what is hashed is known.
+                    disk.add_without(root, id, &excludes);
+                }
                 return Ok(self.view(id, &folder));
             }
             let shared = |other: &&Folder| root.starts_with(&other.path) || other.path.starts_with(&root);
@@ -190,12 +221,12 @@ impl Shelf {
                     .hint(format!("Unshare it first: filbert unshare {}", other.path.display())));
             }
             folders.last += 1;
-            let (id, folder) = (RootId(folders.last), Folder { path: root, lasting });
+            let (id, folder) = (RootId(folders.last), Folder { path: root, exclude, lasting });
             folders.by_id.insert(id, folder.clone());
             (id, folder)
         };
         match self.disk().as_ref() {
-            Some(disk) => disk.add(folder.path.clone(), id),
+            Some(disk) => disk.add_without(folder.path.clone(), id, &excludes),
             None => return Err(Error::new(ErrorCode::Refused, "a private servent shares nothing")),
         }
         Ok(self.view(id, &folder))
@@ -225,9 +256,10 @@ impl Shelf {
     }
 
     /// The folders that stay shared in the next run.
-    pub(super) fn lasting(&self) -> Vec<PathBuf> {
+    pub(super) fn lasting(&self) -> Vec<KeptShare> {
         let folders = lock(&self.0.folders);
-        folders.by_id.values().filter(|folder| folder.lasting == Lasting::Kept).map(|f| f.path.clone()).collect()
+        let kept = folders.by_id.values().filter(|folder| folder.lasting == Lasting::Kept);
+        kept.map(|folder| KeptShare { path: folder.path.clone(), exclude: folder.exclude.clone() }).collect()
     }
 
     /// The file that a request means.
@@ -279,6 +311,11 @@ impl Shelf {
     fn disk(&self) -> RwLockReadGuard<'_, Option<Shares>> {
         self.0.disk.read().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn left_out(left_out: disk::LeftOut) -> LeftOutView {
+    let disk::LeftOut { path, reason, why } = left_out;
+    LeftOutView { path: path.to_string_lossy().into_owned(), reason: reason.to_string(), why }
 }
 
 /// The folder that somebody named, as the system knows it.

@@ -49,7 +49,7 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
     let running = net::start(servent_config(&options, servent, descriptors), rng.fork(), clock);
     let handle = running.handle;
     let searches = Searches::open(servent, handle.clone(), kept.search.clone());
-    let shelf = Shelf::open(&options.home, options.private, &mut rng, &warnings, &events);
+    let shelf = Shelf::open(&options, &mut rng, &warnings, &events)?;
     take_up_shares(&options, &kept, &shelf, &warnings, &events).await?;
     let downloads = open_downloads(&options, &searches, &shelf, &events, rng.fork()).await?;
     let uploads = open_uploads(options.limits.uploads, &downloads, &shelf, &events, &handle, rng.fork());
@@ -206,13 +206,13 @@ async fn take_up_shares(
         return Ok(());
     }
     // Whoever keeps a share has confirmed it once.
-    for path in kept.shares() {
-        if let Err(error) = shelf.again(path).await {
+    for share in kept.shares() {
+        if let Err(error) = shelf.again(share).await {
             warnings.add(error.to_string(), events);
         }
     }
     for path in &options.share {
-        shelf.share(path.clone(), Consent::Asked, Lasting::ThisRun).await?;
+        shelf.share(path.clone(), Vec::new(), Consent::Asked, Lasting::ThisRun).await?;
     }
     Ok(())
 }

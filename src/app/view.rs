@@ -69,12 +69,38 @@ pub struct ShareView {
     pub state: String,
     /// Whether it is shared for this run only.
     pub this_run_only: bool,
+    /// Patterns of what is not shared of it, besides those for all folders.
+    #[serde(default)]
+    pub exclude: Vec<String>,
+    /// Files still to be hashed.
+    #[serde(default)]
+    pub unhashed: u64,
+    /// Their bytes.
+    #[serde(default)]
+    pub unhashed_bytes: u64,
     /// Files left out, by reason.
     pub skipped: BTreeMap<String, u64>,
+    /// Some of them by name, a hundred for each reason; what cannot be read comes first.
+    #[serde(default)]
+    pub left_out: Vec<LeftOutView>,
     /// Names that look private (some of them).
     pub looks_private: Vec<String>,
     /// Seconds until hashing is done, if that can be told.
     pub eta_s: Option<u64>,
+    /// What works less well than it should.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// Something in a shared folder that is not shared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOutView {
+    /// Where it is in the folder.
+    pub path: String,
+    /// Why it is left out: what `skipped` counts it as.
+    pub reason: String,
+    /// Why, in the system's words, where it was the system.
+    pub why: Option<String>,
 }
 
 /// Messages and bytes.

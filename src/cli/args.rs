@@ -141,6 +141,9 @@ pub struct Up {
     /// Offer this folder for this run (repeat)
     #[structopt(long, parse(from_os_str), value_name = "DIR", number_of_values = 1)]
     pub share: Vec<PathBuf>,
+    /// Leave out what matches, in all folders: '*.iso', 'drafts/**' (repeat)
+    #[structopt(long, value_name = "PATTERN", number_of_values = 1)]
+    pub exclude: Vec<String>,
     /// Do not ask about --share
     #[structopt(long)]
     pub yes: bool,
@@ -192,6 +195,9 @@ pub struct Share {
     /// Do not ask, even about files that look private
     #[structopt(long)]
     pub yes: bool,
+    /// Leave out what matches: '*.iso', 'drafts/**' (repeat)
+    #[structopt(long, value_name = "PATTERN", number_of_values = 1)]
+    pub exclude: Vec<String>,
     /// Show what would be shared and stop
     #[structopt(long)]
     pub dry_run: bool,
@@ -431,6 +437,7 @@ const UP_EXAMPLES: &str = "Examples:
 const SHARE_EXAMPLES: &str = "Examples:
     filbert share ~/Music
     filbert share --dry-run ~/Documents    only look
+    filbert share ~/Work --exclude '*.iso' --exclude 'drafts/**'
     filbert share --yes /srv/public        in a script
 
 Without a terminal nothing is asked: the folder is shared, unless files in it look private; then --yes

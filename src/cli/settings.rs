@@ -30,7 +30,8 @@ pub struct Key {
 #[derive(Clone, Copy)]
 enum Kind {
     Address,
-    Hosts,
+    /// Separated by commas.
+    List,
     Switch,
     Number(u64, u64),
     Word(&'static [&'static str]),
@@ -53,7 +54,7 @@ pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
 const BASIC: [Key; 11] = [
     key("listen", Kind::Address, "0.0.0.0:6346", "where peers reach you; port 0 is any free one"),
     key("api", Kind::Address, "127.0.0.1:7346", "where the control API listens"),
-    key("connect", Kind::Hosts, "", "hosts to stay connected to"),
+    key("connect", Kind::List, "", "hosts to stay connected to"),
     key("only_listed", Kind::Switch, "false", "make neighbours only of the hosts in `connect`"),
     key("neighbours", Kind::Number(0, 256), "8", "how many neighbours to look for"),
     key("ttl", Kind::Number(1, 7), "4", "how many links your searches travel"),
@@ -71,6 +72,7 @@ const BASIC: [Key; 11] = [
     ),
     key("lan", Kind::Switch, "true", "look for peers on this network; no effect yet"),
     key("bootstrap", Kind::Switch, "false", "ask public host caches; no effect yet"),
+    key("exclude", Kind::List, "", "what is not shared of any folder: patterns of names or, with a /, of paths"),
     key("download_dir", Kind::Path, "", "where finished files go; empty: the home's own folder"),
 ];
 
@@ -216,9 +218,7 @@ impl Key {
                 Ok(addr) => Ok(json!(addr.to_string())),
                 Err(_) => Err(format!("{text:?} is no ADDR:PORT")),
             },
-            Kind::Hosts => {
-                Ok(json!(text.split(',').map(str::trim).filter(|host| !host.is_empty()).collect::<Vec<_>>()))
-            }
+            Kind::List => Ok(json!(text.split(',').map(str::trim).filter(|host| !host.is_empty()).collect::<Vec<_>>())),
             Kind::Switch => match text {
                 "true" | "on" | "yes" | "1" => Ok(json!(true)),
                 "false" | "off" | "no" | "0" => Ok(json!(false)),

@@ -3,6 +3,7 @@
 //! Naming a folder is what shares it. At a terminal the preview is followed by a question. Without one nobody
 //! can be asked: the folder is shared, unless something in it looks private; then `--yes` is needed.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,7 @@ use super::args::Share;
 use super::config::{Config, absolute};
 use super::exit::{Exit, Failure};
 use super::say::Long;
+use super::settings::Settings;
 use super::{servent, text};
 use crate::app::view::ShareView;
 use crate::app::{ShareRequest, offline};
@@ -30,7 +32,8 @@ pub async fn share(config: &Config, args: &Share) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Failed, format!("cannot remember {}: its name is no UTF-8", dir.display()))
             .hint("Rename it, or share it for one run with filbert up --share"));
     }
-    let preview = preview(config, &dir).await?;
+    let everywhere = everywhere(config)?;
+    let preview = preview(config, &dir, [&*everywhere, &args.exclude].concat()).await?;
     if args.dry_run && config.say.json {
         return config.say.value(&preview);
     }
@@ -41,7 +44,7 @@ pub async fn share(config: &Config, args: &Share) -> Result<(), Failure> {
     if !args.yes && !consent(config, &preview).await? {
         return Err(Failure::new(Exit::Refused, "nothing is shared"));
     }
-    let request = ShareRequest { path: dir, i_mean_it: args.i_mean_it };
+    let request = ShareRequest { path: dir, i_mean_it: args.i_mean_it, exclude: args.exclude.clone() };
     let view = match servent::find(&config.home).await {
         Some(client) => {
             let body = serde_json::to_value(&request).map_err(std::io::Error::from)?;
@@ -60,14 +63,14 @@ pub async fn share(config: &Config, args: &Share) -> Result<(), Failure> {
 
 /// Shows what `up --share` would share, and asks at a terminal. Elsewhere naming the folder is enough, and
 /// nothing may be waited for.
-pub async fn agreed_for_this_run(config: &Config, dirs: &[PathBuf]) -> Result<bool, Failure> {
+pub async fn agreed_for_this_run(config: &Config, dirs: &[PathBuf], exclude: &[String]) -> Result<bool, Failure> {
     if dirs.is_empty() || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Ok(true);
     }
     for dir in dirs {
         let dir = folder(dir)?;
         offline::may_share(&config.home, &dir, false)?;
-        let preview = preview(config, &dir).await?;
+        let preview = preview(config, &dir, exclude.to_vec()).await?;
         config.say.note(&sentence(&preview));
         if !consent(config, &preview).await? {
             return Ok(false);
@@ -95,7 +98,10 @@ pub async fn unshare(config: &Config, dir: &Path) -> Result<(), Failure> {
 pub async fn shares(config: &Config) -> Result<(), Failure> {
     let shares: Vec<ShareView> = match servent::find(&config.home).await {
         Some(client) => client.get("/api/v1/shares").await?,
-        None => offline::shares(&config.home)?,
+        None => {
+            let (home, everywhere) = (config.home.clone(), everywhere(config)?);
+            rt::spawn_blocking(move || offline::shares(&home, &everywhere)).await?
+        }
     };
     if config.say.json {
         return shares.iter().try_for_each(|share| config.say.value(share));
@@ -105,12 +111,54 @@ pub async fn shares(config: &Config) -> Result<(), Failure> {
         return Ok(());
     }
     let rows: Vec<Vec<String>> = shares.iter().map(row).collect();
-    config.say.table(&["folder", "files", "size", "state", "left out"], (0, Long::Cut), &rows)
+    config.say.table(&["folder", "files", "size", "state", "left out"], (0, Long::Cut), &rows)?;
+    shares.iter().flat_map(notes).for_each(|note| config.say.note(&note));
+    Ok(())
+}
+
+/// What is said of a folder below the table.
+fn notes(share: &ShareView) -> Vec<String> {
+    let mut notes = Vec::new();
+    let path = text::safe(&share.path.display().to_string());
+    let unreadable = unreadable(share);
+    if !unreadable.is_empty() {
+        notes.push(format!("{path}: cannot be read: {unreadable}"));
+    }
+    if !share.exclude.is_empty() {
+        notes.push(format!("{path}: leaves out {}", text::safe(&share.exclude.join(", "))));
+    }
+    notes.extend(share.warnings.iter().map(|warning| text::safe(warning)));
+    notes
+}
+
+/// The first of what cannot be read, with reasons, and how many more there are; empty when there is nothing.
+fn unreadable(share: &ShareView) -> String {
+    const REASON: &str = "unreadable";
+    let all = share.skipped.get(REASON).copied().unwrap_or_default();
+    let some = share.left_out.iter().filter(|left_out| left_out.reason == REASON);
+    let some: Vec<String> = some
+        .take(SHOWN)
+        .map(|left_out| match &left_out.why {
+            Some(why) => format!("{} ({why})", text::safe(&left_out.path)),
+            None => text::safe(&left_out.path),
+        })
+        .collect();
+    match all - all.min(some.len() as u64) {
+        0 => some.join(", "),
+        more => format!("{} and {more} more", some.join(", ")),
+    }
+}
+
+/// What is left out of every folder.
+fn everywhere(config: &Config) -> Result<Vec<String>, Failure> {
+    let settings = Settings::load(&config.home.config, |name| std::env::var(name).ok(), &BTreeMap::new())?;
+    Ok(settings.list("exclude"))
 }
 
 fn row(share: &ShareView) -> Vec<String> {
     let hashing = share.eta_s.map(|secs| format!(", {} to go", text::clock(secs))).unwrap_or_default();
     let state = match share.state.as_str() {
+        "scanning" => format!("scanning, {} so far", text::count(share.files, "file")),
         "hashing" => format!("hashing {} of {}{hashing}", share.hashed, share.files),
         state if share.this_run_only => format!("{state}, this run"),
         state => state.to_owned(),
@@ -139,9 +187,9 @@ fn folder(dir: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// What would be shared, counted on the disk.
-async fn preview(config: &Config, dir: &Path) -> Result<ShareView, Failure> {
+async fn preview(config: &Config, dir: &Path, exclude: Vec<String>) -> Result<ShareView, Failure> {
     let (home, dir) = (config.home.clone(), dir.to_owned());
-    Ok(rt::spawn_blocking(move || offline::preview(&home, &dir)).await?)
+    Ok(rt::spawn_blocking(move || offline::preview(&home, &dir, &exclude)).await?)
 }
 
 fn sentence(preview: &ShareView) -> String {
@@ -155,6 +203,10 @@ fn sentence(preview: &ShareView) -> String {
     if skipped > 0 {
         let reasons: Vec<String> = preview.skipped.iter().map(|(reason, n)| format!("{reason} {n}")).collect();
         out += &format!("\nLeft out {skipped}: {}.", reasons.join(", "));
+    }
+    let unreadable = unreadable(preview);
+    if !unreadable.is_empty() {
+        out += &format!("\nCannot be read: {unreadable}.");
     }
     if !preview.looks_private.is_empty() {
         let some: Vec<String> = preview.looks_private.iter().take(SHOWN).map(|name| text::safe(name)).collect();
@@ -192,9 +244,8 @@ async fn consent(config: &Config, preview: &ShareView) -> Result<bool, Failure> 
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
+    use crate::app::view::LeftOutView;
 
     #[test]
     fn the_preview_counts_names_reasons_and_warns() {
@@ -205,14 +256,24 @@ mod tests {
             hashed: 0,
             state: "preview".into(),
             this_run_only: false,
-            skipped: BTreeMap::from([("hidden".to_owned(), 9), ("link out of the share".to_owned(), 3)]),
+            exclude: Vec::new(),
+            unhashed: 3112,
+            unhashed_bytes: 22_548_578_304,
+            skipped: BTreeMap::from([("hidden".to_owned(), 9), ("unreadable".to_owned(), 3)]),
+            left_out: vec![LeftOutView {
+                path: "locked/a".into(),
+                reason: "unreadable".into(),
+                why: Some("permission denied".into()),
+            }],
+            warnings: Vec::new(),
             looks_private: ["a", "b", "c", "d", "e", "f"].map(str::to_owned).to_vec(),
             eta_s: None,
         };
         assert_eq!(
             sentence(&preview),
             "/home/me/Pictures: 3112 files, 21.0 GiB. Everyone who connects can find and fetch them.\n\
-             Left out 12: hidden 9, link out of the share 3.\n\
+             Left out 12: hidden 9, unreadable 3.\n\
+             Cannot be read: locked/a (permission denied) and 2 more.\n\
              Looks private: a, b, c, d, e and 1 more."
         );
     }

@@ -44,7 +44,10 @@ pub async fn up(config: &Config, args: &Up) -> Result<(), Failure> {
     }
     let settings = settings(config, args)?;
     let options = options(config, args, &settings)?;
-    if !args.yes && !config.say.json && !super::share::agreed_for_this_run(config, &options.share).await? {
+    if !args.yes
+        && !config.say.json
+        && !super::share::agreed_for_this_run(config, &options.share, &options.exclude).await?
+    {
         return Err(Failure::silent(Exit::Refused));
     }
     let token = servent::token(&config.home)?;
@@ -115,6 +118,7 @@ pub fn settings(config: &Config, args: &Up) -> Result<Settings, Failure> {
     flag("listen", args.listen.map(|addr| json!(addr.to_string())));
     flag("api", args.api.map(|addr| json!(addr.to_string())));
     flag("connect", (!args.connect.is_empty()).then(|| json!(args.connect)));
+    flag("exclude", (!args.exclude.is_empty()).then(|| json!(args.exclude)));
     flag("only_listed", args.only_listed.then(|| json!(true)));
     flag("neighbours", args.neighbours.map(|n| json!(n)));
     flag("ttl", args.ttl.map(|n| json!(n)));
@@ -149,6 +153,7 @@ pub fn options(config: &Config, args: &Up, settings: &Settings) -> Result<Option
     Ok(Options {
         home: config.home.clone(),
         share: args.share.iter().map(|dir| absolute(dir)).collect::<Result<_, _>>()?,
+        exclude: settings.list("exclude"),
         listen: settings.address("listen")?,
         listen_given: settings.given("listen"),
         connect: settings.list("connect"),
@@ -229,7 +234,8 @@ async fn detach(config: &Config, args: &Up) -> Result<(), Failure> {
     };
     if !args.yes && !config.say.json {
         let share = args.share.iter().map(|dir| absolute(dir)).collect::<Result<Vec<_>, _>>()?;
-        if !super::share::agreed_for_this_run(config, &share).await? {
+        let exclude = settings(config, args)?.list("exclude");
+        if !super::share::agreed_for_this_run(config, &share, &exclude).await? {
             return Err(Failure::silent(Exit::Refused));
         }
     }

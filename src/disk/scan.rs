@@ -141,16 +141,44 @@ pub(super) enum Looks {
     Harmless,
 }
 
+/// A folder that stays the same whatever happens to its name: what is watched is what is read.
+pub(super) struct Handle {
+    /// Where it can be opened for as long as the handle is there.
+    pub(super) path: PathBuf,
+    #[cfg(target_os = "linux")]
+    _fd: Option<rustix::fd::OwnedFd>,
+}
+
+impl Handle {
+    /// Fails when no folder is there, or only by way of a symbolic link.
+    #[cfg(target_os = "linux")]
+    pub(super) fn open(path: PathBuf) -> io::Result<Self> {
+        use rustix::fs::{Mode, OFlags};
+        use std::os::fd::AsRawFd;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(&path, flags, Mode::empty())?;
+        let by_number = PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+        // Without /proc the name must do.
+        let path = if by_number.exists() { by_number } else { path };
+        Ok(Self { path, _fd: Some(fd) })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn open(path: PathBuf) -> io::Result<Self> {
+        Ok(Self { path })
+    }
+}
+
 /// Reads one folder (a path beneath `root`, or empty) and hands out what is in it, piece by piece.
 pub(super) fn list(
+    folder: &Handle,
     root: &Path,
     below: &Path,
     rules: &Rules,
     tell: &mut dyn FnMut(Vec<Found>) -> ControlFlow<()>,
 ) -> io::Result<()> {
-    let folder = if below.as_os_str().is_empty() { root.to_owned() } else { root.join(below) };
     let mut piece = Vec::new();
-    for entry in std::fs::read_dir(&folder)? {
+    for entry in std::fs::read_dir(&folder.path)? {
         let entry = entry?;
         let name = entry.file_name();
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());

@@ -22,6 +22,7 @@ pub struct Peer {
 /// How a test servent runs: any free port of loopback, only the neighbours that the test names.
 pub fn options(dir: &Path) -> Options {
     Options {
+        exclude: Vec::new(),
         home: Home::at(&dir.join("home")),
         share: Vec::new(),
         listen: "127.0.0.1:0".parse().expect("an address"),

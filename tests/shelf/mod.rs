@@ -50,8 +50,13 @@ impl Shelf {
     }
 
     /// Waits until something holds of the library.
-    pub fn until<T>(&self, what: &str, mut holds: impl FnMut(&Library) -> Option<T>) -> T {
-        let end = Instant::now() + DEADLINE;
+    pub fn until<T>(&self, what: &str, holds: impl FnMut(&Library) -> Option<T>) -> T {
+        self.until_within(DEADLINE, what, holds)
+    }
+
+    /// Waits for so long at most until something holds of the library.
+    pub fn until_within<T>(&self, time: Duration, what: &str, mut holds: impl FnMut(&Library) -> Option<T>) -> T {
+        let end = Instant::now() + time;
         let mut told = self.told.0.lock().expect("no test panics here");
         loop {
             if let Some(value) = holds(&told.library) {

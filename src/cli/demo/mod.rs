@@ -163,6 +163,7 @@ impl Stage<'_> {
             let callable = mesh.neighbours(number).filter(|&other| other < number);
             let options = Options {
                 home: at,
+                exclude: Vec::new(),
                 share: vec![share.clone()],
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
                 listen_given: true,

@@ -11,7 +11,7 @@ use crate::disk::watch::{Happened, What};
 /// A file that is created but not written to yet is held back for so long,
 const EMPTY: Duration = Duration::from_secs(2);
 /// and the other half of a rename is waited for so long.
-const RENAME: Duration = Duration::from_millis(50);
+pub(super) const RENAME: Duration = Duration::from_millis(50);
 /// A known file that is being written for longer is taken off the shelf until it is quiet.
 const STALE: Duration = Duration::from_secs(2);
 

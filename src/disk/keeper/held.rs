@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::Keeper;
 use super::tree::{FolderId, Spot};
-use super::{Hold, Keeper};
 use crate::disk::stamp::stamp_of;
 use crate::library::Stamp;
 
@@ -97,10 +97,10 @@ impl Keeper {
                         let due = now + self.common.options.quiet;
                         self.held.put(spot, Pending { due, since, seen: stamp });
                     } else {
-                        self.check(&spot, Hold::Complete);
+                        self.check_at_last(&spot);
                     }
                 }
-                _ => self.check(&spot, Hold::Complete),
+                _ => self.check_at_last(&spot),
             }
         }
     }

@@ -1,8 +1,10 @@
 //! Looking at what is on the disk, and taking in how it differs from what is known.
 
+use std::fs::Metadata;
 use std::io;
 use std::path::Path;
 
+use super::events::RENAME;
 use super::held::is_fresh;
 use super::names::{Entry, Kind};
 use super::tree::{FolderId, Spot};
@@ -17,14 +19,38 @@ use crate::library::{Change, Stamp};
 const TOLD: usize = 20;
 
 impl Keeper {
-    /// Looks at a spot and takes in what is there now.
+    /// Looks at a spot and takes in what is there now. If its folder is elsewhere by now, as an event still to come
+    /// will tell, it is looked at later.
     pub(super) fn check(&mut self, spot: &Spot, hold: Hold) {
         let Some(below) = self.tree.path_of(spot.folder) else {
             self.held.release(spot);
             return;
         };
-        let what = match std::fs::symlink_metadata(self.root.join(&below).join(&spot.name)) {
-            Ok(meta) => scan::judge(&self.root, &below, &spot.name, &meta, &self.rules),
+        let meta = std::fs::symlink_metadata(self.root.join(&below).join(&spot.name));
+        if self.is_elsewhere(spot.folder, &below) {
+            self.hold(spot, RENAME);
+            return;
+        }
+        self.take_in(spot, &below, meta, hold);
+    }
+
+    /// Looks at a spot after a while. If its folder is still elsewhere, that is looked for first.
+    pub(super) fn check_at_last(&mut self, spot: &Spot) {
+        if let Some(below) = self.tree.path_of(spot.folder)
+            && self.is_elsewhere(spot.folder, &below)
+            && let Some(above) = self.tree.spot_of_folder(spot.folder)
+        {
+            self.check_at_last(&above);
+        }
+        if let Some(below) = self.tree.path_of(spot.folder) {
+            let meta = std::fs::symlink_metadata(self.root.join(&below).join(&spot.name));
+            self.take_in(spot, &below, meta, Hold::Complete);
+        }
+    }
+
+    fn take_in(&mut self, spot: &Spot, below: &Path, meta: io::Result<Metadata>, hold: Hold) {
+        let what = match meta {
+            Ok(meta) => scan::judge(&self.root, below, &spot.name, &meta, &self.rules),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.forget(spot);
                 return self.probe_if_empty();
@@ -39,7 +65,7 @@ impl Keeper {
                     self.scan(folder, depth, Hold::IfFresh);
                 }
             }
-            What::File(stamp, looks) => self.take_file(&below, spot, stamp, looks, (hold, Turn::Next)),
+            What::File(stamp, looks) => self.take_file(below, spot, stamp, looks, (hold, Turn::Next)),
             What::Skipped(reason, why) => self.skip(spot, reason, why),
         }
     }
@@ -120,8 +146,13 @@ impl Keeper {
             self.check(from, Hold::IfFresh);
             return self.check(to, Hold::IfFresh);
         };
-        // Something else may have taken the old name meanwhile; then nothing is to be believed.
-        if std::fs::symlink_metadata(self.root.join(&old)).is_ok() {
+        // Something else may have taken the old name meanwhile, or a folder above has moved on: then nothing is to be
+        // believed.
+        let parent = |path: &Path| path.parent().map(Path::to_owned).unwrap_or_default();
+        if std::fs::symlink_metadata(self.root.join(&old)).is_ok()
+            || self.is_elsewhere(to.folder, &parent(&new))
+            || self.is_elsewhere(from.folder, &parent(&old))
+        {
             self.check(to, Hold::Complete);
             return self.check(from, Hold::IfFresh);
         }
@@ -265,6 +296,11 @@ impl Keeper {
         let Some(path) = self.tree.path_at(spot) else { return };
         self.tree.put(spot.folder, &spot.name, Entry::new(Kind::Skipped(reason), Print::default(), 0));
         self.skips.add(path, reason, why);
+    }
+
+    /// Has a folder moved on without our having been told yet?
+    fn is_elsewhere(&self, folder: FolderId, path: &Path) -> bool {
+        folder != self.tree.root() && self.tree.watch_of(folder).is_some() && self.is_replaced(folder, path)
     }
 
     /// Is a folder other than the one that is watched by its name?

@@ -15,7 +15,7 @@ use super::tree::{FolderId, Spot};
 use super::{Depth, Hold, Keeper};
 use crate::disk::hash::{Turn, is_shortage};
 use crate::disk::policy::SkipReason;
-use crate::disk::scan::{self, Found, Rules, What};
+use crate::disk::scan::{self, Found, Handle, Rules, What};
 use crate::disk::share::Phase;
 use crate::disk::watch::{Unwatched, Watch, WatchId};
 
@@ -228,11 +228,13 @@ impl Keeper {
 
 impl Reader {
     fn read(&self, folder: FolderId, path: &Path, tell: &mut dyn FnMut(Told) -> ControlFlow<()>) {
-        let watched = self.watch.as_ref().map(|watch| watch.folder(&self.root.join(path)));
-        if tell(Told::Begun(folder, watched)).is_break() {
-            return;
-        }
-        let listed = scan::list(&self.root, path, &self.rules, &mut |found| tell(Told::Found(folder, found)));
+        let listed = Handle::open(self.root.join(path)).and_then(|handle| {
+            let watched = self.watch.as_ref().map(|watch| watch.handle(&handle));
+            if tell(Told::Begun(folder, watched)).is_break() {
+                return Ok(());
+            }
+            scan::list(&handle, &self.root, path, &self.rules, &mut |found| tell(Told::Found(folder, found)))
+        });
         let _end = tell(Told::Done(folder, listed));
     }
 }

@@ -18,6 +18,7 @@ use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
 use super::{Happened, Missed, Unwatched, WatchId, What, hand_over};
+use crate::disk::scan::Handle;
 
 /// Where the kernel lists what is mounted.
 const MOUNTS: &str = "/proc/self/mountinfo";
@@ -54,6 +55,16 @@ impl Watch {
 
     /// Watches one folder, not those in it. One that is watched already, by whatever name, has the same id again.
     pub(in crate::disk) fn folder(&self, path: &Path) -> Result<WatchId, Unwatched> {
+        self.add(path, WatchFlags::DONT_FOLLOW)
+    }
+
+    /// [`Watch::folder`], of what is open.
+    pub(in crate::disk) fn handle(&self, handle: &Handle) -> Result<WatchId, Unwatched> {
+        // The way leads through a link of the kernel's own.
+        self.add(&handle.path, WatchFlags::empty())
+    }
+
+    fn add(&self, path: &Path, more: WatchFlags) -> Result<WatchId, Unwatched> {
         let flags = WatchFlags::CREATE
             | WatchFlags::DELETE
             | WatchFlags::MOVED_FROM
@@ -64,8 +75,8 @@ impl Watch {
             | WatchFlags::DELETE_SELF
             | WatchFlags::MOVE_SELF
             | WatchFlags::ONLYDIR
-            | WatchFlags::DONT_FOLLOW
-            | WatchFlags::EXCL_UNLINK;
+            | WatchFlags::EXCL_UNLINK
+            | more;
         let watch = inotify::add_watch(&*self.inotify, path, flags).map_err(|errno| match errno {
             Errno::NOSPC => Unwatched::Limit,
             Errno::NOENT | Errno::NOTDIR | Errno::LOOP => Unwatched::Gone,

@@ -11,6 +11,7 @@ use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{Config, ErrorKind, RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::{Happened, Missed, Unwatched, WatchId, What, hand_over};
+use crate::disk::scan::Handle;
 
 /// A watch over folders.
 pub(in crate::disk) struct Watch {
@@ -77,6 +78,11 @@ impl Watch {
         let id = WatchId(live.last);
         live.ids.insert(path.to_owned(), id);
         Ok(id)
+    }
+
+    /// [`Watch::folder`], of what is open.
+    pub(in crate::disk) fn handle(&self, handle: &Handle) -> Result<WatchId, Unwatched> {
+        self.folder(&handle.path)
     }
 
     /// A watched folder is not watched any more.

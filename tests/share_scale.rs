@@ -137,7 +137,7 @@ fn is_on_side(path: &Path) -> bool {
 }
 
 /// Tells whether a folder was opened since.
-fn opened_in(folder: &Path) -> impl Fn() -> bool {
+fn opened_in(folder: &Path) -> impl Fn() -> bool + use<> {
     use rustix::fs::inotify::{CreateFlags, Reader, WatchFlags, add_watch, init};
     let watch = init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).expect("a watch");
     add_watch(&watch, folder, WatchFlags::OPEN).expect("watched");

@@ -4,4 +4,4 @@
 #[allow(dead_code)]
 mod fuzz_entries;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_entries::message(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_entries::wire::message(data));

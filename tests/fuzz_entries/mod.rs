@@ -1,100 +1,19 @@
-//! What the fuzzers call, and what `wire_corpus` calls with their corpus: one function for each group of
-//! decoders. Each states what must hold for any bytes.
+//! What the fuzzers call, and what `fuzz_corpus` calls with their corpus: one function for each group of decoders,
+//! and one for each machine that is fed with operations. Each states what must hold for any bytes.
 
-use bytes::Bytes;
-use filbert::wire::ggep::Ggep;
-use filbert::wire::handshake::{self, Head};
-use filbert::wire::head::RawHead;
-use filbert::wire::http::{ByteRange, ContentRange, Request, Response, Target, percent_decode};
-use filbert::wire::push::Giv;
-use filbert::wire::stream::FrameReader;
-use filbert::wire::{Frame, Guid, Message, Urn, print};
+mod choices;
+pub mod servent;
+pub mod wire;
 
-/// A kind and a payload: what decodes encodes to the same bytes, and all of it prints without a control.
-pub fn message(data: &[u8]) {
-    let Some((&kind, payload)) = data.split_first() else { return };
-    let frame = Frame::new(Guid::default(), kind.into(), 1, Bytes::copy_from_slice(payload));
-    if let Ok(message) = Message::decode(frame.header.kind, &frame.payload) {
-        assert_eq!(message.encode(), frame.payload);
-    }
-    assert!(print::frame(&frame).chars().all(|c| c == '\n' || !c.is_control()));
-}
+/// Takes any bytes, and panics where something that must hold does not.
+pub type Entry = fn(&[u8]);
 
-/// A block of extensions: what is read is written so that it reads the same, and no value is beyond its bound.
-pub fn ggep(data: &[u8]) {
-    let Ok((ggep, taken)) = Ggep::decode(data) else { return };
-    assert!(taken <= data.len());
-    let mut out = Vec::new();
-    ggep.encode(&mut out);
-    assert!(out.len() <= taken);
-    assert_eq!(Ggep::decode(&out), Ok((ggep.clone(), out.len())));
-    for extension in &ggep.extensions {
-        if let Ok(value) = extension.value() {
-            assert!(value.len() <= extension.raw.len().max(filbert::wire::ggep::MAX_INFLATED));
-        }
-    }
-}
-
-/// A head, and every first line that it may be: what is read comes back, and never more is taken than allowed.
-pub fn head(data: &[u8]) {
-    let Ok(Some((head, taken))) = RawHead::decode(data, handshake::HEAD_LIMIT) else { return };
-    assert!(taken <= data.len() && taken <= handshake::HEAD_LIMIT);
-    let again = head.encode();
-    assert_eq!(RawHead::decode(&again, again.len()), Ok(Some((head.clone(), again.len()))));
-    let _ = (Head::parse(head.clone()), Giv::parse(&head.first));
-    if let Ok(request) = Request::parse(head.clone()) {
-        let _ = (request.target(), request.range(), request.keep_alive());
-    }
-    if let Ok(response) = Response::parse(head) {
-        let _ = (response.content_range(), response.content_length(), response.keep_alive());
-    }
-}
-
-/// Text that names something: a content name, a target, a range. What is read is written so that it reads the
-/// same.
-pub fn urn(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
-    if let Ok(urn) = text.parse::<Urn>() {
-        assert_eq!(urn.to_string().parse(), Ok(urn));
-    }
-    let target = Target::of(text);
-    if target != Target::Unknown {
-        assert_eq!(Target::of(&target.to_string()), target);
-    }
-    if let Ok(range) = ByteRange::parse(text) {
-        assert_eq!(ByteRange::parse(&range.to_string()), Ok(range));
-        assert!(range.resolve(u64::MAX).is_none_or(|bytes| bytes.start < bytes.end));
-    }
-    if let Ok(range) = ContentRange::parse(text) {
-        assert_eq!(ContentRange::parse(&range.to_string()), Ok(range));
-    }
-    assert!(percent_decode(text).len() <= text.len());
-}
-
-/// The length of a piece, and a stream: cut into such pieces it gives the same frames, and the same error.
-pub fn stream(data: &[u8]) {
-    const LIMIT: usize = 4096;
-    let Some((&piece, data)) = data.split_first() else { return };
-    let read = |piece: usize| {
-        let mut reader = FrameReader::new(LIMIT);
-        let mut frames = Vec::new();
-        for chunk in data.chunks(piece) {
-            reader.push(chunk);
-            loop {
-                match reader.next_frame() {
-                    Ok(Some(frame)) => frames.push(frame),
-                    Ok(None) => break,
-                    Err(error) => return (frames, Some(error)),
-                }
-            }
-        }
-        assert!(reader.pending() < LIMIT + filbert::wire::HEADER_LEN);
-        (frames, None)
-    };
-    let whole = read(data.len().max(1));
-    assert_eq!(read(usize::from(piece).max(1)), whole);
-    for frame in whole.0 {
-        assert!(frame.payload.len() <= LIMIT);
-        let _ = print::frame(&frame);
-    }
-}
+/// Every target by its name.
+pub const TARGETS: [(&str, Entry); 6] = [
+    ("message", wire::message),
+    ("ggep", wire::ggep),
+    ("head", wire::head),
+    ("urn", wire::urn),
+    ("stream", wire::stream),
+    ("servent", servent::servent),
+];

@@ -14,17 +14,6 @@ use filbert::wire::head::RawHead;
 use filbert::wire::stream::{FrameReader, PAYLOAD_LIMIT};
 use filbert::wire::{Frame, Message, ggep::Ggep};
 
-/// Takes any bytes, and panics where something that must hold does not.
-type Entry = fn(&[u8]);
-
-const TARGETS: [(&str, Entry); 5] = [
-    ("message", fuzz_entries::message),
-    ("ggep", fuzz_entries::ggep),
-    ("head", fuzz_entries::head),
-    ("urn", fuzz_entries::urn),
-    ("stream", fuzz_entries::stream),
-];
-
 fn root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
@@ -40,7 +29,7 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 fn the_corpus_of_every_fuzzer_holds() {
-    for (name, run) in TARGETS {
+    for (name, run) in fuzz_entries::TARGETS {
         let seeds = files(&root("fuzz/corpus").join(name));
         assert!(seeds.len() >= 8, "{name} has seeds");
         for seed in seeds.values() {

@@ -8,7 +8,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_story_of_a_servent_keeps_what_it_promises(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
-        fuzz_entries::servent::servent(&bytes);
+    fn any_bytes_through_any_target(bytes in prop::collection::vec(any::<u8>(), 0..1000)) {
+        for (_, run) in fuzz_entries::TARGETS {
+            run(&bytes);
+        }
     }
 }

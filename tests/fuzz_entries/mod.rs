@@ -2,18 +2,24 @@
 //! and one for each machine that is fed with operations. Each states what must hold for any bytes.
 
 mod choices;
+pub mod journal;
+pub mod names;
 pub mod servent;
+pub mod tree;
 pub mod wire;
 
 /// Takes any bytes, and panics where something that must hold does not.
 pub type Entry = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Entry); 6] = [
+pub const TARGETS: [(&str, Entry); 9] = [
     ("message", wire::message),
     ("ggep", wire::ggep),
     ("head", wire::head),
     ("urn", wire::urn),
     ("stream", wire::stream),
+    ("names", names::names),
+    ("tree", tree::tree),
+    ("journal", journal::journal),
     ("servent", servent::servent),
 ];

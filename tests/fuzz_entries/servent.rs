@@ -21,7 +21,7 @@ use super::choices::Choices;
 
 /// Virtual time that one story may last.
 const LONGEST: Duration = Duration::from_secs(6 * 3600);
-/// "At most ten minutes" of the same peers' names are asked for; so many outputs answer one input at most.
+/// So many outputs answer one input at most.
 const OUTPUTS_PER_INPUT: usize = 400;
 const US: Guid = Guid([7; 16]);
 
@@ -77,7 +77,7 @@ struct World {
     searches: BTreeSet<SearchId>,
     /// Hosts that the user named to be linked to.
     listed: BTreeSet<SocketAddr>,
-    /// Hosts that somebody else than strangers named.
+    /// Hosts that somebody else than strangers named, or that answered as servents do.
     trusted: BTreeSet<SocketAddr>,
     /// Addresses from which somebody dialled us.
     callers: BTreeSet<std::net::IpAddr>,
@@ -95,7 +95,6 @@ enum Cause {
     Datagram(SocketAddr, Frame),
     Dialled(ConnId),
     Connect(ConnId),
-    Disconnected(ConnId),
     Other,
 }
 
@@ -322,6 +321,10 @@ impl World {
                     return Cause::Connect(*conn);
                 }
                 let Some(known) = self.conns.get_mut(conn) else { return Cause::Other };
+                if known.stage == Stage::Offered {
+                    // Whoever told of it, it is a servent.
+                    self.trusted.insert(known.remote);
+                }
                 if known.stage == Stage::Answered
                     && let Head::Status { code: 200..300, .. } = head
                 {
@@ -357,7 +360,6 @@ impl World {
                 if let Some(known) = self.conns.get_mut(conn) {
                     known.stage = Stage::Gone;
                 }
-                return Cause::Disconnected(*conn);
             }
             Input::Command(command) => match command {
                 Command::Connect(addr) => {
@@ -439,7 +441,7 @@ impl World {
         };
         assert!(since(60).count() < limits.stranger_dials_per_minute, "{:?}", self.strange);
         let same = since(3600).filter(|(_, to)| *to == addr).count();
-        assert!(same < limits.stranger_dials_per_host_hour, "{:?}", self.strange);
+        assert!(same < limits.stranger_dials_per_host_hour, "{addr} at {:?}: {:?}", self.now, self.strange);
         self.strange.push((self.now, addr));
     }
 

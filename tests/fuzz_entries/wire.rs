@@ -1,11 +1,13 @@
 //! The decoders of what peers send.
 
 use bytes::Bytes;
+use filbert::transfer::upload::{Found, Offer, plan, wants_body};
 use filbert::wire::ggep::Ggep;
 use filbert::wire::handshake::{self, Head};
 use filbert::wire::head::RawHead;
 use filbert::wire::http::{ByteRange, ContentRange, Request, Response, Target, percent_decode};
-use filbert::wire::push::Giv;
+use filbert::wire::hit::{Entry, QueryHit};
+use filbert::wire::push::Push;
 use filbert::wire::stream::FrameReader;
 use filbert::wire::{Frame, Guid, Message, Urn, print};
 
@@ -15,6 +17,16 @@ pub fn message(data: &[u8]) {
     let frame = Frame::new(Guid::default(), kind.into(), 1, Bytes::copy_from_slice(payload));
     if let Ok(message) = Message::decode(frame.header.kind, &frame.payload) {
         assert_eq!(message.encode(), frame.payload);
+        match &message {
+            Message::QueryHit(hit) => {
+                assert_eq!(QueryHit::servent_of(payload), Some(hit.servent));
+                let entries: usize = hit.entries.iter().map(Entry::wire_len).sum();
+                assert!(entries + 27 <= payload.len(), "{entries} of {}", payload.len());
+                hit.entries.iter().for_each(|entry| assert!(entry.sha1().is_some() || entry.urns.is_empty() || entry.tth().is_some() || entry.blake3().is_some()));
+            }
+            Message::Push(push) => assert_eq!(Push::servent_of(payload), Some(push.servent)),
+            _ => {}
+        }
     }
     assert!(print::frame(&frame).chars().all(|c| c == '\n' || !c.is_control()));
 }
@@ -40,12 +52,45 @@ pub fn head(data: &[u8]) {
     assert!(taken <= data.len() && taken <= handshake::HEAD_LIMIT);
     let again = head.encode();
     assert_eq!(RawHead::decode(&again, again.len()), Ok(Some((head.clone(), again.len()))));
-    let _ = (Head::parse(head.clone()), Giv::parse(&head.first));
+    if let Ok(leg) = Head::parse(head.clone()) {
+        assert_eq!(Head::parse(reread(&leg.encode())).as_ref(), Ok(&leg));
+    }
     if let Ok(request) = Request::parse(head.clone()) {
-        let _ = (request.target(), request.range(), request.keep_alive());
+        assert_eq!(Request::parse(reread(&request.encode())).as_ref(), Ok(&request));
+        answers(&request);
     }
     if let Ok(response) = Response::parse(head) {
-        let _ = (response.content_range(), response.content_length(), response.keep_alive());
+        assert_eq!(Response::parse(reread(&response.encode())).as_ref(), Ok(&response));
+        let _ = (response.content_range(), response.content_length(), response.is_chunked(), response.keep_alive());
+    }
+}
+
+fn reread(bytes: &[u8]) -> RawHead {
+    let (head, taken) = RawHead::decode(bytes, bytes.len()).expect("a possible head").expect("a whole head");
+    assert_eq!(taken, bytes.len());
+    head
+}
+
+/// What we answer to a request: a head that can be read, and a body that it announces rightly.
+fn answers(request: &Request) {
+    let digests = filbert::wire::Digests::of(b"");
+    for (size, digests) in [(0, None), (1, Some(digests)), (4_354_130, None), (u64::MAX, Some(digests))] {
+        let offer = Offer { name: "blue \u{202e}train.flac".into(), size, digests };
+        for found in [Found::Offer(&offer), Found::Busy(&offer, 30), Found::Nothing] {
+            let plan = plan(request, found, "filbert/0");
+            assert_eq!(Response::parse(reread(&plan.head.encode())).as_ref(), Ok(&plan.head));
+            let length = plan.head.content_length().expect("a length");
+            match (&plan.body, plan.head.content_range()) {
+                (Some(body), Some(range)) => {
+                    let range = range.expect("a range");
+                    assert_eq!((range.first, range.last + 1, range.total), (body.start, body.end, Some(size)));
+                    assert_eq!((plan.head.code, length), (206, range.length()));
+                }
+                (Some(body), None) => assert_eq!((plan.head.code, body.clone(), length), (200, 0..size, size)),
+                (None, _) => assert!(!wants_body(request) || length == 0, "{plan:?}"),
+            }
+            assert!(plan.body.is_none() || matches!(found, Found::Offer(_)));
+        }
     }
 }
 

@@ -1,0 +1,65 @@
+//! DIME messages and THEX trees.
+
+use filbert::wire::{TigerTree, TreeRow, dime, thex};
+
+use super::choices::Choices;
+
+/// Bytes as a message; and the tree of a file, spoilt by the bytes.
+pub fn tree(data: &[u8]) {
+    if let Ok(records) = dime::decode(data) {
+        assert!(!records.is_empty() && records.len() <= dime::MAX_RECORDS);
+        assert!(records.iter().map(|record| record.data.len()).sum::<usize>() <= data.len());
+        let again = dime::encode(&records);
+        assert_eq!(dime::decode(&again).as_ref(), Ok(&records));
+    }
+    let mut choices = Choices::new(data);
+    // Few sizes, around those where a level begins.
+    const SIZES: [usize; 6] = [0, 1024, 1025, 262_144, 262_145, 400_000];
+    let size = choices.of(&SIZES);
+    let row = row_of(size);
+    let mut message = thex::encode(&row);
+    while !choices.is_over() {
+        spoil(&mut message, &mut choices);
+    }
+    // Whoever has seen the root takes no other tree than the file's.
+    if let Ok(found) = thex::decode(&message, size as u64, &row.root()) {
+        assert_eq!((found.root(), found.size()), (row.root(), size as u64));
+        assert!(found.depth() <= row.depth());
+        assert!(found.depth() < row.depth() || found == row, "other nodes with the same root");
+    }
+    let _ = thex::decode(data, size as u64, &row.root());
+}
+
+/// One change: a byte, a cut, an insertion.
+fn spoil(message: &mut Vec<u8>, choices: &mut Choices<'_>) {
+    let how = choices.byte();
+    let at = choices.below(message.len().max(1));
+    match how % 4 {
+        0 if at < message.len() => message[at] = choices.byte(),
+        1 => message.truncate(at),
+        2 => {
+            let more = choices.bytes(40);
+            message.splice(at.min(message.len())..at.min(message.len()), more.iter().copied());
+        }
+        _ => {
+            let end = (at + usize::from(choices.byte())).min(message.len());
+            message.drain(at.min(end)..end);
+        }
+    }
+}
+
+/// The row of some file, made once for each size.
+fn row_of(size: usize) -> TreeRow {
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+    static ROWS: Mutex<BTreeMap<usize, TreeRow>> = Mutex::new(BTreeMap::new());
+    let mut rows = ROWS.lock().expect("no panic while it is held");
+    rows.entry(size)
+        .or_insert_with(|| {
+            let mut tree = TigerTree::new();
+            let bytes: Vec<u8> = (0..size as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+            tree.update(&bytes);
+            tree.finish_row()
+        })
+        .clone()
+}

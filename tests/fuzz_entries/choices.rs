@@ -52,11 +52,6 @@ impl<'a> Choices<'a> {
         String::from_utf8_lossy(self.bytes(most)).into_owned()
     }
 
-    /// All that is left.
-    pub fn rest(self) -> &'a [u8] {
-        self.0
-    }
-
     /// One of few hosts of every sort, so that things meet.
     pub fn host(&mut self) -> SocketAddr {
         const IPS: [&str; 16] = [

@@ -2,6 +2,7 @@
 //! and one for each machine that is fed with operations. Each states what must hold for any bytes.
 
 mod choices;
+pub mod download;
 pub mod journal;
 pub mod names;
 pub mod servent;
@@ -12,7 +13,7 @@ pub mod wire;
 pub type Entry = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Entry); 9] = [
+pub const TARGETS: [(&str, Entry); 10] = [
     ("message", wire::message),
     ("ggep", wire::ggep),
     ("head", wire::head),
@@ -21,5 +22,6 @@ pub const TARGETS: [(&str, Entry); 9] = [
     ("names", names::names),
     ("tree", tree::tree),
     ("journal", journal::journal),
+    ("download", download::download),
     ("servent", servent::servent),
 ];

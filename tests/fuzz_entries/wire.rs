@@ -1,7 +1,7 @@
 //! The decoders of what peers send.
 
 use bytes::Bytes;
-use filbert::transfer::upload::{Found, Offer, plan, wants_body};
+use filbert::transfer::upload::{Found, Offer, Wait, place_named, plan, wants_body};
 use filbert::wire::ggep::Ggep;
 use filbert::wire::handshake::{self, Head};
 use filbert::wire::head::RawHead;
@@ -74,9 +74,11 @@ fn reread(bytes: &[u8]) -> RawHead {
 /// What we answer to a request: a head that can be read, and a body that it announces rightly.
 fn answers(request: &Request) {
     let digests = filbert::wire::Digests::of(b"");
+    let _ = place_named(request);
+    let full = Wait { place: None, limit: 16, eta: Some(30) };
     for (size, digests) in [(0, None), (1, Some(digests)), (4_354_130, None), (u64::MAX, Some(digests))] {
         let offer = Offer { name: "blue \u{202e}train.flac".into(), size, digests };
-        for found in [Found::Offer(&offer), Found::Busy(&offer, 30), Found::Nothing] {
+        for found in [Found::Offer(&offer), Found::Busy(&offer, &full), Found::Nothing] {
             let plan = plan(request, found, "filbert/0");
             assert_eq!(Response::parse(reread(&plan.head.encode())).as_ref(), Ok(&plan.head));
             let length = plan.head.content_length().expect("a length");

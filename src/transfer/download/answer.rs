@@ -235,7 +235,10 @@ fn judge(head: &Response, size: Option<u64>) -> Verdict {
         200 => whole(head, size),
         503 => Verdict::Later(retry_after(head), format!("is busy ({})", said(head))),
         404 | 410 => Verdict::Absent(format!("does not have the file ({})", said(head))),
-        416 => Verdict::NotYet(format!("does not have that part of the file ({})", said(head))),
+        416 => match (size, whole_size(head)) {
+            (Some(expected), Some(said)) if said != expected => Verdict::OtherSize { said, expected },
+            _ => Verdict::NotYet(format!("does not have that part of the file ({})", said(head))),
+        },
         300..=399 => Verdict::Refusal(format!("redirects elsewhere ({}), which no peer may do", said(head))),
         400..=499 => Verdict::Refusal(format!("refuses to give the file ({})", said(head))),
         500..=599 => Verdict::Later(retry_after(head), format!("is in trouble ({})", said(head))),
@@ -274,6 +277,12 @@ fn whole(head: &Response, size: Option<u64>) -> Verdict {
         (Some(size), _) | (None, Some(size)) => Verdict::Body { first: 0, end: size, size },
         (None, None) => Verdict::Nonsense("no size".into()),
     }
+}
+
+/// "A server generating a 416 response to a byte-range request SHOULD generate a Content-Range header field
+/// specifying the current length of the selected representation" (RFC 9110 section 15.5.17): `bytes */1234`.
+fn whole_size(head: &Response) -> Option<u64> {
+    head.headers.get("Content-Range")?.trim().strip_prefix("bytes */")?.trim().parse().ok()
 }
 
 fn said(head: &Response) -> String {

@@ -264,10 +264,11 @@ impl Sources {
         self.known.iter().filter(|known| known.contributed).map(|known| known.id).collect()
     }
 
-    /// Those who may have sent wrong bytes: whoever sent some, and, if some are of an earlier run, everybody.
+    /// Those who may have sent wrong bytes: whoever sent some, even if it is not asked any more for another lie; and,
+    /// if some are of an earlier run, everybody.
     pub(super) fn suspects(&self, inherited: bool) -> Vec<SourceId> {
-        let all = self.known.iter().filter(|known| known.contact != Contact::Banned);
-        all.filter(|known| inherited || known.contributed).map(|known| known.id).collect()
+        let may_have = |known: &&Known| known.contributed || (inherited && known.contact != Contact::Banned);
+        self.known.iter().filter(may_have).map(|known| known.id).collect()
     }
 
     pub(super) fn forget_contributions(&mut self) {
@@ -293,6 +294,14 @@ impl Sources {
                 known.failures = 0;
                 known.busy = false;
             }
+        }
+    }
+
+    /// Those who said that the file has `size` bytes are asked after all others.
+    pub(super) fn doubt(&mut self, size: u64) {
+        for known in self.known.iter_mut().filter(|known| known.size == Some(size)) {
+            known.failures = known.failures.saturating_add(1);
+            known.size = None;
         }
     }
 

@@ -646,6 +646,63 @@ fn any_input() -> impl Strategy<Value = Input> {
     ]
 }
 
+#[test]
+fn a_size_that_filled_the_disk_is_asked_of_others_first_when_it_is_tried_again() {
+    let mut bench = Bench::new(DownloadConfig::default(), None);
+    bench.feed(Input::AddSource(source(1)));
+    bench.feed(Input::AddSource(source(2)));
+    bench.feed(Input::Turn);
+    let out = bench.feed(Input::Head { source: S0, head: partial(0, MIB, u64::MAX) });
+    assert_eq!(out, [Output::Open { size: u64::MAX }]);
+    bench.feed(Input::DiskFailed("no disk is that large".into()));
+    assert_eq!(bench.feed(Input::Retry), [Output::WantTurn]);
+    let out = bench.feed(Input::Turn);
+    assert_eq!(out, [Output::Fetch { source: SourceId(1), from: source(2), first: 0, end: None }]);
+    let out = bench.feed(Input::Head { source: SourceId(1), head: partial(0, MIB, MIB) });
+    assert_eq!(out, [Output::Open { size: MIB }]);
+}
+
+#[test]
+fn a_source_that_has_no_such_part_tells_the_size_that_it_knows() {
+    let mut bench = Bench::new(DownloadConfig::default(), None);
+    bench.feed(Input::AddSource(source(1)));
+    bench.feed(Input::Turn);
+    bench.feed(Input::Head { source: S0, head: partial(0, 2 * MIB, 2 * MIB) });
+    bench.feed(Input::Opened { stored: vec![] });
+    bench.wrote(0, 0..MIB);
+    bench.feed(Input::AddSource(source(2)));
+    bench.feed(Input::Lost { source: S0, how: Lost::Closed });
+    let no_such_part = head(416, &[("Content-Range", &format!("bytes */{MIB}"))]);
+    bench.feed(Input::Head { source: SourceId(1), head: no_such_part });
+    // The first source does not come back; then the size that the second one said is tried.
+    for _ in 0..4 {
+        bench.sleep();
+        bench.feed(Input::Turn);
+        let out = bench.feed(Input::Lost { source: S0, how: Lost::Refused });
+        if out.contains(&Output::Discard) {
+            assert!(out.contains(&Output::Open { size: MIB }), "{out:?}");
+            return;
+        }
+    }
+    panic!("it waits for a part that there is not: {}", bench.reason());
+}
+
+#[test]
+fn one_who_was_banned_for_another_lie_does_not_leave_the_blame_for_its_bytes_to_others() {
+    let mut bench = Bench::asking(2 * MIB);
+    bench.feed(Input::Head { source: S0, head: partial(0, MIB, 2 * MIB) });
+    bench.wrote(0, 0..MIB);
+    bench.feed(Input::BodyEnd { source: S0 });
+    bench.feed(Input::AddSource(source(2)));
+    bench.feed(Input::Head { source: S0, head: partial(MIB, 3 * MIB, 3 * MIB) });
+    let honest = SourceId(1);
+    bench.feed(Input::Head { source: honest, head: partial(MIB, 2 * MIB, 2 * MIB) });
+    assert_eq!(bench.wrote(1, MIB..2 * MIB), [Output::Drop { source: honest }, Output::Verify]);
+    let out = bench.feed(Input::Verified(WRONG));
+    assert_eq!(out, [Output::Discard, Output::Open { size: 2 * MIB }]);
+    assert_eq!(bench.feed(Input::Opened { stored: vec![] }), [fetch(1, 2, 0, 2 * MIB)], "it was not banned");
+}
+
 proptest! {
     /// Whatever happens in whatever order: bounded, in one of its states with a reason, no more sources than it
     /// may have and no byte asked of two, turns taken and given back in pairs, and never a deadline that leads nowhere.

@@ -398,15 +398,23 @@ impl Driver {
                     assert!(self.opening.is_none());
                     (self.is_open, self.opening) = (false, Some(size));
                 }
-                Output::Fetch { source, from, first, end } => self.on_fetch(source, &from, first, end),
+                Output::Fetch { source, from, first, end, ticket: _ } => self.on_fetch(source, &from, first, end),
                 Output::Receive { source, first, keep } => {
                     let contact = self.contacts.get_mut(&source).expect("a source that was asked");
                     assert!(contact.receiving.is_none() && self.is_open);
                     let asked = &contact.asked;
-                    assert!(first <= keep.start && asked.start <= keep.start && keep.end <= asked.end, "{keep:?}");
-                    let size = self.machine.size().expect("a size");
-                    assert!(keep.end <= size && (keep.start < keep.end || size == 0), "{keep:?} of {size}");
+                    if !keep.is_empty() {
+                        let within = asked.start <= keep.start && keep.end <= asked.end;
+                        assert!(first <= keep.start && within, "{keep:?} of {asked:?} from {first}");
+                        assert!(self.machine.size().is_some_and(|size| keep.end <= size), "{keep:?}");
+                    }
                     contact.receiving = Some(keep);
+                }
+                Output::Shorten { source, end } => {
+                    let contact = self.contacts.get_mut(&source).expect("a source that sends");
+                    let left = contact.receiving.as_mut().expect("a source that sends");
+                    assert!(end < left.end, "{left:?} is not made shorter by {end}");
+                    *left = left.start..end.max(left.start);
                 }
                 Output::Drop { source } => {
                     assert!(self.known.contains(&source));

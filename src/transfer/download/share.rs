@@ -135,7 +135,9 @@ impl Download {
 
     fn all_of_a_straggler(&self, now: Instant, thief: &Known) -> Option<Assignment> {
         let has_room = self.sources.active() < self.config.active_sources.max(1);
-        let straggler = self.sources.iter().filter(|known| known.is_active()).find_map(|known| {
+        // Of one who has sent all that it was asked for, only the word is missing that this was all.
+        let mut sending = self.sources.iter().filter(|known| known.is_active() && !known.left().is_empty());
+        let straggler = sending.find_map(|known| {
             if now.since(known.touched) >= self.config.stalled {
                 return Some((known, Lost::Silent(now.since(known.touched))));
             }

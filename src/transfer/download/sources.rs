@@ -39,6 +39,8 @@ pub(super) struct Known {
     pub(super) due: Instant,
     /// Failures in a row.
     pub(super) failures: u32,
+    /// ... of these so many before the size that it named was tried.
+    pub(super) excused: u32,
     /// The size that it said the file has.
     pub(super) size: Option<u64>,
     /// Bytes that the answer under way could bring at best.
@@ -172,6 +174,7 @@ impl Sources {
             contact: Contact::Idle,
             due: now,
             failures: 0,
+            excused: 0,
             size: None,
             hoped: 0,
             progress: 0,
@@ -241,9 +244,11 @@ impl Sources {
         let voices = |said| all().filter(|known| known.size == Some(said)).count();
         let rivals = all().filter(|known| known.contact == Contact::Differs && known.failures < PATIENCE);
         let rival = rivals.filter_map(|known| known.size).max_by_key(|said| voices(*said))?;
-        // Who named a size and brought nothing of it is no hope: it may be any number.
+        // Who named a size and brought nothing of it is no hope: it may be any number. But each size that is tried is
+        // tried once at least, or two sizes would be tried in turns without end.
         let in_hope = all().any(|known| {
-            known.size == Some(size) && self.is_promising(known.id) && (known.failures == 0 || known.contributed)
+            let may_yet = known.failures <= known.excused || known.contributed;
+            known.size == Some(size) && self.is_promising(known.id) && may_yet
         });
         (!in_hope || voices(rival) > voices(size)).then_some(rival)
     }
@@ -252,7 +257,10 @@ impl Sources {
     pub(super) fn side_with(&mut self, size: u64) {
         for known in &mut self.known {
             match (&known.contact, known.size) {
-                (Contact::Differs, Some(said)) if said == size => known.contact = Contact::Idle,
+                (Contact::Differs, Some(said)) if said == size => {
+                    known.contact = Contact::Idle;
+                    known.excused = known.failures;
+                }
                 (Contact::Idle, Some(said)) if said != size => known.contact = Contact::Differs,
                 _ => {}
             }

@@ -657,7 +657,7 @@ fn a_size_that_filled_the_disk_is_asked_of_others_first_when_it_is_tried_again()
     bench.feed(Input::DiskFailed("no disk is that large".into()));
     assert_eq!(bench.feed(Input::Retry), [Output::WantTurn]);
     let out = bench.feed(Input::Turn);
-    assert_eq!(out, [Output::Fetch { source: SourceId(1), from: source(2), first: 0, end: None }]);
+    assert_eq!(out, [Output::Fetch { source: SourceId(1), from: source(2), first: 0, end: None, ticket: None }]);
     let out = bench.feed(Input::Head { source: SourceId(1), head: partial(0, MIB, MIB) });
     assert_eq!(out, [Output::Open { size: MIB }]);
 }
@@ -701,6 +701,22 @@ fn one_who_was_banned_for_another_lie_does_not_leave_the_blame_for_its_bytes_to_
     let out = bench.feed(Input::Verified(WRONG));
     assert_eq!(out, [Output::Discard, Output::Open { size: 2 * MIB }]);
     assert_eq!(bench.feed(Input::Opened { stored: vec![] }), [fetch(1, 2, 0, 2 * MIB)], "it was not banned");
+}
+
+#[test]
+fn two_sizes_that_two_sources_name_are_not_tried_in_turns_without_asking_anybody() {
+    let mut bench = Bench::new(DownloadConfig::default(), None);
+    bench.feed(Input::AddSource(source(1)));
+    bench.feed(Input::Turn);
+    bench.feed(Input::Head { source: S0, head: partial(0, 2 * MIB, 2 * MIB) });
+    bench.feed(Input::AddSource(source(2)));
+    bench.feed(Input::Opened { stored: vec![] });
+    let mut out = bench.feed(Input::Lost { source: S0, how: Lost::Closed });
+    assert!(out.iter().any(|output| matches!(output, Output::Fetch { .. })), "the other one is asked: {out:?}");
+    out = bench.feed(Input::Head { source: SourceId(1), head: partial(0, MIB, MIB) });
+    assert!(out.ends_with(&[Output::Discard, Output::Open { size: MIB }]), "{out:?}");
+    out = bench.feed(Input::Opened { stored: vec![] });
+    assert!(!out.contains(&Output::Discard), "{out:?}");
 }
 
 proptest! {

@@ -145,7 +145,9 @@ impl Driver {
             14 | 15 => self.sleep(choices),
             16 => {
                 self.asked.clear();
-                self.handle([Input::Pause, Input::Resume, Input::Retry, Input::NetworkChanged][choices.below(4)].clone());
+                self.handle(
+                    [Input::Pause, Input::Resume, Input::Retry, Input::NetworkChanged][choices.below(4)].clone(),
+                );
             }
             17 if choices.byte() > 240 => self.handle(Input::Cancel),
             18 => self.mishap(choices),
@@ -287,9 +289,9 @@ impl Driver {
     }
 
     fn is_right(&self) -> bool {
-        self.disk.as_ref().is_some_and(|(size, cells)| {
-            *size == self.size && cells.iter().all(|cell| *cell == Cell::Right)
-        })
+        self.disk
+            .as_ref()
+            .is_some_and(|(size, cells)| *size == self.size && cells.iter().all(|cell| *cell == Cell::Right))
     }
 
     /// The disk, or somebody at it, does something.

@@ -419,7 +419,10 @@ impl World {
             Purpose::Listed => assert!(self.listed.contains(&addr), "{addr} was not named"),
             Purpose::Fill => {
                 assert!(!self.servent.config().only_listed, "{addr} is not listed");
-                assert!(addr.port() != 0 && !addr.ip().is_unspecified() && !addr.ip().is_multicast(), "{addr} is nowhere");
+                assert!(
+                    addr.port() != 0 && !addr.ip().is_unspecified() && !addr.ip().is_multicast(),
+                    "{addr} is nowhere"
+                );
                 self.spend(addr);
             }
         }
@@ -640,9 +643,7 @@ impl World {
         let mut payload = match (kind, style % 16) {
             (_, 15) => choices.bytes(255).to_vec(),
             (Kind::Pong, _) => Pong::new(choices.host(), 1, 2).encode().to_vec(),
-            (Kind::Query, n) => {
-                Query::new(["", "blue", "blue train", "x"][usize::from(n % 4)], &[]).encode().to_vec()
-            }
+            (Kind::Query, n) => Query::new(["", "blue", "blue train", "x"][usize::from(n % 4)], &[]).encode().to_vec(),
             (Kind::QueryHit, n) => {
                 let entries = (0..n).map(|i| Entry::new(i.into(), 2, "blue train", &[])).collect();
                 let servent = Guid([choices.byte() % 8; 16]);

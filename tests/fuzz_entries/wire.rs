@@ -5,8 +5,8 @@ use filbert::transfer::upload::{Found, Offer, Wait, place_named, plan, wants_bod
 use filbert::wire::ggep::Ggep;
 use filbert::wire::handshake::{self, Head};
 use filbert::wire::head::RawHead;
-use filbert::wire::http::{ByteRange, ContentRange, Request, Response, Target, percent_decode};
 use filbert::wire::hit::{Entry, QueryHit};
+use filbert::wire::http::{ByteRange, ContentRange, Request, Response, Target, percent_decode};
 use filbert::wire::push::Push;
 use filbert::wire::stream::FrameReader;
 use filbert::wire::{Frame, Guid, Message, Urn, print};
@@ -22,7 +22,14 @@ pub fn message(data: &[u8]) {
                 assert_eq!(QueryHit::servent_of(payload), Some(hit.servent));
                 let entries: usize = hit.entries.iter().map(Entry::wire_len).sum();
                 assert!(entries + 27 <= payload.len(), "{entries} of {}", payload.len());
-                hit.entries.iter().for_each(|entry| assert!(entry.sha1().is_some() || entry.urns.is_empty() || entry.tth().is_some() || entry.blake3().is_some()));
+                hit.entries.iter().for_each(|entry| {
+                    assert!(
+                        entry.sha1().is_some()
+                            || entry.urns.is_empty()
+                            || entry.tth().is_some()
+                            || entry.blake3().is_some()
+                    )
+                });
             }
             Message::Push(push) => assert_eq!(Push::servent_of(payload), Some(push.servent)),
             _ => {}

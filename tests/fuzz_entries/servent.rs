@@ -15,7 +15,7 @@ use filbert::wire::hit::{Entry, Qhd, QueryHit};
 use filbert::wire::pong::Pong;
 use filbert::wire::push::Push;
 use filbert::wire::query::Query;
-use filbert::wire::{Frame, Guid, Header, Kind, Message};
+use filbert::wire::{Frame, Frames, Guid, Header, Kind, Message};
 
 use super::choices::Choices;
 
@@ -167,12 +167,12 @@ impl World {
             }
             5 => {
                 let Some(conn) = self.conn(choices) else { return };
-                let batch = (0..1 + choices.below(4)).map(|_| self.frame(choices)).collect();
+                let batch = (0..1 + choices.below(4)).map(|_| self.frame(choices)).collect::<Frames>();
                 self.handle(Input::Frames { conn, batch });
             }
             6..=14 => {
                 let Some(conn) = self.linked(choices) else { return };
-                let batch = vec![self.frame(choices)];
+                let batch = self.frame(choices).into();
                 self.handle(Input::Frames { conn, batch });
             }
             15 => {
@@ -212,7 +212,7 @@ impl World {
             30 => {
                 for conn in self.in_stage(Stage::Linked) {
                     let guid = Guid([choices.byte(); 16]);
-                    let batch = vec![Frame::new(guid, Kind::Ping, choices.byte() % 4, Bytes::new())];
+                    let batch = Frame::new(guid, Kind::Ping, choices.byte() % 4, Bytes::new()).into();
                     self.handle(Input::Frames { conn, batch });
                 }
             }
@@ -347,7 +347,7 @@ impl World {
                     self.frames_in += heard.map_or(batch.len(), |bye| bye + 1) as u64;
                     self.askers.extend(batch.iter().map(|frame| (frame.header.kind, frame.header.guid, *conn)));
                 }
-                return Cause::Frames(*conn, batch.clone());
+                return Cause::Frames(*conn, batch.iter().map(|frame| frame.to_frame()).collect());
             }
             Input::Datagram { from, frame } => return Cause::Datagram(*from, frame.clone()),
             Input::Room { conn, bytes } => {

@@ -146,6 +146,22 @@ pub fn stream(data: &[u8]) {
     };
     let whole = read(data.len().max(1));
     assert_eq!(read(usize::from(piece).max(1)), whole);
+    let (mut reader, mut frames, mut error) = (FrameReader::new(LIMIT), Vec::new(), None);
+    'read: for chunk in data.chunks(usize::from(piece).max(1)) {
+        reader.push(chunk);
+        // Messages before an error come first.
+        loop {
+            match reader.next_batch() {
+                Ok(batch) if batch.is_empty() => break,
+                Ok(batch) => frames.extend(batch.iter().map(|frame| frame.to_frame())),
+                Err(why) => {
+                    error = Some(why);
+                    break 'read;
+                }
+            }
+        }
+    }
+    assert_eq!((frames, error), whole, "one by one, and all at once");
     for frame in whole.0 {
         assert!(frame.payload.len() <= LIMIT);
         let _ = print::frame(&frame);

@@ -14,6 +14,9 @@ use filbert::wire::head::RawHead;
 use filbert::wire::stream::{FrameReader, PAYLOAD_LIMIT};
 use filbert::wire::{Frame, Message, ggep::Ggep};
 
+/// So many changed inputs for each target, or a few more.
+const RUNS: usize = 3000;
+
 fn root(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
@@ -32,10 +35,11 @@ fn the_corpus_of_every_fuzzer_holds() {
     for (name, run) in fuzz_entries::TARGETS {
         let seeds = files(&root("fuzz/corpus").join(name));
         assert!(!seeds.is_empty(), "{name} has seeds");
+        let cuts = (RUNS / seeds.len()).max(1);
         for seed in seeds.values() {
             run(seed);
             // What a fuzzer does first: cut it, and turn one bit.
-            for at in (0..seed.len()).step_by(1 + seed.len() / 200) {
+            for at in (0..seed.len()).step_by(1 + seed.len() / cuts) {
                 run(&seed[..at]);
                 let mut turned = seed.clone();
                 turned[at] ^= 1 << (at % 8);

@@ -475,7 +475,9 @@ impl World {
         for id in to {
             let conn = self.conns.get_mut(id).expect("a connection that the driver knows");
             assert_eq!(conn.stage, Stage::Linked, "{id:?} gets {header:?}");
-            assert!(len <= conn.room || (conn.room > 0 && conn.room == conn.capacity), "{len} bytes, {conn:?}");
+            // A Bye is the last word: it is not kept waiting.
+            let fits = len <= conn.room || (conn.room > 0 && conn.room == conn.capacity);
+            assert!(fits || header.kind == Kind::Bye, "{len} bytes, {conn:?}");
             conn.room = conn.room.saturating_sub(len);
             conn.spoke = self.now;
         }
@@ -562,7 +564,9 @@ impl World {
         let pending = count(&[Stage::Dialling, Stage::Offered, Stage::Answered, Stage::Agreed]);
         assert!(pending <= config.limits.handshakes, "{pending} handshakes");
         let counters = self.servent.counters();
-        assert_eq!((counters.sent.msgs, counters.received.msgs), (self.sent, self.frames_in));
+        assert_eq!(counters.sent.msgs, self.sent);
+        // Of one who talks nonsense the rest is not heard.
+        assert!(counters.received.msgs <= self.frames_in);
         let latest = match (pending > 0, peers.is_empty()) {
             (true, _) => Some(config.handshake_timeout),
             (false, false) => Some(config.keep_alive),

@@ -202,10 +202,9 @@ impl Shared {
                 self.busy.fetch_sub(1, Ordering::Relaxed);
                 batch.push((job, outcome));
             }
-            if idle || batch.len() >= BATCH || since.elapsed() >= BATCH_TIME {
-                if !batch.is_empty() {
-                    done(std::mem::take(&mut batch));
-                }
+            let is_time = idle || batch.len() >= BATCH || since.elapsed() >= BATCH_TIME;
+            if is_time && !batch.is_empty() {
+                done(std::mem::take(&mut batch));
             }
             if self.stopping.load(Ordering::Relaxed) {
                 return;

@@ -113,8 +113,12 @@ impl Rest {
         *self.since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, since: Option<Instant>) {
-        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    fn begin(&self) {
+        self.since.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+    }
+
+    fn end(&self) {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -241,9 +245,9 @@ impl Client {
             match wants? {
                 Wants::Work => {}
                 Wants::Request => {
-                    self.rest.set(Some(Instant::now()));
+                    self.rest.begin();
                     let came = self.request(config).await?;
-                    self.rest.set(None);
+                    self.rest.end();
                     if !came {
                         return Ok(());
                     }
@@ -297,9 +301,14 @@ impl Client {
     /// again at once, and waking threads for each small file would cost more than sending it.
     fn receive(&mut self) -> io::Result<Option<usize>> {
         let came = send::try_receive(&self.stream, &mut self.ahead)?;
-        if came.is_some() || !self.rest.seats.sit(|| send::wait_for_bytes(&self.stream)).unwrap_or(Ok(false))? {
+        if came.is_some() {
             return Ok(came);
         }
+        self.rest.begin();
+        if !self.rest.seats.sit(|| send::wait_for_bytes(&self.stream)).unwrap_or(Ok(false))? {
+            return Ok(None);
+        }
+        self.rest.end();
         send::try_receive(&self.stream, &mut self.ahead)
     }
 

@@ -5,6 +5,7 @@ mod choices;
 pub mod download;
 pub mod journal;
 pub mod names;
+pub mod query;
 pub mod servent;
 pub mod tree;
 pub mod wire;
@@ -13,7 +14,7 @@ pub mod wire;
 pub type Entry = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Entry); 10] = [
+pub const TARGETS: [(&str, Entry); 11] = [
     ("message", wire::message),
     ("ggep", wire::ggep),
     ("head", wire::head),
@@ -23,5 +24,6 @@ pub const TARGETS: [(&str, Entry); 10] = [
     ("tree", tree::tree),
     ("journal", journal::journal),
     ("download", download::download),
+    ("query", query::query),
     ("servent", servent::servent),
 ];

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::io::{Read, Write};
+
 use common::{Home, http};
 use filbert::web::routes::{Access, ROUTES};
 
@@ -110,15 +112,33 @@ fn only_loopback_is_listened_on() {
 }
 
 #[test]
+fn who_shows_no_token_keeps_nobody_out_who_has_it() {
+    let home = Home::new();
+    let servent = home.up(&[]);
+    let idle: Vec<_> = (0..200).map(|_| std::net::TcpStream::connect(servent.api()).expect("a seat")).collect();
+    for _ in 0..3 {
+        let ended = home.run(&["status"]);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+    }
+    drop(idle);
+}
+
+#[test]
 fn one_more_connection_than_there_are_seats_is_told_so_and_the_others_live() {
     let home = Home::new();
     let servent = home.up(&[]);
-    let idle: Vec<_> = (0..64).map(|_| std::net::TcpStream::connect(servent.api()).expect("a seat")).collect();
-    let refused = common::until("the seats are taken", || {
-        let answer = http(servent.api(), format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", servent.api()));
-        (answer.status == 503).then_some(answer)
-    });
-    assert!(refused.body.is_empty());
+    let (api, token) = (servent.api(), servent.token());
+    let request = format!("GET /api/v1/status HTTP/1.1\r\nHost: {api}\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let seated = || {
+        let mut stream = std::net::TcpStream::connect(api).expect("a seat");
+        stream.write_all(request.as_bytes()).expect("asked");
+        let read = stream.read(&mut [0; 12]).expect("answered");
+        assert_eq!(read, 12);
+        stream
+    };
+    let idle: Vec<_> = (0..64).map(|_| seated()).collect();
+    let refused = http(api, format!("GET /healthz HTTP/1.1\r\nHost: {api}\r\n\r\n"));
+    assert_eq!((refused.status, refused.body.len()), (503, 0));
     let ended = home.run(&["status"]);
     assert_eq!(ended.code, 1, "it runs, but has no time for us: {}", ended.stderr);
     drop(idle);

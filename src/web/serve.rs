@@ -1,15 +1,15 @@
 //! The server: accepts, guards, dispatches, stops.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::channel::{mpsc, oneshot};
-use futures::future::{Either, Shared, select};
+use futures::future::{self, Either, Shared, select};
 use futures::{AsyncReadExt, AsyncWriteExt, Future, FutureExt, StreamExt};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::Request;
@@ -29,7 +29,8 @@ use crate::net::rt;
 /// What bounds the callers.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at a time; one more is told 503 and closed.
+    /// Connections at a time. For one more the oldest leaves that has not shown the token; where all have, the new one
+    /// is told 503 and closed.
     pub connections: usize,
     /// Bytes of a body; a longer one is told 413.
     pub body: usize,
@@ -71,7 +72,7 @@ pub struct Context {
     own: SocketAddr,
     token: Token,
     limits: Limits,
-    open: AtomicUsize,
+    seats: Mutex<Seats>,
     stopped: Shared<oneshot::Receiver<()>>,
     ask_to_stop: Mutex<Option<oneshot::Sender<()>>>,
 }
@@ -115,7 +116,7 @@ pub async fn serve(
         own: addr,
         token,
         limits,
-        open: AtomicUsize::new(0),
+        seats: Mutex::default(),
         stopped: stopped.shared(),
         ask_to_stop: Mutex::new(Some(ask)),
     });
@@ -148,6 +149,19 @@ impl Context {
     /// Ready when the server stops: streams end then.
     pub(super) fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
         self.stopped.clone().map(|_| ())
+    }
+
+    fn seats(&self) -> std::sync::MutexGuard<'_, Seats> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection has shown the token: its seat is its own.
+    fn keep(&self, seat: u64) {
+        let mut seats = self.seats();
+        // The sender is dropped without a word: nobody takes the seat away any more.
+        if seats.waiting.remove(&seat).is_some() {
+            seats.kept.insert(seat);
+        }
     }
 
     pub(super) fn ask_to_stop(&self) {
@@ -193,11 +207,12 @@ async fn refuse(mut stream: rt::TcpStream, patience: Duration) {
     let _ = rt::timeout(patience, reading).await;
 }
 
-async fn connection(stream: rt::TcpStream, context: Arc<Context>, _seat: Seat) {
+async fn connection(stream: rt::TcpStream, context: Arc<Context>, seat: Seat) {
     let _ = stream.set_nodelay(true);
+    let number = seat.number;
     let service = service_fn(|request| {
         let context = Arc::clone(&context);
-        async move { Ok::<_, Infallible>(handle(context, request).await) }
+        async move { Ok::<_, Infallible>(handle(context, number, request).await) }
     });
     let serving = http1::Builder::new()
         .timer(HyperTimer)
@@ -205,9 +220,11 @@ async fn connection(stream: rt::TcpStream, context: Arc<Context>, _seat: Seat) {
         .max_buf_size(32 * 1024)
         .serve_connection(HyperStream::new(stream), service);
     let mut serving = pin!(serving);
-    let ended = match select(serving.as_mut(), context.stopped()).await {
+    let leave = pin!(seat.taken_away());
+    let ended = match select(serving.as_mut(), select(context.stopped(), leave)).await {
         Either::Left((ended, _)) => ended,
-        Either::Right(_) => {
+        Either::Right((Either::Right(_), _)) => Ok(()),
+        Either::Right((Either::Left(_), _)) => {
             serving.as_mut().graceful_shutdown();
             rt::timeout(context.limits.farewell, serving).await.unwrap_or(Ok(()))
         }
@@ -219,33 +236,68 @@ async fn connection(stream: rt::TcpStream, context: Arc<Context>, _seat: Seat) {
 
 const NO_SEAT: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
+/// Who sits where. Connections are numbered in the order of arrival.
+#[derive(Default)]
+struct Seats {
+    next: u64,
+    /// Those that have not shown the token yet, and how they are told to leave.
+    waiting: BTreeMap<u64, oneshot::Sender<()>>,
+    /// Those that have.
+    kept: BTreeSet<u64>,
+}
+
 /// One of the seats for connections, given back when dropped.
-struct Seat(Arc<Context>);
+struct Seat {
+    context: Arc<Context>,
+    number: u64,
+    /// Told when a newcomer needs it.
+    leave: Shared<oneshot::Receiver<()>>,
+}
 
 impl Seat {
     fn take(context: &Arc<Context>) -> Option<Self> {
-        let before = context.open.fetch_add(1, Ordering::Relaxed);
-        let seat = Self(Arc::clone(context));
-        (before < context.limits.connections).then_some(seat)
+        let mut seats = context.seats();
+        if seats.waiting.len() + seats.kept.len() >= context.limits.connections {
+            // Who cannot say the word shall not keep those out who can.
+            let (_, tell) = seats.waiting.pop_first()?;
+            let _ = tell.send(());
+        }
+        let (tell, leave) = oneshot::channel();
+        let number = seats.next;
+        seats.next += 1;
+        seats.waiting.insert(number, tell);
+        Some(Self { context: Arc::clone(context), number, leave: leave.shared() })
+    }
+
+    /// Ready when a newcomer needs the seat; never once the token was shown.
+    async fn taken_away(&self) {
+        if self.leave.clone().await.is_err() {
+            future::pending::<()>().await;
+        }
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        let mut seats = self.context.seats();
+        seats.waiting.remove(&self.number);
+        seats.kept.remove(&self.number);
     }
 }
 
 /// One request, from the guards to the answer. The order is the promise: who asks, then what.
-async fn handle(context: Arc<Context>, request: Request<Incoming>) -> Answer {
+async fn handle(context: Arc<Context>, seat: u64, request: Request<Incoming>) -> Answer {
     let (head, body) = request.into_parts();
     if let Err(refusal) = guard::check_source(context.own, head.uri.authority(), &head.headers) {
         return answer::refusal(refusal);
     }
     let found = find(&head.method, head.uri.path());
     let open = matches!(&found, Found::Route(route, _) if route.access == Access::Open);
-    if !open && let Err(refusal) = guard::check_token(&context.token, &head.headers) {
-        return answer::refusal(refusal);
+    if !open {
+        if let Err(refusal) = guard::check_token(&context.token, &head.headers) {
+            return answer::refusal(refusal);
+        }
+        context.keep(seat);
     }
     let (route, path) = match found {
         Found::Route(route, path) => (route, path),

@@ -9,8 +9,30 @@ use super::choices::Choices;
 
 /// Pieces that names and queries are made of, so that they meet.
 const PIECES: [&str; 24] = [
-    "blue", "Train", "BLUE", "01", "a", "é", "e\u{301}", "東京", "京都", "東", "ß", "SS", " ", "_", "-", ".flac", ".mp3",
-    "\"", "|", "ext:flac", "type:audio", "size:>3", "--any", "\u{202e}",
+    "blue",
+    "Train",
+    "BLUE",
+    "01",
+    "a",
+    "é",
+    "e\u{301}",
+    "東京",
+    "京都",
+    "東",
+    "ß",
+    "SS",
+    " ",
+    "_",
+    "-",
+    ".flac",
+    ".mp3",
+    "\"",
+    "|",
+    "ext:flac",
+    "type:audio",
+    "size:>3",
+    "--any",
+    "\u{202e}",
 ];
 
 /// Bytes as one query as it came, and as names and queries.
@@ -93,12 +115,7 @@ fn plain_words(text: &str, criteria: &Criteria) {
 }
 
 /// A search finds what matches, each once, and as much as it may.
-fn found(
-    library: &Library,
-    files: &BTreeMap<(RootId, PathBuf), (String, u64)>,
-    criteria: &Criteria,
-    limit: usize,
-) {
+fn found(library: &Library, files: &BTreeMap<(RootId, PathBuf), (String, u64)>, criteria: &Criteria, limit: usize) {
     if !criteria.urns.is_empty() {
         return;
     }

@@ -85,12 +85,11 @@ fn try_open(spec: &PartialSpec, file_name: &str, whose: Whose) -> Result<Option<
     if own && !was_there {
         note = Some("its partial file was gone, so all of it is fetched anew".into());
     }
-    let blocks = map.stored().count();
     let differing = differing(&file, &map).map_err(|error| DiskError::new("read", &part, &error))?;
     differing.iter().for_each(|index| map.forget(*index));
     fresh |= !differing.is_empty();
     if note.is_none() && !differing.is_empty() {
-        let needed = (0..blocks).filter_map(|index| differing.contains(&index).then(|| map.range(index).end)).max();
+        let needed = differing.iter().map(|index| map.range(*index).end).max();
         note = Some(match needed {
             Some(needed) if length < needed => {
                 format!("its partial file had been cut to {length} bytes, so {} again", are_fetched(differing.len()))

@@ -258,6 +258,24 @@ fn ctrl_c_leaves_the_download_in_the_servent_and_a_second_get_joins_it() {
 }
 
 #[test]
+fn ctrl_c_in_a_get_without_a_servent_keeps_what_came_for_the_next_one() {
+    let source = Source::new(noise(6_000_000, 12), 2_000_000);
+    let home = Home::new();
+    let child = start_get(&home, &[&source.url()]);
+    until("bytes come", || {
+        let partials = std::fs::read_dir(home.join("downloads").join("incomplete")).ok()?;
+        let mut names = partials.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        names.any(|name| name.ends_with(".part")).then_some(())
+    });
+    common::interrupt(&child);
+    let ended = finish(child);
+    assert_eq!((ended.code, ended.stdout.as_str()), (130, ""), "{}", ended.stderr);
+    source.at_rate(0);
+    let again = home.run(&["get", &source.url()]).expect(0);
+    assert!(std::fs::read(again.stdout.trim_end()).expect("there") == source.state.bytes);
+}
+
+#[test]
 fn a_get_whose_servent_dies_ends_within_five_seconds() {
     let source = Source::new(noise(6_000_000, 9), 1_000_000);
     let home = Home::new();

@@ -1,7 +1,5 @@
 //! Token buckets: a rate with a burst.
 
-use std::time::Duration;
-
 use super::Instant;
 
 /// Grants `rate` tokens a second and saves up at most `burst` of them.
@@ -33,19 +31,6 @@ impl TokenBucket {
         true
     }
 
-    /// When `tokens` will be there if none are taken before; `None` if they never will.
-    pub fn ready_at(&mut self, tokens: u32, now: Instant) -> Option<Instant> {
-        self.refill(now);
-        let wanted = u64::from(tokens) * MICRO;
-        if self.level >= wanted {
-            return Some(now);
-        }
-        if self.rate == 0 || tokens > self.burst {
-            return None;
-        }
-        Some(now + Duration::from_micros((wanted - self.level).div_ceil(u64::from(self.rate))))
-    }
-
     fn refill(&mut self, now: Instant) {
         let elapsed = now.as_micros().saturating_sub(self.at.as_micros());
         self.at = self.at.max(now);
@@ -63,10 +48,9 @@ mod tests {
         let mut bucket = TokenBucket::new(2, 3, Instant::ZERO);
         assert!(bucket.take(3, Instant::ZERO));
         assert!(!bucket.take(1, Instant::from_millis(499)));
-        assert_eq!(bucket.ready_at(1, Instant::from_millis(499)), Some(Instant::from_millis(500)));
         assert!(bucket.take(1, Instant::from_millis(500)));
         assert!(bucket.take(3, Instant::from_secs(100)));
         assert!(!bucket.take(1, Instant::from_secs(100)));
-        assert_eq!(bucket.ready_at(4, Instant::from_secs(100)), None);
+        assert!(!bucket.take(4, Instant::from_secs(1000)), "more than a burst is never there");
     }
 }

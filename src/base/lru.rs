@@ -30,11 +30,6 @@ impl<K: Hash + Eq, V> Lru<K, V> {
         self.entries.get_mut(key)
     }
 
-    /// The value under `key`; its age does not change.
-    pub fn peek(&self, key: &K) -> Option<&V> {
-        self.entries.peek(key)
-    }
-
     /// Stores `value`; returns the entry that had to leave: the one replaced, or the least recently used.
     pub fn put(&mut self, key: K, value: V) -> Option<(K, V)> {
         self.entries.push(key, value)
@@ -43,16 +38,6 @@ impl<K: Hash + Eq, V> Lru<K, V> {
     /// Removes the entry under `key`.
     pub fn remove(&mut self, key: &K) -> Option<V> {
         self.entries.pop(key)
-    }
-
-    /// The entry used longest ago; its age does not change.
-    pub fn oldest(&self) -> Option<(&K, &V)> {
-        self.entries.peek_lru()
-    }
-
-    /// Removes and returns the entry used longest ago.
-    pub fn pop_oldest(&mut self) -> Option<(K, V)> {
-        self.entries.pop_lru()
     }
 
     /// Entries from the most to the least recently used; ages do not change.
@@ -94,7 +79,7 @@ mod tests {
         assert!(lru.get(&'a').is_some());
         assert_eq!(lru.put('c', 3), Some(('b', 2)));
         assert_eq!(lru.put('c', 4), Some(('c', 3)));
-        assert_eq!(lru.oldest(), Some((&'a', &1)));
+        assert_eq!(lru.iter().last(), Some((&'a', &1)), "used longest ago");
         assert_eq!(lru.len(), 2);
     }
 

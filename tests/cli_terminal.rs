@@ -1,0 +1,39 @@
+//! What a person is asked at a terminal. `script` (of util-linux) gives the command one.
+#![cfg(unix)]
+
+mod common;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use common::Home;
+
+/// Runs `share DIR` at a terminal where somebody types `answer`. Its code, and all that was on the screen.
+fn share_and_answer(home: &Home, dir: &Path, answer: &str) -> (i32, String) {
+    let quoted = |path: &Path| format!("'{}'", path.display());
+    let binary = Path::new(env!("CARGO_BIN_EXE_filbert"));
+    let command = format!("{} --home {} share {}", quoted(binary), quoted(home.path()), quoted(dir));
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &command, "/dev/null"]).env("HOME", home.path());
+    let mut child =
+        terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("script starts");
+    let mut keyboard = child.stdin.take().expect("a keyboard");
+    keyboard.write_all(answer.as_bytes()).expect("typed");
+    let ended = common::finish(child);
+    drop(keyboard);
+    (ended.code, ended.stdout)
+}
+
+#[test]
+fn at_a_terminal_a_folder_is_shared_only_after_a_yes() {
+    let home = Home::new();
+    let dir = home.folder("music", &[("blue train.flac", b"12345")]);
+    for (answer, shared) in [("\n", false), ("n\n", false), ("what\n", false), ("y\n", true)] {
+        let (code, screen) = share_and_answer(&home, &dir, answer);
+        assert!(screen.contains("Share it? [y/N]") && screen.contains("1 file"), "{screen}");
+        assert_eq!(code == 0, shared, "{answer:?}: {screen}");
+        let shares = home.run(&["shares", "--json"]).lines();
+        assert_eq!(!shares.is_empty(), shared, "{answer:?}: {shares:?}");
+    }
+}

@@ -305,10 +305,15 @@ impl Sources {
         }
     }
 
-    /// Those who said that the file has `size` bytes are asked after all others.
+    /// No size is believed in any more: everybody may be asked, those last who said `size`.
     pub(super) fn doubt(&mut self, size: u64) {
-        for known in self.known.iter_mut().filter(|known| known.size == Some(size)) {
-            known.failures = known.failures.saturating_add(1);
+        for known in &mut self.known {
+            if known.contact == Contact::Differs {
+                known.contact = Contact::Idle;
+            }
+            if known.size == Some(size) {
+                known.failures = known.failures.saturating_add(1);
+            }
             known.size = None;
         }
     }

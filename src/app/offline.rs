@@ -54,11 +54,10 @@ pub fn preview(home: &Home, dir: &Path, exclude: &[String]) -> Result<ShareView,
 
 /// The patterns that somebody typed.
 pub(super) fn patterns(texts: &[String]) -> Result<Vec<disk::Pattern>, Error> {
-    let wrong = |text: &str| {
-        let what = if text.len() > disk::MAX_PATTERN { "it is too long" } else { "it is empty" };
+    let wrong = |text: &str, what: String| {
         Error::new(ErrorCode::Usage, format!("cannot leave out {text:?}: {what}")).hint("Say for example '*.iso'")
     };
-    texts.iter().map(|text| disk::Pattern::parse(text).ok_or_else(|| wrong(text))).collect()
+    texts.iter().map(|text| disk::Pattern::parse(text).map_err(|what| wrong(text, what))).collect()
 }
 
 /// The folders that the next servent will share, with what they hold now.

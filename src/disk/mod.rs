@@ -26,7 +26,7 @@ pub use open::open_beneath;
 pub use partial::{Checked, DiskError, Fault, Partial, PartialSpec};
 pub use pass::{BUFFER, Threads, pass};
 pub use place::{OnExists, UnknownPolicy};
-pub use policy::{MAX_PATTERN, Pattern, Refusal, SkipReason, looks_private, may_share};
+pub use policy::{Pattern, Refusal, SkipReason, looks_private, may_share};
 pub use scan::{MAX_DEPTH, Preview, preview};
 pub use share::{LeftOut, Options as ShareOptions, Phase, ShareState, Shares};
 pub use stamp::stamp_of;

@@ -9,6 +9,8 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use globset::{GlobBuilder, GlobMatcher};
+
 use super::Home;
 
 /// Why something in a shared folder is not shared.
@@ -123,27 +125,40 @@ fn removable(root: &Path) -> bool {
 }
 
 /// The longest pattern.
-pub const MAX_PATTERN: usize = 1024;
+const MAX_PATTERN: usize = 1024;
 
 /// What a user does not want to share: a pattern of names.
 ///
-/// `*` is any part of a name, `?` any character; a pattern with a `/` in it is held against the path beneath the
-/// shared folder (`**` is any part of that), another against the name of each file and folder. Upper and lower case
-/// of ASCII letters are the same. A folder that matches is left out with all that is in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// `*` is any part of a name, `?` any byte (most letters beyond English have two), `[ab]` one of those, `{a,b}` either; a pattern with a `/` in it is held
+/// against the path beneath the shared folder (`**` is any part of that), another against the name of each file and folder.
+/// Upper and lower case are the same. A folder that matches is left out with all that is in it.
+#[derive(Clone, Debug)]
 pub struct Pattern {
-    text: Vec<u8>,
+    glob: GlobMatcher,
     /// Held against the path, not the name.
     of_path: bool,
 }
 
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.glob.glob() == other.glob.glob() && self.of_path == other.of_path
+    }
+}
+
 impl Pattern {
-    /// Reads a pattern; an empty or overlong one is none.
-    pub fn parse(text: &str) -> Option<Self> {
+    /// Reads a pattern, or says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.len() > MAX_PATTERN {
+            return Err(format!("it has more than {MAX_PATTERN} bytes"));
+        }
         let of_path = text.trim_end_matches('/').contains('/');
         let text = text.trim_end_matches('/').trim_start_matches("./").trim_start_matches('/');
-        let good = !text.is_empty() && text.len() <= MAX_PATTERN;
-        good.then(|| Self { text: text.to_ascii_lowercase().into_bytes(), of_path })
+        if text.is_empty() {
+            return Err("it is empty".to_owned());
+        }
+        let glob = GlobBuilder::new(text).case_insensitive(true).literal_separator(true).build();
+        let glob = glob.map_err(|error| error.kind().to_string())?.compile_matcher();
+        Ok(Self { glob, of_path })
     }
 
     /// Does it depend on where a file is?
@@ -153,61 +168,7 @@ impl Pattern {
 
     /// Does it match a file or folder in the folder `below` (beneath the shared one)?
     pub(super) fn matches(&self, below: &Path, name: &OsStr) -> bool {
-        let subject = if self.of_path { below.join(name).into_os_string() } else { name.to_owned() };
-        matches_all(&self.text, &subject.as_encoded_bytes().to_ascii_lowercase())
-    }
-}
-
-/// Each star is given as little as will do, and the latest one that can take more is given more.
-fn matches_all(pattern: &[u8], subject: &[u8]) -> bool {
-    let (mut at, mut seen) = (0, 0);
-    // The place behind the star in the pattern, and where in the subject it stops.
-    let (mut star, mut deep): (Option<(usize, usize)>, Option<(usize, usize)>) = (None, None);
-    // A `**/` takes whole parts.
-    let mut parts = false;
-    loop {
-        match pattern.get(at) {
-            Some(b'*') if pattern.get(at + 1) == Some(&b'*') => {
-                at += 2;
-                parts = pattern.get(at) == Some(&b'/') && (seen == 0 || subject.get(seen - 1) == Some(&b'/'));
-                at += usize::from(parts);
-                (deep, star) = (Some((at, seen)), None);
-                continue;
-            }
-            Some(b'*') => {
-                at += 1;
-                star = Some((at, seen));
-                continue;
-            }
-            Some(b'?') if subject.get(seen).is_some_and(|byte| *byte != b'/') => {
-                // A character, not a byte of one.
-                seen += 1;
-                while subject.get(seen).is_some_and(|byte| byte & 0xc0 == 0x80) {
-                    seen += 1;
-                }
-                at += 1;
-                continue;
-            }
-            Some(byte) if subject.get(seen) == Some(byte) => {
-                (at, seen) = (at + 1, seen + 1);
-                continue;
-            }
-            None if seen == subject.len() => return true,
-            _ => {}
-        }
-        if let Some((behind, taken)) = star
-            && subject.get(taken).is_some_and(|byte| *byte != b'/')
-        {
-            star = Some((behind, taken + 1));
-            (at, seen) = (behind, taken + 1);
-        } else if let Some((behind, taken)) = deep
-            && let Some(more) = subject[taken..].iter().position(|byte| !parts || *byte == b'/')
-        {
-            (deep, star) = (Some((behind, taken + more + 1)), None);
-            (at, seen) = (behind, taken + more + 1);
-        } else {
-            return false;
-        }
+        if self.of_path { self.glob.is_match(below.join(name)) } else { self.glob.is_match(name) }
     }
 }
 
@@ -329,7 +290,8 @@ mod tests {
             ("draft*", "a/my draft", false),
             ("node_modules", "a/node_modules", true),
             ("node_modules/", "a/node_modules", true),
-            ("?.txt", "\u{e9}.txt", true),
+            ("?.txt", "a.txt", true),
+            ("??.txt", "\u{e9}.txt", true),
             ("?.txt", "ab.txt", false),
             ("a/*.txt", "a/x.txt", true),
             ("a/*.txt", "a/b/x.txt", false),
@@ -351,7 +313,11 @@ mod tests {
             let parsed = Pattern::parse(pattern).expect(pattern);
             assert_eq!(parsed.matches(below, name), expected, "{pattern} {}", path.display());
         }
-        assert_eq!(Pattern::parse("/"), None);
+        for (wrong, why) in [("/", "it is empty"), ("", "it is empty"), ("[a", "unclosed character class; missing ']'")]
+        {
+            assert_eq!(Pattern::parse(wrong), Err(why.to_owned()), "{wrong:?}");
+        }
+        assert!(Pattern::parse(&"a".repeat(MAX_PATTERN + 1)).is_err());
         let many = Pattern::parse(&"*a".repeat(500)).expect("a pattern");
         assert!(!many.matches(Path::new(""), OsStr::new(&"a".repeat(255))));
     }

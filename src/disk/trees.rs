@@ -474,7 +474,7 @@ mod tests {
         let wait = |done: &dyn Fn() -> bool| {
             while !done() {
                 assert!(Instant::now() < deadline, "it takes too long");
-                thread::sleep(Duration::from_millis(5));
+                thread::park_timeout(Duration::from_millis(5));
             }
         };
         wait(&|| find(&trees, &root).as_ref() == Some(&row));

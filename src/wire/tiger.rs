@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn leaves_of_any_length_are_hashed_as_the_crate_hashes_them() {
-        let bytes: Vec<u8> = (0..LEAF as u32).map(|i| (i * 7 >> 2) as u8).collect();
+        let bytes: Vec<u8> = (0..LEAF as u32).map(|i| ((i * 7) >> 2) as u8).collect();
         for length in 0..=LEAF {
             assert_eq!(leaf(&bytes[..length]), reference(0, &[&bytes[..length]]), "{length} bytes");
         }

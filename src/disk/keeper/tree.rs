@@ -159,7 +159,7 @@ impl Tree {
 
     /// The folder of that name.
     pub(super) fn child(&self, folder: FolderId, name: &OsStr) -> Option<FolderId> {
-        self.entry(folder, name).and_then(|entry| FolderId::of(entry))
+        self.entry(folder, name).and_then(FolderId::of)
     }
 
     pub(super) fn entry(&self, folder: FolderId, name: &OsStr) -> Option<Entry> {

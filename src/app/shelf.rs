@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 use super::events::{Bell, Broadcast, lock};
 use super::inner::Warnings;
@@ -27,6 +28,9 @@ use crate::wire::http::Target;
 
 /// So many changes are taken in before those who read the library have their turn.
 const CHANGES_AT_ONCE: usize = 64;
+/// While somebody waits for that, so long is slept, so often at most.
+const TURN: Duration = Duration::from_micros(50);
+const TURNS: usize = 20;
 
 /// Whether the user was asked about a risky folder, or has said that they mean it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +53,8 @@ pub(super) struct Shelf(Arc<Inner>);
 struct Inner {
     home: Home,
     library: Arc<RwLock<Library>>,
+    /// How many wait to read it.
+    waiting: Arc<AtomicUsize>,
     changed: Arc<Changed>,
     folders: Mutex<Folders>,
     /// `None` in a servent that shares nothing, and after the end.
@@ -93,9 +99,9 @@ impl Shelf {
         let home = &options.home;
         let excludes = patterns(&options.exclude)?;
         let library = Arc::new(RwLock::new(Library::new(rng)));
-        let changed: Arc<Changed> = Arc::default();
+        let (changed, waiting): (Arc<Changed>, Arc<AtomicUsize>) = Default::default();
         let disk = (!options.private).then(|| {
-            let (library, changed) = (Arc::clone(&library), Arc::clone(&changed));
+            let (library, changed, waiting) = (Arc::clone(&library), Arc::clone(&changed), Arc::clone(&waiting));
             let (warnings, events) = (Arc::clone(warnings), Arc::clone(events));
             let options = disk::ShareOptions { own: home.own(), excludes, ..disk::ShareOptions::new(&home.cache) };
             Shares::start_with(
@@ -103,7 +109,14 @@ impl Shelf {
                 Box::new(move |changes| {
                     let mut changes = changes.into_iter().peekable();
                     while changes.peek().is_some() {
-                        // Whoever searches meanwhile waits for a few changes, not for all.
+                        // Whoever searches meanwhile waits for a few changes, not for all. The lock alone does not
+                        // see to that: who lets go of it and takes it again is faster than who was woken.
+                        for _ in 0..TURNS {
+                            if waiting.load(SeqCst) == 0 {
+                                break;
+                            }
+                            std::thread::sleep(TURN);
+                        }
                         let mut library = library.write().unwrap_or_else(PoisonError::into_inner);
                         for change in changes.by_ref().take(CHANGES_AT_ONCE) {
                             match change {
@@ -120,7 +133,7 @@ impl Shelf {
             )
         });
         let folders = Mutex::default();
-        Ok(Self(Arc::new(Inner { home: home.clone(), library, changed, folders, disk: RwLock::new(disk) })))
+        Ok(Self(Arc::new(Inner { home: home.clone(), library, waiting, changed, folders, disk: RwLock::new(disk) })))
     }
 
     /// Waits until something has changed since the last call.
@@ -131,7 +144,10 @@ impl Shelf {
 
     /// The files that can be found.
     pub(super) fn library(&self) -> RwLockReadGuard<'_, Library> {
-        self.0.library.read().unwrap_or_else(PoisonError::into_inner)
+        self.0.waiting.fetch_add(1, SeqCst);
+        let library = self.0.library.read().unwrap_or_else(PoisonError::into_inner);
+        self.0.waiting.fetch_sub(1, SeqCst);
+        library
     }
 
     pub(super) fn totals(&self) -> Totals {

@@ -637,7 +637,7 @@ impl World {
         ];
         let n = choices.byte();
         let mut kind = KINDS[usize::from(n) % KINDS.len()];
-        if n > 250 || (kind == Kind::Bye && n % 4 != 0) {
+        if n > 250 || (kind == Kind::Bye && !n.is_multiple_of(4)) {
             kind = Kind::from(choices.byte());
         }
         let guid = self.guid(choices);

@@ -22,8 +22,9 @@ use filbert::wire::{Frame, Guid, HEADER_LEN, Kind};
 
 const SINKS: usize = 30;
 const MESSAGE: usize = 80;
-/// Messages that the sender is ahead of the slowest sink at most.
-const WINDOW: u64 = 4096;
+/// Messages that the sender is ahead of the slowest sink at most, when it begins to write more: far less than the
+/// servent lets wait for a neighbour (384 KiB) before it drops the oldest query.
+const WINDOW: u64 = 2048;
 /// Messages in one write of the sender.
 const WRITE: u64 = 512;
 /// The kernel counts CPU time for `/proc` in hundredths of a second.

@@ -129,6 +129,11 @@ impl Hashers {
     }
 
     pub(super) fn push(&self, jobs: impl IntoIterator<Item = Job>, turn: Turn) {
+        let mut jobs = jobs.into_iter().peekable();
+        // There is often nothing: then nobody is woken for it.
+        if jobs.peek().is_none() {
+            return;
+        }
         let mut queue = self.shared.lock();
         for job in jobs {
             match turn {

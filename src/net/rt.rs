@@ -56,7 +56,8 @@ impl<T> Drop for Task<T> {
 
 /// Runs `future` beside the caller.
 pub fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> Task<T> {
-    Task(Some(async_std::task::spawn(future)))
+    pool::start();
+    Task(Some(async_std::task::spawn(pool::watched(future))))
 }
 
 /// Runs `work` on the pool of threads that may block: files and hashing. It runs to its end even when the
@@ -64,11 +65,13 @@ pub fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static
 pub fn spawn_blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> impl Future<Output = T> + Send + Unpin {
+    pool::start();
     async_std::task::spawn_blocking(work)
 }
 
 /// Runs `future` on this thread until it is done.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    pool::start();
     async_std::task::block_on(future)
 }
 
@@ -135,6 +138,89 @@ impl Future for Timer {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         Pin::new(&mut self.0).poll(cx).map(|_| ())
+    }
+}
+
+/// The threads that run tasks: one while little happens, as many as there are processors while much does.
+///
+/// Each of them wakes for what one alone could do: with two, an idle servent wakes half as often again. More of them
+/// under load are what makes it fast.
+mod pool {
+    use std::future::{Future, poll_fn};
+    use std::sync::{Mutex, Once};
+    use std::thread::available_parallelism;
+    use std::time::{Duration, Instant};
+
+    use async_global_executor::{GlobalExecutorConfig, init_with_config, spawn_more_threads, stop_thread};
+
+    /// So long the load is looked at before it counts.
+    const WINDOW: Duration = Duration::from_millis(250);
+    /// Steps of tasks in a second above which all processors are put to work, and below which one thread is enough.
+    const BUSY: u32 = 2_000;
+    const QUIET: u32 = 200;
+    /// Steps that take longer hold the others up: when there are so many, those get threads of their own.
+    const LONG_STEP: Duration = Duration::from_millis(5);
+    const LONG_STEPS: u32 = 3;
+
+    struct Load {
+        since: Option<Instant>,
+        steps: u32,
+        long_steps: u32,
+        /// Threads beside the first.
+        more: usize,
+    }
+
+    static LOAD: Mutex<Load> = Mutex::new(Load { since: None, steps: 0, long_steps: 0, more: 0 });
+
+    /// Starts the pool, once. The first who calls it decides how many threads there are: async-std would start them all.
+    pub(super) fn start() {
+        static STARTED: Once = Once::new();
+        STARTED.call_once(|| {
+            let config = GlobalExecutorConfig::default().with_env_var("ASYNC_STD_THREAD_COUNT");
+            let config = config.with_thread_name_fn(|| "worker".to_owned());
+            init_with_config(config.with_min_threads(1).with_max_threads(processors()));
+        });
+    }
+
+    /// The task, and beside it an eye on how much there is to do.
+    pub(super) async fn watched<T>(task: impl Future<Output = T>) -> T {
+        futures::pin_mut!(task);
+        poll_fn(|cx| {
+            let began = Instant::now();
+            let polled = task.as_mut().poll(cx);
+            // Who counts at this very moment counts for all.
+            if let Ok(mut load) = LOAD.try_lock() {
+                load.step(began, began.elapsed());
+            }
+            polled
+        })
+        .await
+    }
+
+    fn processors() -> usize {
+        available_parallelism().map_or(1, usize::from)
+    }
+
+    impl Load {
+        fn step(&mut self, began: Instant, took: Duration) {
+            self.steps += 1;
+            self.long_steps += u32::from(took >= LONG_STEP);
+            let elapsed = began.saturating_duration_since(*self.since.get_or_insert(began));
+            if elapsed < WINDOW {
+                return;
+            }
+            let in_a_second = f64::from(self.steps) / elapsed.as_secs_f64();
+            if in_a_second > f64::from(BUSY) || self.long_steps >= LONG_STEPS {
+                let missing = processors().saturating_sub(1 + self.more);
+                self.more += missing;
+                if missing > 0 {
+                    async_global_executor::spawn(spawn_more_threads(missing)).detach();
+                }
+            } else if in_a_second < f64::from(QUIET) {
+                (0..std::mem::take(&mut self.more)).for_each(|_| stop_thread().detach());
+            }
+            *self = Self { since: Some(began), steps: 0, long_steps: 0, more: self.more };
+        }
     }
 }
 

@@ -115,7 +115,7 @@ impl Shelf {
                             if waiting.load(SeqCst) == 0 {
                                 break;
                             }
-                            std::thread::sleep(TURN);
+                            std::thread::park_timeout(TURN);
                         }
                         let mut library = library.write().unwrap_or_else(PoisonError::into_inner);
                         for change in changes.by_ref().take(CHANGES_AT_ONCE) {

@@ -1,10 +1,11 @@
 //! Links: what we keep for each peer that we are connected to, and how messages leave.
 //!
 //! Sending takes the room that the driver granted; what finds none waits in the link's queue. The flood is
-//! one walk over the links and one [`Output::Send`] to all that have room; the others keep a frame of their
-//! own that shares the payload.
+//! one walk over the links and one [`Output::Send`] to all that have room; the others keep a copy of their own.
 
 use std::net::SocketAddr;
+
+use bytes::Bytes;
 
 use crate::base::{Instant, TokenBucket};
 use crate::wire::{Frame, Guid, Kind};
@@ -210,7 +211,9 @@ impl Link {
             return true;
         }
         self.blocked_since.get_or_insert(now);
-        for _ in 0..self.queue.push(frame.clone(), limit) {
+        // It may wait long: with a payload of its own, or a few bytes would hold the memory of a whole read.
+        let own = Frame { header: frame.header, payload: Bytes::copy_from_slice(&frame.payload) };
+        for _ in 0..self.queue.push(own, limit) {
             self.drops.count(DropReason::QueueFull);
             counters.drops.count(DropReason::QueueFull);
         }

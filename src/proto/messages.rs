@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use bytes::Bytes;
+
 use crate::base::{Instant, TokenBucket};
 use crate::wire::bye::Bye;
 use crate::wire::hit::{Entry, Qhd, QueryHit};
@@ -345,7 +347,8 @@ impl Servent {
         if is_dialable(addr) && may_name(teller, addr.ip()) && !self.is_ourselves(addr) {
             self.learn_host(now, teller, addr, HostSource::Stranger);
             let hops = frame.header.hops.saturating_add(1);
-            self.pongs.remember(now, conn, addr, hops, frame.payload.clone());
+            let payload = Bytes::copy_from_slice(&frame.payload);
+            self.pongs.remember(now, conn, addr, hops, payload);
         }
         if let Route::Back(way, header) = route
             && !self.send(now, way, Frame { header, payload: frame.payload }, out)

@@ -122,3 +122,21 @@ fn bye_goes_out_though_there_is_no_room_for_it() {
     let close = at(&|o| matches!(o, Output::Close { conn, reason: CloseReason::Shutdown } if *conn == slow));
     assert!(bye < close, "first the word, then the end");
 }
+
+#[test]
+fn what_waits_does_not_hold_the_memory_of_the_read_that_it_came_in() {
+    let mut lone = Lone::new();
+    let source = lone.accept(1, usize::MAX);
+    let slow = lone.accept(2, 0);
+    let frame = query_frame(1, 4, 0);
+    let read = frame.payload.clone();
+    lone.frame(source, frame);
+    let out = lone.handle(Input::Room { conn: slow, bytes: 10_000 });
+    let waited = out.iter().find_map(|output| match output {
+        Output::Send { frame, .. } if frame.header.kind == Kind::Query => Some(frame.payload.clone()),
+        _ => None,
+    });
+    let waited = waited.expect("the query leaves now");
+    assert_eq!(waited, read);
+    assert_ne!(waited.as_ptr(), read.as_ptr(), "a copy");
+}

@@ -9,6 +9,8 @@
 //!
 //! `cargo bench --bench sockets` runs it (`scripts/bench-sockets` looks for the broker first). Linux only.
 
+#![allow(clippy::disallowed_methods)] // the loads have threads of their own, which end with the process
+
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};

@@ -520,7 +520,7 @@ fn nobody_waits_while_a_file_that_is_there_is_read() {
     let (place, bytes) = (Place::new(), content(1000, 25));
     std::fs::create_dir_all(place.downloads()).expect("a folder");
     // Of the right size, and long to read.
-    let size = 128_u64 << 20;
+    let size = 2_u64 << 30;
     std::fs::File::create(place.downloads().join("big")).expect("a file").set_len(size).expect("sparse");
     let served = Served::new(&[("a", &bytes)]);
     let downloads = place.open();

@@ -317,7 +317,7 @@ pub(super) fn is_shortage(error: &io::Error) -> bool {
 }
 
 #[cfg(not(unix))]
-fn is_shortage(_: &io::Error) -> bool {
+pub(super) fn is_shortage(_: &io::Error) -> bool {
     false
 }
 

@@ -167,11 +167,6 @@ impl std::fmt::Debug for Shares {
 
 impl Shares {
     /// Shares nothing yet. `sink` is told of changes, by several threads, and should not take long.
-    pub fn start(cache: &Path, sink: Box<dyn Fn(Vec<Change>) + Send + Sync>) -> Self {
-        Self::start_with(Options::new(cache), sink)
-    }
-
-    /// [`Shares::start`] with other than the usual options.
     pub fn start_with(options: Options, sink: Box<dyn Fn(Vec<Change>) + Send + Sync>) -> Self {
         let sink: Arc<dyn Fn(Vec<Change>) + Send + Sync> = Arc::from(sink);
         if let Err(error) = super::home::create_private(&options.cache) {
@@ -258,11 +253,6 @@ impl Shares {
             eta_s: eta.map(|eta| eta.as_secs().max(1)),
             warnings: status.warnings.clone(),
         })
-    }
-
-    /// Where a share's folder is.
-    pub fn root(&self, id: RootId) -> Option<PathBuf> {
-        self.lock().get(&id).map(|root| root.path.to_path_buf())
     }
 
     /// Opens a shared file, beneath its folder or not at all, and tells how it is now: compare the stamp with the

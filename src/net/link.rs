@@ -409,7 +409,7 @@ async fn write(
         }
         if let Some(deflater) = deflater.as_mut().filter(|_| bytes > 0) {
             let mut deflated = Vec::new();
-            deflater.push(&pieces.iter().flatten().copied().collect::<Vec<u8>>(), &mut deflated);
+            deflater.push(&Vec::from(pieces).concat(), &mut deflated);
             pieces = VecDeque::from([deflated.into()]);
         }
         match rt::timeout(WRITE_LIMIT, write_pieces(stream, pieces)).await {

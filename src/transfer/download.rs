@@ -532,12 +532,12 @@ impl Download {
     }
 
     fn on_retry(&mut self, now: Instant) {
-        let was_too_large = matches!(self.phase, Phase::Failed(Failure::Disk, _));
+        let disk_failed = matches!(self.phase, Phase::Failed(Failure::Disk, _));
         if let Phase::Failed(..) | Phase::Cancelled | Phase::Paused = self.phase {
             self.phase = Phase::Fetching;
         }
         self.sources.forgive(now);
-        if was_too_large && self.size_from == SizeFrom::Source && self.expected.urn().is_some() {
+        if disk_failed && self.size_from == SizeFrom::Source && self.expected.urn().is_some() {
             // A source may have named a size that no disk takes: others are asked first.
             if let Some(size) = self.size.take() {
                 self.sources.doubt(size);

@@ -335,7 +335,7 @@ impl Inner {
             let over = record.standing.is_over();
             let live = Live::new(record, self.start);
             self.table().downloads.insert(live.id, Arc::clone(&live));
-            if !over && Claim::is_held(&self.config.state, live.id) {
+            if !over && self.is_claimed(live.id).await {
                 live.belongs(Whose::Elsewhere);
                 self.wait_for_heritage(live);
             } else if !over {
@@ -344,11 +344,17 @@ impl Inner {
         }
     }
 
+    /// Whether another process fetches it.
+    async fn is_claimed(&self, id: u64) -> bool {
+        let state = self.config.state.clone();
+        rt::spawn_blocking(move || Claim::is_held(&state, id)).await
+    }
+
     /// A `get` that found no servent fetches it in its own process: what that leaves is ours when it has ended.
     fn wait_for_heritage(self: &Arc<Self>, live: Arc<Live>) {
         let (inner, id) = (Arc::clone(self), live.id);
         let waiting = rt::spawn(async move {
-            while Claim::is_held(&inner.config.state, id) {
+            while inner.is_claimed(id).await {
                 rt::sleep(ELSEWHERE).await;
             }
             let state = inner.state.clone();

@@ -231,7 +231,7 @@ fn what_cannot_be_read_is_told_with_the_reason() {
     fs::create_dir(share.join("locked")).expect("a folder");
     fs::write(share.join("secret"), "x").expect("a file");
     for name in ["locked", "secret"] {
-        fs::set_permissions(share.join(name), fs::Permissions::from_mode(0)).expect("locked");
+        fs::set_permissions(share.join(name), fs::Permissions::from_mode(0o000)).expect("locked");
     }
     let shelf = shelf(&dir, &share);
     shelf.until_phase(Phase::Ready);

@@ -54,7 +54,10 @@ impl Phrase {
     pub(super) fn new(text: &str) -> Option<Self> {
         let folded = words::fold(text);
         words::tokens(&folded).next()?;
-        Some(Self { folded, typed: words::typed_words(text) })
+        // A mark that combines with nothing is no word: a query of it alone would ask for nothing.
+        let mut typed = words::typed_words(text);
+        typed.retain(|word| words::tokens(&words::fold(word)).next().is_some());
+        Some(Self { folded, typed })
     }
 
     /// Each word of `text` on its own.

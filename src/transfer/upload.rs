@@ -215,8 +215,8 @@ fn headers(agent: &str) -> Headers {
     Headers::default().with("Server", agent)
 }
 
-/// "X-Gnutella-Content-URN" (HUGE, section 4), and where the tree is: "X-Thex-URI: <relative URI with an absolute
-/// path>;<TTH without prefix>".
+/// "X-Gnutella-Content-URN" (HUGE, section 4), and where the tree is, "X-Thex-URI": a relative URI with an absolute path, a
+/// semicolon, and the root of the tree without a prefix.
 fn content_urns(headers: Headers, offer: &Offer) -> Headers {
     let Some(digests) = &offer.digests else { return headers };
     let sha1 = format!("urn:sha1:{}", digests.sha1);

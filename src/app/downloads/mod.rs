@@ -321,15 +321,13 @@ impl Inner {
     async fn load(self: &Arc<Self>) {
         let state = self.state.clone();
         let saved: Saved = rt::spawn_blocking(move || state.load().or_log()).await.unwrap_or_default();
-        let mut table = self.table();
-        table.next_id = saved.next_id.max(1);
+        self.table().next_id = saved.next_id.max(1);
         if !self.config.resume {
             return;
         }
         // A number that the state forgot to count must not be used again either.
         let highest = saved.downloads.iter().map(|record| record.id).max().unwrap_or(0);
-        table.next_id = table.next_id.max(highest.saturating_add(1));
-        drop(table);
+        self.table().next_id = saved.next_id.max(highest.saturating_add(1)).max(1);
         for mut record in saved.downloads {
             record.name = name::sanitise(&record.name);
             let over = record.standing.is_over();

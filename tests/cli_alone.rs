@@ -245,3 +245,18 @@ fn a_reader_that_goes_away_is_no_error() {
     let ended = finish(child);
     assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
 }
+
+#[cfg(unix)]
+#[test]
+fn arguments_that_are_no_text_are_a_mistake_of_whoever_typed_them() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let home = Home::new();
+    let odd = OsStr::from_bytes(b"\xff");
+    for words in [&["search"][..], &["get"], &["connect"], &["config", "set", "listen"], &["share", ".", "--exclude"]] {
+        let mut args: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
+        args.push(odd);
+        let said = home.run(&args).expect(2).stderr;
+        assert!(said.contains("UTF-8"), "{words:?}: {said}");
+    }
+}

@@ -3,6 +3,7 @@
 //! Global flags may stand anywhere, and queries have a grammar of their own; [`super::argv`] brings both into
 //! the order that the parser wants.
 
+use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -103,14 +104,14 @@ pub enum Command {
     #[structopt(after_help = "Examples:\n    filbert connect 192.168.1.20\n    filbert connect attic.local:6346")]
     Connect {
         /// HOST or HOST:PORT; the port is 6346 if you name none
-        #[structopt(value_name = "HOST")]
+        #[structopt(parse(try_from_os_str = utf8), value_name = "HOST")]
         host: String,
     },
     /// Close the link to a peer
     #[structopt(after_help = "Example:\n    filbert disconnect 192.168.1.20:6346")]
     Disconnect {
         /// Its address, as `filbert peers` shows it
-        #[structopt(value_name = "ADDR")]
+        #[structopt(parse(try_from_os_str = utf8), value_name = "ADDR")]
         addr: String,
     },
     /// Hosts that could be peers; `hosts import FILE` adds some
@@ -142,7 +143,7 @@ pub struct Up {
     #[structopt(long, parse(from_os_str), value_name = "DIR", number_of_values = 1)]
     pub share: Vec<PathBuf>,
     /// Leave out what matches, in all folders: '*.iso', 'drafts/**' (repeat)
-    #[structopt(long, value_name = "PATTERN", number_of_values = 1)]
+    #[structopt(parse(try_from_os_str = utf8), long, value_name = "PATTERN", number_of_values = 1)]
     pub exclude: Vec<String>,
     /// Do not ask about --share
     #[structopt(long)]
@@ -151,7 +152,7 @@ pub struct Up {
     #[structopt(long, value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
     /// Connect to this host (repeat)
-    #[structopt(long, value_name = "HOST:PORT", number_of_values = 1)]
+    #[structopt(parse(try_from_os_str = utf8), long, value_name = "HOST:PORT", number_of_values = 1)]
     pub connect: Vec<String>,
     /// Make neighbours only of hosts named by --connect and `connect`
     #[structopt(long)]
@@ -163,7 +164,7 @@ pub struct Up {
     #[structopt(long, value_name = "N")]
     pub ttl: Option<u8>,
     /// auto, ultrapeer or leaf
-    #[structopt(long, value_name = "ROLE", possible_values = &["auto", "ultrapeer", "leaf"])]
+    #[structopt(parse(try_from_os_str = utf8), long, value_name = "ROLE", possible_values = &["auto", "ultrapeer", "leaf"])]
     pub role: Option<String>,
     /// Where the control API listens; port 0 is any free one
     #[structopt(long, value_name = "ADDR:PORT")]
@@ -196,7 +197,7 @@ pub struct Share {
     #[structopt(long)]
     pub yes: bool,
     /// Leave out what matches: '*.iso', 'drafts/**' (repeat)
-    #[structopt(long, value_name = "PATTERN", number_of_values = 1)]
+    #[structopt(parse(try_from_os_str = utf8), long, value_name = "PATTERN", number_of_values = 1)]
     pub exclude: Vec<String>,
     /// Show what would be shared and stop
     #[structopt(long)]
@@ -211,16 +212,16 @@ pub struct Share {
 #[structopt(settings = &[AppSettings::UnifiedHelpMessage, AppSettings::DeriveDisplayOrder])]
 pub struct Search {
     /// What to look for; `-word` excludes
-    #[structopt(required = true, value_name = "WORDS")]
+    #[structopt(parse(try_from_os_str = utf8), required = true, value_name = "WORDS")]
     pub words: Vec<String>,
     /// Any of the words is enough
     #[structopt(long)]
     pub any: bool,
     /// At least this big (10M, 1.5G)
-    #[structopt(long, value_name = "SIZE")]
+    #[structopt(parse(try_from_os_str = utf8), long, value_name = "SIZE")]
     pub min_size: Option<String>,
     /// At most this big
-    #[structopt(long, value_name = "SIZE")]
+    #[structopt(parse(try_from_os_str = utf8), long, value_name = "SIZE")]
     pub max_size: Option<String>,
     /// How many links the search travels
     #[structopt(long, value_name = "N")]
@@ -232,7 +233,7 @@ pub struct Search {
     #[structopt(long, value_name = "N")]
     pub max: Option<u64>,
     /// Begin with this host (repeat)
-    #[structopt(long, value_name = "HOST:PORT", number_of_values = 1)]
+    #[structopt(parse(try_from_os_str = utf8), long, value_name = "HOST:PORT", number_of_values = 1)]
     pub connect: Vec<String>,
 }
 
@@ -241,22 +242,22 @@ pub struct Search {
 #[structopt(settings = &[AppSettings::UnifiedHelpMessage, AppSettings::DeriveDisplayOrder])]
 pub struct Get {
     /// A hit's number, urn:..., magnet:?... or http://...
-    #[structopt(required_unless = "best", value_name = "WHAT")]
+    #[structopt(parse(try_from_os_str = utf8), required_unless = "best", value_name = "WHAT")]
     pub what: Vec<String>,
     /// Put it into this folder
     #[structopt(short = "o", long = "out", parse(from_os_str), value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Under this name
-    #[structopt(long, value_name = "NAME")]
+    #[structopt(parse(try_from_os_str = utf8), long, value_name = "NAME")]
     pub name: Option<String>,
     /// skip, rename or overwrite; otherwise skip the same content and rename other
-    #[structopt(long, value_name = "RULE", possible_values = &["skip", "rename", "overwrite"])]
+    #[structopt(parse(try_from_os_str = utf8), long, value_name = "RULE", possible_values = &["skip", "rename", "overwrite"])]
     pub on_exists: Option<String>,
     /// Search for these words and take the best hit
-    #[structopt(long, value_name = "WORDS", conflicts_with = "what")]
+    #[structopt(parse(try_from_os_str = utf8), long, value_name = "WORDS", conflicts_with = "what")]
     pub best: Option<String>,
     /// Begin with this host (repeat)
-    #[structopt(long, value_name = "HOST:PORT", number_of_values = 1)]
+    #[structopt(parse(try_from_os_str = utf8), long, value_name = "HOST:PORT", number_of_values = 1)]
     pub connect: Vec<String>,
 }
 
@@ -323,16 +324,16 @@ pub enum SettingsAct {
         #[structopt(long)]
         origin: bool,
         /// Its name
-        #[structopt(value_name = "KEY")]
+        #[structopt(parse(try_from_os_str = utf8), value_name = "KEY")]
         key: Option<String>,
     },
     /// Write a setting into config.toml; comments there are kept
     Set {
         /// Its name
-        #[structopt(value_name = "KEY")]
+        #[structopt(parse(try_from_os_str = utf8), value_name = "KEY")]
         key: String,
         /// Its value; lists with commas
-        #[structopt(value_name = "VALUE", allow_hyphen_values = true)]
+        #[structopt(parse(try_from_os_str = utf8), value_name = "VALUE", allow_hyphen_values = true)]
         value: String,
     },
     /// Where config.toml is
@@ -470,3 +471,8 @@ const CONFIG_EXAMPLES: &str = "Examples:
     filbert config edit
 
 A flag beats the environment (FILBERT_NEIGHBOURS), which beats config.toml, which beats the default.";
+
+/// Words, and what else is no path, are text.
+fn utf8(text: &OsStr) -> Result<String, OsString> {
+    text.to_str().map(str::to_owned).ok_or_else(|| format!("{text:?} is no UTF-8").into())
+}

@@ -135,7 +135,12 @@ impl Inner {
     }
 
     fn open(&mut self, stopping: &AtomicBool) -> Option<String> {
-        let opened = match OpenOptions::new().read(true).write(true).open(&self.path) {
+        // A pipe in its place would be waited for, for ever.
+        let file = match std::fs::metadata(&self.path) {
+            Ok(meta) if !meta.is_file() => Err(io::Error::other("it is no file")),
+            _ => OpenOptions::new().read(true).write(true).open(&self.path),
+        };
+        let opened = match file {
             Ok(file) => self.read(file, stopping),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),

@@ -9,7 +9,8 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use globset::{GlobBuilder, GlobMatcher};
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use unicode_normalization::UnicodeNormalization;
 
 use super::Home;
 
@@ -129,19 +130,21 @@ const MAX_PATTERN: usize = 1024;
 
 /// What a user does not want to share: a pattern of names.
 ///
-/// `*` is any part of a name, `?` any byte (most letters beyond English have two), `[ab]` one of those, `{a,b}` either; a pattern with a `/` in it is held
-/// against the path beneath the shared folder (`**` is any part of that), another against the name of each file and folder.
-/// Upper and lower case are the same. A folder that matches is left out with all that is in it.
+/// `*` is any part of a name, `[ab]` one of those, `{a,b}` either, `?` any byte; a pattern with a `/` in it is held
+/// against the path beneath the shared folder (`**` is any part of that), another against the name of each file and
+/// folder. Upper and lower case are the same, and so are the two ways to write an accent. A folder that matches is left
+/// out with all that is in it.
 #[derive(Clone, Debug)]
 pub struct Pattern {
-    glob: GlobMatcher,
+    text: String,
+    globs: GlobSet,
     /// Held against the path, not the name.
     of_path: bool,
 }
 
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
-        self.glob.glob() == other.glob.glob() && self.of_path == other.of_path
+        (&self.text, self.of_path) == (&other.text, other.of_path)
     }
 }
 
@@ -156,9 +159,11 @@ impl Pattern {
         if text.is_empty() {
             return Err("it is empty".to_owned());
         }
-        let glob = GlobBuilder::new(text).case_insensitive(true).literal_separator(true).build();
-        let glob = glob.map_err(|error| error.kind().to_string())?.compile_matcher();
-        Ok(Self { glob, of_path })
+        let text = folded(text);
+        let glob = GlobBuilder::new(&text).literal_separator(true).build().map_err(|error| error.kind().to_string())?;
+        // This, other than a matcher of one pattern, says so when it becomes too large or too deep.
+        let globs = GlobSetBuilder::new().add(glob).build().map_err(|_| "it is too deep or too large".to_owned())?;
+        Ok(Self { text, globs, of_path })
     }
 
     /// Does it depend on where a file is?
@@ -168,8 +173,17 @@ impl Pattern {
 
     /// Does it match a file or folder in the folder `below` (beneath the shared one)?
     pub(super) fn matches(&self, below: &Path, name: &OsStr) -> bool {
-        if self.of_path { self.glob.is_match(below.join(name)) } else { self.glob.is_match(name) }
+        if self.of_path {
+            self.globs.is_match(folded(&below.join(name).to_string_lossy()))
+        } else {
+            self.globs.is_match(folded(&name.to_string_lossy()))
+        }
     }
+}
+
+/// As patterns and names are compared.
+fn folded(text: &str) -> String {
+    text.nfc().flat_map(char::to_lowercase).collect()
 }
 
 /// Does the name begin with a dot?
@@ -292,6 +306,10 @@ mod tests {
             ("node_modules/", "a/node_modules", true),
             ("?.txt", "a.txt", true),
             ("??.txt", "\u{e9}.txt", true),
+            ("\u{fc}ber*", "\u{dc}ber.txt", true),
+            ("\u{fc}ber*", "u\u{308}ber.txt", true),
+            ("U\u{308}BER*", "\u{fc}ber.txt", true),
+            ("{a,b}.txt", "B.TXT", true),
             ("?.txt", "ab.txt", false),
             ("a/*.txt", "a/x.txt", true),
             ("a/*.txt", "a/b/x.txt", false),
@@ -317,6 +335,8 @@ mod tests {
         {
             assert_eq!(Pattern::parse(wrong), Err(why.to_owned()), "{wrong:?}");
         }
+        let deep = format!("{}a{}", "{".repeat(300), "}".repeat(300));
+        assert_eq!(Pattern::parse(&deep), Err("it is too deep or too large".to_owned()));
         assert!(Pattern::parse(&"a".repeat(MAX_PATTERN + 1)).is_err());
         let many = Pattern::parse(&"*a".repeat(500)).expect("a pattern");
         assert!(!many.matches(Path::new(""), OsStr::new(&"a".repeat(255))));

@@ -24,6 +24,8 @@ pub const MAX_LOG: u64 = 256 << 20;
 pub const MAX_WAITING: usize = 64;
 /// Roots that turned out not to be their file's: so many are remembered, so that it is not read again and again.
 const MAX_WRONG: usize = 1024;
+/// Rows in memory where none can be written; the oldest is forgotten.
+const MAX_LOOSE: usize = 16;
 
 /// At the start of a log. The number is the version.
 const HEADER: &[u8; 16] = b"filbert trees 1\n";
@@ -53,6 +55,8 @@ struct Logs {
     is_open: bool,
     young: Option<Log>,
     old: Option<Log>,
+    /// The latest rows, where none can be written.
+    loose: VecDeque<(Tth, TreeRow)>,
 }
 
 #[derive(Debug)]
@@ -88,7 +92,8 @@ impl Trees {
     }
 
     fn with(cache: &Path, max_log: u64) -> Self {
-        let logs = Logs { folder: cache.to_owned(), max_log, is_open: false, young: None, old: None };
+        let logs =
+            Logs { folder: cache.to_owned(), max_log, is_open: false, young: None, old: None, loose: VecDeque::new() };
         Self { logs: Mutex::new(logs), errands: Mutex::default(), stopping: AtomicBool::new(false) }
     }
 
@@ -101,6 +106,9 @@ impl Trees {
         logs.open();
         if let Some(row) = logs.young.as_mut().and_then(|log| log.find(root, size)) {
             return Some(row);
+        }
+        if let Some((_, row)) = logs.loose.iter().find(|(known, row)| known == root && row.size() == size) {
+            return Some(row.clone());
         }
         let row = logs.old.as_mut().and_then(|log| log.find(root, size))?;
         logs.put(root, &row);
@@ -244,6 +252,11 @@ impl Logs {
         {
             log::warn!("cannot write {}: {error}; trees are computed when asked for", self.young_path().display());
             self.young = None;
+        }
+        if self.young.is_none() {
+            // Whoever asked for it comes back for it in a moment.
+            self.loose.truncate(MAX_LOOSE - 1);
+            self.loose.push_front((*root, row.clone()));
         }
     }
 
@@ -452,10 +465,19 @@ mod tests {
         assert_eq!(trees.row(&root, 1000), Some(TreeRow::of_root(1000, root)));
         trees.put(&root, &TreeRow::of_root(1000, root));
         assert!(!dir.path().join("not made").exists());
-        // Where nothing can be kept, nothing is found, and no more.
-        let (root, row) = row_of(1);
-        trees.put(&root, &row);
-        assert_eq!(find(&trees, &root), None);
+    }
+
+    #[test]
+    fn rows_that_cannot_be_written_are_there_for_whom_they_were_computed() {
+        let dir = tempfile::tempdir().expect("a folder");
+        fs::create_dir(dir.path().join("trees.log")).expect("in the way");
+        let trees = Trees::new(dir.path());
+        for seed in 0..=MAX_LOOSE as u32 {
+            let (root, row) = row_of(seed);
+            trees.put(&root, &row);
+            assert_eq!(find(&trees, &root), Some(row));
+        }
+        assert_eq!(find(&trees, &row_of(0).0), None, "the oldest is forgotten");
     }
 
     #[test]

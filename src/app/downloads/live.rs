@@ -38,6 +38,8 @@ pub(super) struct Inner {
     outbox: Vec<Output>,
     /// The task is at what it took out of the outbox.
     at_work: bool,
+    /// How often it was begun: a runner of an earlier time takes nothing of a later one.
+    run: u32,
     pub(super) record: Record,
     meter: Meter,
     received: u64,
@@ -69,6 +71,7 @@ impl Live {
             machine: None,
             outbox: Vec::new(),
             at_work: false,
+            run: 0,
             meter: Meter::default(),
             received: 0,
             since: Clock::now(),
@@ -112,6 +115,7 @@ impl Live {
         } else {
             machine.handle_timeout(now, &mut outbox);
         }
+        inner.run += 1;
         inner.outbox = outbox;
         inner.machine = Some(machine);
         inner.bell = Some(bell);
@@ -139,6 +143,7 @@ impl Live {
             drop(inner);
             return self.begin(machine);
         }
+        inner.run += 1;
         inner.bell = Some(bell);
         inner.since = Clock::now();
         if inner.record.standing.is_over() {
@@ -182,11 +187,19 @@ impl Live {
         inner.outbox.is_empty() && inner.current_standing().is_over()
     }
 
-    /// What is to be done, in order.
-    pub(super) fn take_outputs(&self) -> Vec<Output> {
+    /// The number of this run.
+    pub(super) fn run(&self) -> u32 {
+        self.lock().run
+    }
+
+    /// What is to be done, in order; nothing at all for who runs it no more.
+    pub(super) fn take_outputs(&self, run: u32) -> Option<Vec<Output>> {
         let mut inner = self.lock();
+        if inner.run != run {
+            return None;
+        }
         inner.at_work = !inner.outbox.is_empty();
-        std::mem::take(&mut inner.outbox)
+        Some(std::mem::take(&mut inner.outbox))
     }
 
     /// All of it is done.

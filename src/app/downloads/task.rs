@@ -29,6 +29,8 @@ pub(super) struct Runner {
     told: Option<Clock>,
     /// Something changed since.
     untold: bool,
+    /// Which run of the download this is.
+    run: u32,
 }
 
 /// A contact under way.
@@ -42,6 +44,7 @@ struct Running {
 impl Runner {
     pub(super) fn new(inner: Arc<Inner>, live: Arc<Live>, bell: mpsc::Receiver<()>) -> Self {
         Self {
+            run: live.run(),
             inner,
             live,
             bell,
@@ -56,7 +59,9 @@ impl Runner {
     /// Runs until the download is over.
     pub(super) async fn run(mut self) {
         loop {
-            for output in self.live.take_outputs() {
+            // It was begun again, and somebody else runs it.
+            let Some(outputs) = self.live.take_outputs(self.run) else { return };
+            for output in outputs {
                 self.perform(output).await;
             }
             self.live.done_outputs();

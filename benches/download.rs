@@ -76,7 +76,12 @@ fn ours(place: &Path, addr: std::net::SocketAddr, expected: Expected, size: u64)
         resume: true,
         agent: "filbert/bench".into(),
     };
-    let hooks = Hooks { requery: Box::new(|_| {}), owned: Box::new(|_| None), changed: Box::new(|_| {}) };
+    let hooks = Hooks {
+        requery: Box::new(|_| {}),
+        owned: Box::new(|_| None),
+        push: Box::new(|_| Box::pin(async { Err(filbert::transfer::Lost::NoWay) })),
+        changed: Box::new(|_| {}),
+    };
     let downloads = rt::block_on(Downloads::open(config, hooks, Rng::from_number(1))).expect("opened");
     let wanted = Wanted {
         expected,

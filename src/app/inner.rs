@@ -12,6 +12,7 @@ use futures::{FutureExt, StreamExt};
 use super::downloads::Downloads;
 use super::events::{Bell, Broadcast, lock};
 use super::kept::Kept;
+use super::pushes::Pushes;
 use super::searches::Searches;
 use super::shelf::{Shelf, Totals};
 use super::uploads::Uploads;
@@ -44,6 +45,7 @@ pub(super) struct Inner {
     pub(super) searches: Arc<Searches>,
     pub(super) downloads: Downloads,
     pub(super) uploads: Uploads,
+    pub(super) pushes: Arc<Pushes>,
     /// Files that answer one query at most: the servent would cut off more, so they are not looked for.
     pub(super) answers: usize,
     pub(super) events: Arc<Broadcast>,
@@ -121,13 +123,9 @@ impl Inner {
                 }
             }
             Event::SearchSent { search, guid, neighbours } => self.searches.on_sent(search, guid, neighbours),
-            Event::PushRequested { addr, index } => {
-                // Whoever can be connected to is; giving by Push is for servents behind a wall.
-                log::debug!(target: "filbert::net", "{addr} asks for file {index} by Push; it can fetch it itself");
-            }
-            Event::PushFailed { servent } => {
-                log::debug!(target: "filbert::net", "no way to ask {servent} for a connection");
-            }
+            Event::PushRequested { addr, index } => self.pushes.on_requested(addr, index),
+            Event::PushFailed { servent } => self.pushes.on_failed(servent),
+            Event::AskProxies { servent, us, proxies } => self.pushes.on_ask_proxies(servent, us, proxies),
             Event::HostsLearned(_) => {
                 self.hosts_changed.store(true, SeqCst);
                 self.hosts_bell.ring();

@@ -152,6 +152,7 @@ impl Node {
         let Totals { files, bytes, hashed } = inner.shelf.totals();
         let mut totals = words::counters(&counters);
         totals.insert("queries_late".to_owned(), inner.queries_late.load(SeqCst));
+        totals.extend(inner.pushes.counters().map(|(name, count)| (name.to_owned(), count)));
         StatusView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             listen: inner.listen.to_string(),

@@ -303,9 +303,11 @@ fn sources(hit: &QueryHit, urn: &Urn) -> Found {
     hit.entries
         .iter()
         .filter(of_content)
-        .map(|_| {
+        .map(|entry| {
             let reach = if push { Reach::Push } else { Reach::Direct };
-            let source = Source { servent: Some(hit.servent), reach, ..Source::new(hit.host(), Ask::Urn(urn.clone())) };
+            let (index, proxies) = (entry.index, hit.proxies());
+            let source = Source::new(hit.host(), Ask::Urn(urn.clone()));
+            let source = Source { servent: Some(hit.servent), reach, index, proxies, ..source };
             (asked, source)
         })
         .collect()

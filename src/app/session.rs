@@ -212,6 +212,7 @@ fn view_of(hit: &QueryHit, entry: &Entry, name: String, hops: u8) -> HitView {
             vendor: hit.qhd.as_ref().map(|qhd| printable(&qhd.vendor)).unwrap_or_default(),
             push: hit.qhd.as_ref().and_then(|qhd| qhd.push()).unwrap_or(false),
             busy: hit.qhd.as_ref().and_then(|qhd| qhd.busy()).unwrap_or(false),
+            proxies: hit.proxies().iter().map(ToString::to_string).collect(),
         },
         index: entry.index,
         hops,

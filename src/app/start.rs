@@ -5,10 +5,13 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
+use futures::FutureExt;
+
 use super::downloads::{Downloads, DownloadsConfig, Hooks};
 use super::events::{Bell, Broadcast};
 use super::inner::{Inner, Warnings};
 use super::kept::Kept;
+use super::pushes::Pushes;
 use super::resolve::HostPort;
 use super::searches::Searches;
 use super::shelf::{Consent, Lasting, Shelf};
@@ -18,7 +21,7 @@ use super::{Error, ErrorCode, Node, Options};
 use crate::base::Rng;
 use crate::disk::lock::{Lock, LockError};
 use crate::net::rt::{self, TcpListener};
-use crate::net::{self, Clock, Descriptors, ListenConfig};
+use crate::net::{self, Clock, Descriptors, Ends, ListenConfig};
 use crate::proto::{self, Command, HostSource};
 use crate::wire::Guid;
 
@@ -51,7 +54,8 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
     let searches = Searches::open(servent, handle.clone(), kept.search.clone());
     let shelf = Shelf::open(&options, &mut rng, &warnings, &events)?;
     take_up_shares(&options, &kept, &shelf, &warnings, &events).await?;
-    let downloads = open_downloads(&options, &searches, &shelf, &events, rng.fork()).await?;
+    let (pushes, called) = Pushes::new(servent, handle.clone());
+    let downloads = open_downloads(&options, &searches, &shelf, &pushes, &events, rng.fork()).await?;
     let uploads = open_uploads(options.limits.uploads, &downloads, &shelf, &events, &handle, rng.fork());
 
     handle.command(Command::Listening(listen));
@@ -68,6 +72,7 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
         searches,
         downloads,
         uploads: uploads.clone(),
+        pushes: Arc::clone(&pushes),
         answers: options.limits.messages.answer_entries,
         events,
         warnings,
@@ -77,7 +82,8 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
         hosts_changed: AtomicBool::new(false),
         hosts_bell: Bell::default(),
     });
-    let listener = rt::spawn(net::listen(connections, listener, running.gate, Arc::new(uploads)));
+    let ends = Ends { gate: running.gate, shelf: Arc::new(uploads), callers: pushes.callers(), called };
+    let listener = rt::spawn(net::listen(connections, listener, ends));
     let tasks = vec![
         rt::spawn(Arc::clone(&inner).live(running.events)),
         rt::spawn(Arc::clone(&inner).tell_shares()),
@@ -154,6 +160,7 @@ async fn open_downloads(
     options: &Options,
     searches: &Arc<Searches>,
     shelf: &Shelf,
+    pushes: &Arc<Pushes>,
     events: &Arc<Broadcast>,
     rng: Rng,
 ) -> Result<Downloads, Error> {
@@ -165,9 +172,11 @@ async fn open_downloads(
         agent: concat!("filbert/", env!("CARGO_PKG_VERSION")).to_owned(),
     };
     let (searches, shelf, events) = (Arc::clone(searches), shelf.clone(), Arc::clone(events));
+    let pushes = Arc::clone(pushes);
     let hooks = Hooks {
         requery: Box::new(move |urn| searches.requery(urn)),
         owned: Box::new(move |urn| shelf.path_of(urn)),
+        push: Box::new(move |source| Arc::clone(&pushes).ask(source).boxed()),
         changed: Box::new(move |view| events.tell(|| EventView::Transfer(view))),
     };
     Downloads::open(config, hooks, rng).await

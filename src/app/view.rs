@@ -171,6 +171,9 @@ pub struct SourceView {
     pub push: bool,
     /// All its upload slots were taken.
     pub busy: bool,
+    /// Who passes a Push on to it: `ip:port`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proxies: Vec<String>,
 }
 
 /// A hit.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
 
 use super::body::{Framing, Step};
+use super::giv::Caller;
 use super::rt::{self, TcpStream};
 use crate::transfer::Lost;
 use crate::wire::head::RawHead;
@@ -69,16 +70,18 @@ impl Link {
             io::ErrorKind::ConnectionReset => Lost::Closed,
             _ => Lost::Unreachable(error.to_string()),
         })?;
+        Ok(Self::over(stream, Vec::new(), config))
+    }
+
+    /// Over a connection that the source opened because it was asked to.
+    pub fn called(caller: Caller, config: FetchConfig) -> Self {
+        Self::over(caller.stream, caller.ahead, config)
+    }
+
+    fn over(stream: TcpStream, ahead: Vec<u8>, config: FetchConfig) -> Self {
         // A request is one write: nothing is gained by waiting for more.
         let _ = stream.set_nodelay(true);
-        Ok(Self {
-            stream,
-            config,
-            ahead: Vec::new(),
-            framing: Framing::Over,
-            keep_alive: true,
-            piece: (0, Duration::ZERO),
-        })
+        Self { stream, config, ahead, framing: Framing::Over, keep_alive: true, piece: (0, Duration::ZERO) }
     }
 
     /// Whether another request may be sent on it.

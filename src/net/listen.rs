@@ -3,7 +3,7 @@
 //! ```text
 //! GNUTELLA CONNECT/   a peer that wants a link: its head is read here, then the driver has it
 //! GET  HEAD           a peer that wants a file
-//! GIV                 a peer that answers a Push of ours
+//! GIV                 a peer that answers a Push of ours: whoever waits for it gets the connection
 //! 16 03 ..            a TLS hello: never offered, closed
 //! ```
 //! Who has not said what it wants within [`HEAD_TIME`] is cut; so is, when too many are undecided, the one that
@@ -16,17 +16,20 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::channel::mpsc;
 use futures::future::{AbortHandle, Aborted, abortable};
 use futures::stream::FuturesUnordered;
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt};
 
 use super::descriptors::Descriptors;
 use super::driver::Gate;
+use super::giv::Callers;
 use super::rt::{self, TcpListener, TcpStream};
 use super::serve::{Rest, Seats, Shelf, serve};
 use crate::wire::addr::{canonical, is_public, subnet};
 use crate::wire::handshake::{HEAD_LIMIT, Head};
 use crate::wire::head::RawHead;
+use crate::wire::push::Giv;
 
 /// A peer says what it wants, and sends the whole first leg of a handshake, within this time.
 pub const HEAD_TIME: Duration = Duration::from_secs(10);
@@ -122,11 +125,33 @@ struct Served {
 enum Decided {
     Link(TcpStream, SocketAddr, Head, Vec<u8>),
     Http(TcpStream, SocketAddr, Vec<u8>),
+    Giv(TcpStream, SocketAddr, Giv, Vec<u8>),
     Gone,
 }
 
+/// Where what comes in by the port goes.
+pub struct Ends {
+    /// Peers that want a link.
+    pub gate: Gate,
+    /// Requests.
+    pub shelf: Arc<dyn Shelf>,
+    /// Those who call because we asked them to.
+    pub callers: Arc<Callers>,
+    /// Connections that we opened because we were asked to: they are served like those that were opened to us.
+    pub called: mpsc::Receiver<(TcpStream, SocketAddr)>,
+}
+
+/// What a connection begins with.
+enum Opening {
+    /// The other side's first words.
+    Theirs,
+    /// We called, and have said so: a request comes next.
+    Ours,
+}
+
 /// Accepts until it is dropped; what it accepted for files ends with it.
-pub async fn listen(config: ListenConfig, listener: TcpListener, mut gate: Gate, shelf: Arc<dyn Shelf>) {
+pub async fn listen(config: ListenConfig, listener: TcpListener, ends: Ends) {
+    let Ends { mut gate, shelf, callers, mut called } = ends;
     let mut undecided: BTreeMap<u64, Undecided> = BTreeMap::new();
     let mut deciding = FuturesUnordered::new();
     let mut served: BTreeMap<u64, Served> = BTreeMap::new();
@@ -151,17 +176,23 @@ pub async fn listen(config: ListenConfig, listener: TcpListener, mut gate: Gate,
                     if undecided.len() >= config.undecided && let Some((_, oldest)) = undecided.pop_first() {
                         oldest.cut.abort();
                     }
-                    let (decide, cut) = abortable(decide(stream, from));
+                    let (decide, cut) = abortable(decide(stream, from, Opening::Theirs));
                     let number = next;
                     next += 1;
                     undecided.insert(number, Undecided { ip, cut });
-                    deciding.push(decide.map(move |decided| (number, decided)));
+                    deciding.push(numbered(number, decide));
                 }
                 Err(error) => {
                     log::warn!(target: "filbert::net", "cannot accept: {error}; pausing {} ms", pause.as_millis());
                     accepting.set(accept_after(pause, &listener).fuse());
                     pause = (2 * pause).min(LONGEST_PAUSE);
                 }
+            },
+            (stream, to) = called.select_next_some() => {
+                let (decide, _) = abortable(decide(stream, to, Opening::Ours));
+                let number = next;
+                next += 1;
+                deciding.push(numbered(number, decide));
             },
             (number, decided) = deciding.select_next_some() => {
                 undecided.remove(&number);
@@ -187,6 +218,11 @@ pub async fn listen(config: ListenConfig, listener: TcpListener, mut gate: Gate,
                         served.insert(number, Served { ip, rest, cut });
                         serving.push(rt::spawn(serve).map(move |_| number));
                     }
+                    Ok(Decided::Giv(stream, from, giv, rest)) => {
+                        if !callers.take(&giv, from.ip(), stream, rest) {
+                            log::debug!(target: "filbert::net", "{from}: it answers a Push that we did not send");
+                        }
+                    }
                     Ok(Decided::Gone) | Err(Aborted) => {}
                 }
             },
@@ -207,6 +243,10 @@ fn close_one_that_rests(served: &mut BTreeMap<u64, Served>, from_address: &mut H
     closed.cut.abort();
     leave(from_address, closed.ip);
     true
+}
+
+fn numbered<F: Future>(number: u64, deciding: F) -> impl Future<Output = (u64, F::Output)> {
+    deciding.map(move |decided| (number, decided))
 }
 
 fn leave(from_address: &mut HashMap<IpAddr, usize>, ip: IpAddr) {
@@ -231,12 +271,16 @@ async fn accept_after(pause: Duration, listener: &TcpListener) -> io::Result<(Tc
 }
 
 /// Reads until it is clear what the peer wants, and the whole head if it wants a link.
-async fn decide(mut stream: TcpStream, from: SocketAddr) -> Decided {
+async fn decide(mut stream: TcpStream, from: SocketAddr, opening: Opening) -> Decided {
     let mut read = Vec::new();
+    if let Opening::Ours = opening {
+        return Decided::Http(stream, from, read);
+    }
     let decided = rt::timeout(HEAD_TIME, first_words(&mut stream, &mut read)).await;
     match decided {
         Ok(Ok(First::Link(head, rest))) => Decided::Link(stream, from, head, rest),
         Ok(Ok(First::Http)) => Decided::Http(stream, from, read),
+        Ok(Ok(First::Giv(giv, rest))) => Decided::Giv(stream, from, giv, rest),
         Ok(Ok(First::Not(why))) => gone(from, why),
         Ok(Err(error)) => gone(from, &error.to_string()),
         Err(rt::TimedOut) => gone(from, "it did not say in time what it wants"),
@@ -251,22 +295,27 @@ fn gone(from: SocketAddr, why: &str) -> Decided {
 enum First {
     Link(Head, Vec<u8>),
     Http,
+    Giv(Giv, Vec<u8>),
     Not(&'static str),
 }
 
 async fn first_words(stream: &mut TcpStream, read: &mut Vec<u8>) -> io::Result<First> {
     let mut buffer = [0; 1024];
+    let bad = |error: crate::wire::DecodeError| io::Error::new(io::ErrorKind::InvalidData, error);
     loop {
         match Dialect::of(read) {
             None => {}
             Some(Dialect::Http) => return Ok(First::Http),
             Some(Dialect::Gnutella) => {
-                let bad = |error: crate::wire::DecodeError| io::Error::new(io::ErrorKind::InvalidData, error);
                 if let Some((raw, taken)) = RawHead::decode(read, HEAD_LIMIT).map_err(bad)? {
                     return Ok(First::Link(Head::parse(raw).map_err(bad)?, read.split_off(taken)));
                 }
             }
-            Some(Dialect::Giv) => return Ok(First::Not("it answers a Push that we did not send")),
+            Some(Dialect::Giv) => {
+                if let Some((raw, taken)) = RawHead::decode(read, HEAD_LIMIT).map_err(bad)? {
+                    return Ok(First::Giv(Giv::parse(&raw.first).map_err(bad)?, read.split_off(taken)));
+                }
+            }
             Some(Dialect::Tls) => return Ok(First::Not("it speaks TLS, which we do not offer")),
             Some(Dialect::Unknown) => return Ok(First::Not("it speaks no dialect of ours")),
         }

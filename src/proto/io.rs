@@ -159,15 +159,26 @@ pub enum Command {
     SetTtl(u8),
     /// Hosts that might be servents.
     AddHosts(Vec<(SocketAddr, HostSource)>),
-    /// Ask `servent` to connect to us and give us a file: routed along the way its hit came.
+    /// Ask `servent` to connect to us and give us a file.
     SendPush {
         /// Whom.
         servent: Guid,
         /// Its number for the file.
         index: u32,
+        /// By which way.
+        by: PushBy,
     },
     /// Say Bye on every link and dial no more.
     Shutdown,
+}
+
+/// How a servent is asked to connect to us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PushBy {
+    /// With a Push: on the link to it if there is one, else along the way its hit came.
+    Way,
+    /// Through its push proxies, which its hit named: those that we may dial come as [`Event::AskProxies`].
+    Proxies(Vec<SocketAddr>),
 }
 
 /// An answer to a query.
@@ -313,11 +324,20 @@ pub enum Event {
         /// Our number for the file.
         index: u32,
     },
-    /// A push that was asked for could not be sent: no way to that servent is known (any more), or we listen
-    /// nowhere that it could connect to.
+    /// A push that was asked for could not be sent: no way to that servent is known (any more), no proxy of it may be
+    /// dialled now, or we listen nowhere that it could connect to.
     PushFailed {
         /// Who should have got it.
         servent: Guid,
+    },
+    /// Ask these push proxies, by HTTP, to pass on to `servent` that it shall connect to `us`.
+    AskProxies {
+        /// Whom.
+        servent: Guid,
+        /// Where it shall connect to.
+        us: SocketAddr,
+        /// Its proxies; their dials are counted.
+        proxies: Vec<SocketAddr>,
     },
     /// New hosts are in the cache.
     HostsLearned(usize),

@@ -9,7 +9,6 @@ use crate::wire::bye::Bye;
 use crate::wire::hit::{Entry, Qhd, QueryHit};
 use crate::wire::ping::Ping;
 use crate::wire::pong::Pong;
-use crate::wire::push::Push;
 use crate::wire::query::Query;
 use crate::wire::{Frame, FrameRef, Guid, Header, Kind};
 
@@ -157,19 +156,6 @@ impl Servent {
         }
     }
 
-    /// Asks a servent whose hit we saw to connect to us.
-    pub(super) fn send_push(&mut self, now: Instant, servent: Guid, index: u32, out: &mut Outbox) {
-        let linked = self.links.of_servent(servent).map(|link| link.conn);
-        let way = linked.or_else(|| self.router.way_of_push(&servent)).filter(|&way| self.links.get(way).is_some());
-        let (Some(way), Some(addr)) = (way, self.own_addr()) else {
-            return out.push(Output::Event(Event::PushFailed { servent }));
-        };
-        let payload = Push::new(servent, index, addr).encode();
-        let frame = Frame::new(Guid::random(&mut self.rng), Kind::Push, self.config.max_ttl, payload);
-        self.counters.pushes_sent += 1;
-        self.send(now, way, frame, out);
-    }
-
     /// Pings one peer. Its pongs are recognised by the GUID.
     pub(super) fn send_ping(&mut self, now: Instant, conn: ConnId, ttl: u8, out: &mut Outbox) {
         let guid = Guid::random(&mut self.rng);
@@ -250,33 +236,6 @@ impl Servent {
         self.add_merit(conn, MERIT_OWN_HIT);
         let hops = frame.header.hops.saturating_add(1);
         out.push(Output::Event(Event::HitReceived { search, hit, hops, from: conn }));
-    }
-
-    fn on_push(&mut self, now: Instant, conn: ConnId, route: Route, frame: Frame, out: &mut Outbox) {
-        if !self.allows(now, conn, |buckets| &mut buckets.pushes) {
-            return self.drop_message(conn, DropReason::RateLimited);
-        }
-        if let Route::Back(way, header) = route {
-            if !self.send(now, way, Frame { header, payload: frame.payload }, out) {
-                return self.drop_message(conn, DropReason::NoRoute);
-            }
-            self.counters.pushes_routed += 1;
-            return;
-        }
-        let Ok(push) = Push::decode(&frame.payload) else {
-            return self.drop_message(conn, DropReason::Malformed);
-        };
-        let Some(teller) = self.links.get(conn).map(|link| link.identity.remote.ip()) else { return };
-        let addr = canonical(push.host());
-        if !is_dialable(addr) || !may_name(teller, addr.ip()) || self.is_ourselves(addr) {
-            return self.drop_message(conn, DropReason::Malformed);
-        }
-        // A push makes us dial whom a stranger named: it comes out of the same budget as all such dials.
-        if !self.hosts.may_dial_for_stranger(now, addr) {
-            return self.drop_message(conn, DropReason::RateLimited);
-        }
-        self.counters.pushes_received += 1;
-        out.push(Output::Event(Event::PushRequested { addr, index: push.index }));
     }
 
     /// Answers a ping: ourselves; for TTL 2 and more our neighbours too, as a crawler wants to know them; for
@@ -372,14 +331,19 @@ impl Servent {
         Pong::new(self.told_addr(), self.us.files, self.us.kib)
     }
 
-    fn drop_message(&mut self, conn: ConnId, reason: DropReason) {
+    pub(super) fn drop_message(&mut self, conn: ConnId, reason: DropReason) {
         match self.links.get_mut(conn) {
             Some(link) => count_drop(&mut self.counters, link, reason),
             None => self.counters.drops.count(reason),
         }
     }
 
-    fn allows(&mut self, now: Instant, conn: ConnId, bucket: impl Fn(&mut Buckets) -> &mut TokenBucket) -> bool {
+    pub(super) fn allows(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        bucket: impl Fn(&mut Buckets) -> &mut TokenBucket,
+    ) -> bool {
         self.links.get_mut(conn).is_some_and(|link| bucket(&mut link.buckets).take(1, now))
     }
 

@@ -20,7 +20,7 @@
 //! | any | TTL 0, or more hops than any message may have: dropped. TTL clipped so that TTL + hops is 7 at most (`ttl`). |
 //! | Query | First copy: to all neighbours but its bringer with TTL - 1 and hops + 1 if TTL is left, and to the application. Any other copy is a duplicate, whatever its TTL (`seen`, `docs/adr/0001-first-copy-wins.md`). A query that came back to its origin counts as `own`, and among the duplicates. |
 //! | QueryHit | Back along the way of the query (`routes`), never by the link it came from; a hit for a search of ours goes to the application. Its servent GUID is remembered for pushes. A second hit is no duplicate. |
-//! | Push | Along the way of the hit; one for us goes to the application if strangers may make us dial there. |
+//! | Push | Along the way of the hit; one for us goes to the application if strangers may make us dial there (`push`). |
 //! | Ping | Not flooded: answered here with at most ten pongs (`pongs`). TTL 1: ourselves; TTL 2: our neighbours too, as crawlers ask; more: hosts that passed by of late too. Neighbours that never told of themselves are asked on the asker's behalf, one link far. |
 //! | Pong | Taken when it answers a ping of ours; sent back when it answers one that we passed on. |
 //! | Bye | The link is closed, the reason kept. |
@@ -45,6 +45,7 @@ mod link;
 mod messages;
 mod neighbours;
 mod pongs;
+mod push;
 mod queue;
 mod router;
 mod routes;
@@ -57,7 +58,7 @@ pub use config::{Config, Deflate, Limits, Rate};
 pub use counters::{Counters, Drops};
 pub use io::{
     Answer, CloseReason, Command, ConnId, DialFailure, Direction, DropReason, Event, HostInfo, HostSource, Input,
-    Outbox, Output, PeerInfo, Purpose, Role, SearchId, Strategy, Traffic, Verdict,
+    Outbox, Output, PeerInfo, Purpose, PushBy, Role, SearchId, Strategy, Traffic, Verdict,
 };
 pub use servent::Servent;
 

@@ -15,6 +15,7 @@ use super::hosts::Hosts;
 use super::link::{Lead, Link, Links};
 use super::neighbours::Neighbourhood;
 use super::pongs::Pongs;
+use super::push::PushDials;
 use super::router::Router;
 use super::{
     CloseReason, Command, Config, ConnId, Counters, Direction, Event, HostInfo, HostSource, Input, Outbox, Output,
@@ -38,6 +39,7 @@ pub struct Servent {
     pub(super) hosts: Hosts,
     pub(super) pongs: Pongs,
     pub(super) neighbourhood: Neighbourhood,
+    pub(super) push_dials: PushDials,
     pub(super) us: Ourselves,
     /// Pings by UDP that we answer.
     pub(super) datagrams: TokenBucket,
@@ -94,6 +96,7 @@ impl Servent {
             pending: BTreeMap::new(),
             pongs: Pongs::default(),
             neighbourhood: Neighbourhood::default(),
+            push_dials: PushDials::default(),
             us: Ourselves::default(),
             wake: None,
             dials: 0,
@@ -215,7 +218,7 @@ impl Servent {
                     self.learn_named(now, canonical(addr), source);
                 }
             }
-            Command::SendPush { servent, index } => self.send_push(now, servent, index, out),
+            Command::SendPush { servent, index, by } => self.send_push(now, servent, index, by, out),
             Command::Shutdown => self.shut_down(now, out),
         }
     }

@@ -137,7 +137,17 @@ impl Download {
             // What we saw ourselves says more than what it looks like afterwards.
             Input::Noted(words) => self.note = self.note.take().or(Some(words)),
             Input::AddSource(source) => self.sources.add(now, source),
-            Input::Head { source, head } => self.on_head(now, source, head, out),
+            Input::Pushing { source } => {
+                if let Some(known) = self.sources.get_mut(source) {
+                    known.pushing = true;
+                }
+            }
+            Input::Head { source, head } => {
+                if let Some(known) = self.sources.get_mut(source) {
+                    known.pushing = false;
+                }
+                self.on_head(now, source, head, out);
+            }
             Input::Wrote { source, range, stored } => self.on_wrote(now, source, range, stored),
             Input::BodyEnd { source } => self.on_body_end(now, source, out),
             Input::Lost { source, how } => {
@@ -223,7 +233,7 @@ impl Download {
             (_, State::Cancelled) => "cancelled by you".to_owned(),
             (_, State::Queued) if self.partial == Partial::Opening => "checking what is on disk already".to_owned(),
             (_, State::Queued) => "waiting for its turn".to_owned(),
-            (_, State::Connecting) => format!("asking {}", self.peers()),
+            (_, State::Connecting) => self.why_connecting(),
             (_, State::Downloading) => format!("from {}", self.peers()),
             _ => self.why_waiting(now),
         }
@@ -287,6 +297,13 @@ impl Download {
         self.sources.iter().filter(|known| known.is_active()).map(|known| &known.source)
     }
 
+    fn why_connecting(&self) -> String {
+        match self.sources.iter().filter(|known| known.is_active()).all(|known| known.pushing) {
+            true => format!("waiting for a connection back from {}, which cannot be connected to", self.peers()),
+            false => format!("asking {}", self.peers()),
+        }
+    }
+
     fn peers(&self) -> String {
         self.active().map(Source::to_string).collect::<Vec<_>>().join(", ")
     }
@@ -345,7 +362,7 @@ impl Download {
             let share::Assignment { source, first, end, .. } = assignment;
             let Some(known) = self.sources.get_mut(source) else { break };
             known.contact = Contact::Asked(first..end.unwrap_or(u64::MAX));
-            (known.progress, known.open) = (0, true);
+            (known.progress, known.open, known.pushing) = (0, true, false);
             (known.since, known.touched) = (now, now);
             let ticket = known.queued.as_ref().and_then(|queued| queued.ticket.clone());
             out.push(Output::Fetch { source, from: known.source.clone(), first, end, ticket });

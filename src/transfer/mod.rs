@@ -13,4 +13,4 @@ pub mod upload;
 
 pub use blocks::{Block, BlockMap};
 pub use download::{Download, DownloadConfig, Failure, Input, Lost, Output, SizeFrom, SourceId, State};
-pub use source::{Ask, Check, Expected, Reach, Source};
+pub use source::{Ask, Check, Expected, MAX_PROXIES, Reach, Source};

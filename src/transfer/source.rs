@@ -42,6 +42,9 @@ pub enum Reach {
     Push,
 }
 
+/// Push proxies of a source that are remembered.
+pub const MAX_PROXIES: usize = 8;
+
 /// Who has the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
@@ -53,6 +56,10 @@ pub struct Source {
     pub servent: Option<Guid>,
     /// Whether it can be connected to.
     pub reach: Reach,
+    /// Its number for the file, if a hit told it: a Push names the file by it.
+    pub index: u32,
+    /// Who passes a Push on to it, as its hit says; at most [`MAX_PROXIES`].
+    pub proxies: Vec<SocketAddr>,
     /// What it calls the file, if it told; not sanitised.
     pub name: Option<String>,
 }
@@ -60,7 +67,7 @@ pub struct Source {
 impl Source {
     /// A source that can be connected to and of which nothing else is known.
     pub fn new(addr: SocketAddr, ask: Ask) -> Self {
-        Self { addr, ask, servent: None, reach: Reach::Direct, name: None }
+        Self { addr, ask, servent: None, reach: Reach::Direct, index: 0, proxies: Vec::new(), name: None }
     }
 }
 
@@ -167,6 +174,15 @@ impl Expected {
 impl From<Digests> for Expected {
     fn from(digests: Digests) -> Self {
         Self { sha1: Some(digests.sha1), tth: Some(digests.tth), blake3: Some(digests.blake3) }
+    }
+}
+
+impl Source {
+    /// Whether the two are one source: behind a wall several servents may have one address.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let walled = self.reach == Reach::Push || other.reach == Reach::Push;
+        let differ = matches!((self.servent, other.servent), (Some(a), Some(b)) if a != b);
+        self.addr == other.addr && !(walled && differ)
     }
 }
 

@@ -12,7 +12,7 @@
 //! old servents send none. Bounds: 255 entries by the count's size; otherwise those of [`ggep`](super::ggep::Ggep),
 //! and 64 content names an entry.
 
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 
 use bytes::Bytes;
 
@@ -180,6 +180,48 @@ impl Qhd {
         self
     }
 
+    /// Who passes a Push on to this servent: GGEP `PUSH` ("the payload is an array of IP/Ports", six bytes each,
+    /// `push_proxy` section 4.1) and `PUSH6` (eighteen bytes each). At most [`MAX_PROXIES`] are read.
+    pub fn proxies(&self) -> Vec<SocketAddr> {
+        let value = |id| self.ggep.get(id).and_then(Result::ok).unwrap_or_default();
+        let [near, far] = [value("PUSH"), value("PUSH6")];
+        let four = near
+            .as_chunks::<6>()
+            .0
+            .iter()
+            .map(|&[a, b, c, d, p0, p1]| SocketAddr::from(([a, b, c, d], u16::from_le_bytes([p0, p1]))));
+        let six = far.as_chunks::<18>().0.iter().map(|entry| {
+            let (ip, port) = entry.split_at(16);
+            let mut octets = [0; 16];
+            octets.copy_from_slice(ip);
+            SocketAddr::from((octets, u16::from_le_bytes([port[0], port[1]])))
+        });
+        four.chain(six).take(MAX_PROXIES).collect()
+    }
+
+    /// What [`Self::proxies`] reads.
+    pub fn push_proxies(ggep: &mut Ggep, proxies: &[SocketAddr]) {
+        let (mut near, mut far) = (Vec::new(), Vec::new());
+        for proxy in proxies.iter().take(MAX_PROXIES) {
+            let into = match proxy.ip().to_canonical() {
+                IpAddr::V4(ip) => {
+                    near.extend_from_slice(&ip.octets());
+                    &mut near
+                }
+                IpAddr::V6(ip) => {
+                    far.extend_from_slice(&ip.octets());
+                    &mut far
+                }
+            };
+            into.extend_from_slice(&proxy.port().to_le_bytes());
+        }
+        for (id, value) in [("PUSH", near), ("PUSH6", far)] {
+            if !value.is_empty() {
+                ggep.push(id, &value);
+            }
+        }
+    }
+
     /// The "push needed" flag, if it is stated.
     pub fn push(&self) -> Option<bool> {
         let [first, second, ..] = self.open[..] else { return None };
@@ -219,6 +261,9 @@ impl Qhd {
     }
 }
 
+/// Push proxies read from one hit.
+pub const MAX_PROXIES: usize = 8;
+
 const FIXED: usize = 11;
 const SERVENT: usize = 16;
 
@@ -248,6 +293,11 @@ impl QueryHit {
             Some(qhd) => addr::unpack(self.addr, &qhd.ggep),
             None => self.addr.into(),
         }
+    }
+
+    /// Its push proxies ([`Qhd::proxies`]).
+    pub fn proxies(&self) -> Vec<SocketAddr> {
+        self.qhd.as_ref().map(Qhd::proxies).unwrap_or_default()
     }
 
     /// The servent GUID alone: the last 16 bytes. The router reads nothing else of a hit it forwards.
@@ -416,5 +466,21 @@ mod tests {
         }
         assert_eq!(QueryHit::servent_of(&payload), Some(Guid([3; 16])));
         assert_eq!(QueryHit::servent_of(&payload[..26]), None);
+    }
+
+    #[test]
+    fn push_proxies_stand_in_the_private_data_as_real_clients_write_them() {
+        // From recording 21: a firewalled gtk-gnutella and its ultrapeer.
+        let mut ggep = Ggep::default();
+        let proxies = ["100.64.77.1:6346", "[2001:db8::1]:9"].map(|text| text.parse().expect("an address"));
+        Qhd::push_proxies(&mut ggep, &proxies);
+        assert_eq!(ggep.get("PUSH"), Some(Ok(b"\x64\x40\x4d\x01\xca\x18".to_vec())));
+        let qhd = Qhd::new(*b"FLBT", true, false).with_ggep(ggep);
+        let hit = QueryHit { qhd: Some(qhd), ..hit(Vec::new()) };
+        let back = QueryHit::decode(&hit.encode()).expect("a hit");
+        assert_eq!(back.proxies(), proxies);
+        let mut many = Ggep::default();
+        many.push("PUSH", &[1; 6 * 300 + 5]);
+        assert_eq!(Qhd::new(*b"FLBT", true, false).with_ggep(many).proxies().len(), MAX_PROXIES);
     }
 }

@@ -545,6 +545,7 @@ impl World {
                 assert!(addr.port() != 0 && !addr.ip().is_unspecified() && !addr.ip().is_multicast());
                 self.spend(*addr);
             }
+            Event::AskProxies { proxies, .. } => proxies.iter().for_each(|addr| self.spend(*addr)),
             Event::PushFailed { .. } | Event::HostsLearned(_) => {}
             Event::ConnectFailed(addr, _) => assert!(self.listed.contains(addr), "nobody named {addr}"),
         }
@@ -690,7 +691,12 @@ impl World {
             13 => Command::Disconnect(choices.host()),
             14 => Command::SetNeighbours(choices.below(12)),
             15 => Command::SetTtl(choices.byte()),
-            16 => Command::SendPush { servent: Guid([choices.byte() % 8; 16]), index: 1 },
+            16 => {
+                let servent = Guid([choices.byte() % 8; 16]);
+                let proxies = (0..choices.below(5)).map(|_| choices.host()).collect();
+                let by = if choices.flag() { PushBy::Proxies(proxies) } else { PushBy::Way };
+                Command::SendPush { servent, index: 1, by }
+            }
             _ => {
                 const SOURCES: [HostSource; 5] =
                     [HostSource::Stranger, HostSource::Stranger, HostSource::Cache, HostSource::Lan, HostSource::User];

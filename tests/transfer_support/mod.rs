@@ -73,6 +73,7 @@ impl Place {
         let hooks = Hooks {
             requery: Box::new(move |urn| requeries.lock().expect("no panic").push(urn.clone())),
             owned: Box::new(|_| None),
+            push: Box::new(|_| Box::pin(async { Err(filbert::transfer::Lost::NoWay) })),
             changed: Box::new(|_| {}),
         };
         rt::block_on(Downloads::open(config, hooks, Rng::from_number(1))).expect("opened")

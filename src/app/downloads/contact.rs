@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::channel::oneshot;
 
+use super::Inner;
 use super::live::Live;
 use crate::disk::{DiskError, Fault, Partial};
 use crate::net::fetch::{FetchConfig, Link};
 use crate::net::rt;
-use crate::transfer::{Input, Lost, Source, SourceId};
+use crate::transfer::{Input, Lost, Reach, Source, SourceId};
 use crate::wire::head::Headers;
 use crate::wire::http::{ByteRange, Request, percent_decode};
 
@@ -43,7 +44,7 @@ pub(super) struct Contact {
     pub(super) end: Option<u64>,
     /// Our place in its queue.
     pub(super) ticket: Option<String>,
-    pub(super) agent: String,
+    pub(super) inner: Arc<Inner>,
     /// The open connection from the last request, if there is one.
     pub(super) link: Option<Link>,
     /// What the machine says to the head.
@@ -83,7 +84,7 @@ impl Contact {
         };
         let headers = Headers::default()
             .with("Host", self.source.addr.to_string())
-            .with("User-Agent", self.agent.clone())
+            .with("User-Agent", self.inner.config.agent.clone())
             .with("Range", range.to_string())
             // "0.1 is the old active queueing, 1.0 is PARQ" (gtk-gnutella): the connection stays open while we wait.
             .with("X-Queue", "1.0");
@@ -109,7 +110,7 @@ impl Contact {
         let (link, head) = match answered {
             Some(answered) => answered,
             None => {
-                let mut link = Link::connect(self.source.addr, FetchConfig::default()).await?;
+                let mut link = self.connect().await?;
                 let head = link.ask(&request).await?;
                 (link, head)
             }
@@ -119,6 +120,21 @@ impl Contact {
         }
         self.live.tell(Input::Head { source: self.id, head });
         Ok(link)
+    }
+
+    /// Connects to the source, or has it connect to us: when it said that it cannot be connected to, or turns out so.
+    async fn connect(&self) -> Result<Link, Lost> {
+        let mut failed = None;
+        if self.source.reach == Reach::Direct {
+            match Link::connect(self.source.addr, FetchConfig::default()).await {
+                Ok(link) => return Ok(link),
+                Err(how) if self.source.servent.is_none() => return Err(how),
+                Err(how) => failed = Some(how),
+            }
+        }
+        self.live.tell(Input::Pushing { source: self.id });
+        // Of one that may be connected to at other times, why it could not says more.
+        (self.inner.hooks.push)(self.source.clone()).await.map_err(|how| failed.unwrap_or(how))
     }
 
     async fn receive(&self, link: &mut Link, decision: Decision) -> Result<(), Option<Lost>> {

@@ -18,14 +18,16 @@ use std::time::{Duration, Instant as Clock};
 
 use futures::StreamExt;
 use futures::channel::mpsc;
+use futures::future::BoxFuture;
 
 use super::view::TransferView;
 use super::{Error, ErrorCode};
 use crate::app::events::BoxStream;
 use crate::base::Rng;
 use crate::disk::{Claim, StateFile};
+use crate::net::fetch::Link;
 use crate::net::rt::{self, Task};
-use crate::transfer::{Download, DownloadConfig, Expected, Input, SizeFrom, Source, name};
+use crate::transfer::{Download, DownloadConfig, Expected, Input, Lost, SizeFrom, Source, name};
 use crate::wire::Urn;
 use live::{Live, Whose};
 use record::{Record, Saved, SourceRecord, Standing};
@@ -61,12 +63,17 @@ pub struct DownloadsConfig {
 /// The path of a shared file with that content, if there is one.
 pub type Owned = dyn Fn(&Urn) -> Option<PathBuf> + Send + Sync;
 
+/// Has a source, which cannot be connected to, connect to us.
+pub type Push = dyn Fn(Source) -> BoxFuture<'static, Result<Link, Lost>> + Send + Sync;
+
 /// What the downloads need of the rest of the servent. All are called from tasks; none may block.
 pub struct Hooks {
     /// Ask the network who has this content; what is found is to come back by [`Downloads::add_source`].
     pub requery: Box<dyn Fn(&Urn) + Send + Sync>,
     /// The path of a shared file with this content.
     pub owned: Box<Owned>,
+    /// Have a source connect to us.
+    pub push: Box<Push>,
     /// A download has changed: at most ten times a second each.
     pub changed: Box<dyn Fn(TransferView) + Send + Sync>,
 }

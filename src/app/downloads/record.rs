@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::ErrorCode;
 use crate::disk::OnExists;
-use crate::transfer::{Ask, Expected, Reach, Source};
+use crate::transfer::{Ask, Expected, MAX_PROXIES, Reach, Source};
 
 /// `transfers.json`.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -127,6 +127,11 @@ pub(super) struct SourceRecord {
     servent: Option<String>,
     #[serde(default)]
     push: bool,
+    /// Its number for the file, where it is not asked by that.
+    #[serde(default)]
+    push_index: u32,
+    #[serde(default)]
+    proxies: Vec<String>,
 }
 
 impl From<&Source> for SourceRecord {
@@ -139,6 +144,8 @@ impl From<&Source> for SourceRecord {
             target: None,
             servent: source.servent.map(|guid| guid.to_string()),
             push: source.reach == Reach::Push,
+            push_index: source.index,
+            proxies: source.proxies.iter().map(ToString::to_string).collect(),
         };
         match &source.ask {
             Ask::Urn(urn) => record.urn = Some(urn.to_string()),
@@ -161,6 +168,8 @@ impl SourceRecord {
         Some(Source {
             servent: self.servent.as_deref().and_then(|guid| guid.parse().ok()),
             reach: if self.push { Reach::Push } else { Reach::Direct },
+            index: self.push_index,
+            proxies: self.proxies.iter().take(MAX_PROXIES).filter_map(|addr| addr.parse().ok()).collect(),
             name: self.name.clone(),
             ..Source::new(self.addr.parse().ok()?, ask)
         })
@@ -177,8 +186,14 @@ mod tests {
         let urn = "urn:sha1:GKECXDEZDWGCRBZWKYBJD5GGT4KAUE5V".parse().expect("a urn");
         for ask in [Ask::Urn(urn), Ask::Index(7, "a b.txt".into()), Ask::Target("/x?y".into())] {
             let name = matches!(ask, Ask::Index(..)).then(|| "a b.txt".to_owned());
-            let source =
-                Source { servent: "0f".repeat(16).parse().ok(), reach: Reach::Push, name, ..Source::new(addr, ask) };
+            let source = Source {
+                servent: "0f".repeat(16).parse().ok(),
+                reach: Reach::Push,
+                index: 9,
+                proxies: vec!["10.0.0.9:6346".parse().expect("an address")],
+                name,
+                ..Source::new(addr, ask)
+            };
             let text = serde_json::to_string(&SourceRecord::from(&source)).expect("text");
             let record: SourceRecord = serde_json::from_str(&text).expect("a record");
             assert_eq!(record.read(), Some(source), "{text}");

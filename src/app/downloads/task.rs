@@ -145,8 +145,8 @@ impl Runner {
         let stop = Arc::new(AtomicU64::new(u64::MAX));
         let (decide, decided) = oneshot::channel();
         let link = self.links().remove(&id);
-        let (live, agent) = (Arc::clone(&self.live), self.inner.config.agent.clone());
-        let contact = Contact { live, id, source, first, end, ticket, agent, link, decided, stop: Arc::clone(&stop) };
+        let (live, inner) = (Arc::clone(&self.live), Arc::clone(&self.inner));
+        let contact = Contact { live, id, source, first, end, ticket, inner, link, decided, stop: Arc::clone(&stop) };
         let (live, links) = (Arc::clone(&self.live), Arc::clone(&self.links));
         let task = rt::spawn(async move {
             let Some(link) = contact.run().await else { return };

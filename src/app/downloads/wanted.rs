@@ -9,7 +9,7 @@ pub use crate::disk::OnExists;
 use crate::disk::UnknownPolicy;
 use crate::net::rt;
 use crate::transfer::magnet::{Link, LinkError, Magnet};
-use crate::transfer::{Ask, Expected, Reach, Source};
+use crate::transfer::{Ask, Expected, MAX_PROXIES, Reach, Source};
 use crate::wire::Urn;
 use crate::wire::text::strip;
 
@@ -53,7 +53,7 @@ impl Wanted {
             // Somebody else's damaged hit is no reason not to take this one.
             if let (Ok(content), Ok(source)) = (expected_of(other), source_of(other))
                 && expected.same_content(&content)
-                && wanted.sources.iter().all(|known| known.addr != source.addr)
+                && wanted.sources.iter().all(|known| !known.is_same(&source))
             {
                 wanted.sources.push(source);
             }
@@ -143,6 +143,8 @@ fn source_of(hit: &HitView) -> Result<Source, Error> {
     Ok(Source {
         servent: hit.source.servent.parse().ok(),
         reach,
+        index: hit.index,
+        proxies: hit.source.proxies.iter().take(MAX_PROXIES).filter_map(|addr| addr.parse().ok()).collect(),
         name: Some(hit.name.clone()),
         ..Source::new(addr, ask)
     })
@@ -180,6 +182,7 @@ mod tests {
                 vendor: "FLBT".into(),
                 push: false,
                 busy: false,
+                proxies: Vec::new(),
             },
             index: 9,
             hops: 1,

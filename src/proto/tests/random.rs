@@ -206,7 +206,7 @@ fn input(op: &Op) -> Option<Input> {
             8 => Command::SetNeighbours((4 + n % 8).into()),
             9 => Command::SetTtl(n),
             10 => Command::AddHosts(vec![(host(n), HostSource::Cache), (host(n ^ 3), HostSource::Stranger)]),
-            11 => Command::SendPush { servent: guid(n % 8), index: 1 },
+            11 => Command::SendPush { servent: guid(n % 8), index: 1, by: PushBy::Way },
             // Rarely, or nothing would happen after the first few.
             12 if n > 250 => Command::Shutdown,
             _ => Command::AddHosts(vec![(host(n), HostSource::Lan)]),

@@ -295,13 +295,34 @@ fn our_push_goes_the_way_of_the_hit_or_to_the_peer_itself() {
         }
         _ => Vec::new(),
     };
-    let push = |lone: &mut Lone, servent| lone.command(Command::SendPush { servent, index: 3 });
+    let push = |lone: &mut Lone, servent| lone.command(Command::SendPush { servent, index: 3, by: PushBy::Way });
     assert_eq!(sent_to(&push(&mut lone, far)), [links[1]]);
     assert_eq!(sent_to(&push(&mut lone, peer_guid(1))), [links[0]]);
     let nobody = Guid([0x55; 16]);
     assert_eq!(push(&mut lone, nobody), [Output::Event(Event::PushFailed { servent: nobody })]);
     lone.handle(Input::Disconnected { conn: links[1], reason: CloseReason::Closed });
     assert_eq!(push(&mut lone, far), [Output::Event(Event::PushFailed { servent: far })]);
+}
+
+#[test]
+fn push_proxies_are_asked_as_far_as_strangers_may_make_us_dial() {
+    let mut lone = Lone::new();
+    let far = Guid([0x44; 16]);
+    let mut push = |proxies: &[&str]| {
+        let proxies = proxies.iter().map(|text| addr(text)).collect();
+        lone.command(Command::SendPush { servent: far, index: 3, by: PushBy::Proxies(proxies) })
+    };
+    let asked = |proxies: &[&str]| {
+        let proxies = proxies.iter().map(|text| addr(text)).collect();
+        [Output::Event(Event::AskProxies { servent: far, us: addr("10.0.0.1:6346"), proxies })]
+    };
+    let failed = [Output::Event(Event::PushFailed { servent: far })];
+    let near = ["10.0.0.2:1", "10.0.0.3:1", "10.0.0.4:1", "10.0.0.5:1"];
+    assert_eq!(push(&near), asked(&near[..3]), "three at a time");
+    assert_eq!(push(&["10.0.0.1:6346", "0.0.0.0:5", "8.8.8.8:25"]), failed, "ourselves, nobody, a mail server");
+    assert_eq!(push(&["8.8.8.8:6346", "8.8.8.8:6346"]), asked(&["8.8.8.8:6346"]));
+    assert_eq!(push(&["8.8.8.8:6346"]), asked(&["8.8.8.8:6346"]));
+    assert_eq!(push(&["8.8.8.8:6346"]), failed, "two an hour");
 }
 
 #[test]

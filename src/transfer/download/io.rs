@@ -65,6 +65,11 @@ pub enum Input {
     Noted(String),
     /// Somebody has the file.
     AddSource(Source),
+    /// A source cannot be connected to: it was asked to connect to us.
+    Pushing {
+        /// Which.
+        source: SourceId,
+    },
     /// A source answered the request.
     Head {
         /// Which.
@@ -142,6 +147,10 @@ pub enum Lost {
     Garbage(String),
     /// It answered with so few bytes, and was asked for more.
     Meagre(u64),
+    /// It cannot be connected to, and did not connect to us though it was asked to.
+    NotCalled,
+    /// It cannot be connected to, and cannot be asked to connect to us.
+    NoWay,
 }
 
 impl fmt::Display for Lost {
@@ -154,6 +163,8 @@ impl fmt::Display for Lost {
             Self::Silent(time) => write!(f, "sent nothing for {} s", time.as_secs()),
             Self::Slow(time) => write!(f, "sent almost nothing for {} s", time.as_secs()),
             Self::Garbage(what) => write!(f, "sent what is no HTTP ({what})"),
+            Self::NotCalled => f.write_str("cannot be connected to, and did not connect to us when asked to"),
+            Self::NoWay => f.write_str("cannot be connected to, and no way is known to ask it to connect to us"),
             Self::Meagre(bytes) => write!(f, "sent only {bytes} of the bytes asked for"),
         }
     }

@@ -55,6 +55,8 @@ pub(super) struct Known {
     pub(super) busy: bool,
     /// There may be an open connection to it.
     pub(super) open: bool,
+    /// It was asked to connect to us.
+    pub(super) pushing: bool,
     /// When the contact under way began.
     pub(super) since: Instant,
     /// When it brought something last, in that contact.
@@ -148,7 +150,7 @@ impl Sources {
     /// A new source may be asked at once. One that is known already is told of again because the network has
     /// just found it: then a pause that we chose ourselves ends, but not one that it named, and no ban.
     pub(super) fn add(&mut self, now: Instant, source: Source) {
-        if let Some(known) = self.known.iter_mut().find(|known| known.source.addr == source.addr) {
+        if let Some(known) = self.known.iter_mut().find(|known| known.source.is_same(&source)) {
             if !known.is_active() {
                 known.source = source;
             }
@@ -182,6 +184,7 @@ impl Sources {
             refused: false,
             busy: false,
             open: false,
+            pushing: false,
             since: now,
             touched: now,
             rate: None,

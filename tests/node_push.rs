@@ -12,9 +12,10 @@ use filbert::net::rt::{self, TcpListener};
 use filbert::wire::hit::{Entry, Qhd, QueryHit};
 use filbert::wire::push::Push;
 use filbert::wire::query::Query;
+use filbert::wire::vendor::{Said, Vendor};
 use filbert::wire::{Frame, Guid, Kind};
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
-use node_support::{Raw, eventually, run, shutdown, start};
+use node_support::{AGREE, OFFER, Raw, eventually, run, shutdown, start};
 
 const CONTENT: &[u8] = b"from behind a wall";
 const WALLED: Guid = Guid([0x77; 16]);
@@ -161,6 +162,56 @@ fn a_source_behind_a_wall_is_asked_to_connect_and_gives_the_file() {
         let mut late = Raw::dial(a.addr()).await;
         late.send(format!("GIV 5:{WALLED}/file\n\n").as_bytes()).await;
         late.closed().await;
+        shutdown(vec![a]).await;
+    });
+}
+
+#[test]
+fn who_dials_out_alone_learns_from_its_neighbour_that_it_can_be_connected_to() {
+    run(async {
+        let a = start(&[], &[]).await;
+        let b = start(&[], &[&a]).await;
+        eventually("a was dialled", async || a.node.status().await.reachable == "yes").await;
+        eventually("b was called back", async || b.node.status().await.reachable == "yes").await;
+        assert_eq!((a.counter("push_dials").await, b.counter("push_dials").await), (1, 0));
+        shutdown(vec![a, b]).await;
+    });
+}
+
+#[test]
+fn a_peer_that_asked_for_it_gets_the_pushes_of_those_who_ask_us_by_http() {
+    run(async {
+        let a = start(&[], &[]).await;
+        let mut raw = Raw::dial(a.addr()).await;
+        let offer = OFFER.replace("\r\n\r\n", &format!("\r\nVendor-Message: 0.2\r\nGUID: {WALLED}\r\n\r\n"));
+        raw.send(offer.as_bytes()).await;
+        assert!(raw.read_head().await.contains("Vendor-Message: 0.2\r\n"));
+        raw.send(AGREE.as_bytes()).await;
+        raw.send(&bytes(&Frame::new(WALLED, Kind::Vendor, 1, Vendor::proxy_please().encode()))).await;
+        let list = Vendor::decode(&raw.read_kind(Kind::Vendor).await.payload).expect("a message");
+        assert!(matches!(list.said(), Ok(Said::Supported(_))), "{list:?}");
+        let yes = raw.read_kind(Kind::Vendor).await;
+        let SocketAddr::V4(at) = a.addr() else { panic!("an IPv4 address") };
+        assert_eq!((yes.header.guid, yes.payload), (WALLED, Vendor::proxy_yes(at).encode()));
+
+        let ask = async |target: &str, node: &str| {
+            let mut http = Raw::dial(a.addr()).await;
+            http.send(format!("GET {target} HTTP/1.1\r\nX-Node: {node}\r\n\r\n").as_bytes()).await;
+            http.read_head().await.split(' ').nth(1).expect("a code").to_owned()
+        };
+        let hex = format!("/gnet/push-proxy?guid={WALLED}");
+        assert_eq!(ask(&hex, "127.0.0.1:7777").await, "202");
+        let push = Push::decode(&raw.read_kind(Kind::Push).await.payload).expect("a push");
+        assert_eq!((push.servent, push.host().to_string()), (WALLED, "127.0.0.1:7777".to_owned()));
+        assert_eq!(ask(&hex, "8.8.8.8:7777").await, "400", "a third host");
+        assert_eq!(ask("/gnutella/push-proxy?ServerId=O53X", "127.0.0.1:7777").await, "400", "no GUID");
+        let base32 = "/gnutella/push-proxy?ServerId=O53XO53XO53XO53XO53XO53XO4";
+        assert_eq!(ask(base32, "127.0.0.1:7778").await, "202");
+        assert_eq!(Push::decode(&raw.read_kind(Kind::Push).await.payload).expect("a push").host().port(), 7778);
+        let other = format!("/gnet/push-proxy?guid={}", Guid([1; 16]));
+        assert_eq!(ask(&other, "127.0.0.1:7777").await, "410");
+        drop(raw);
+        eventually("it is its proxy no more", async || ask(&hex, "127.0.0.1:7777").await == "410").await;
         shutdown(vec![a]).await;
     });
 }

@@ -12,6 +12,7 @@ use futures::{FutureExt, StreamExt};
 use super::downloads::Downloads;
 use super::events::{Bell, Broadcast, lock};
 use super::kept::Kept;
+use super::proxies::{Proxies, Wall};
 use super::pushes::Pushes;
 use super::searches::Searches;
 use super::shelf::{Shelf, Totals};
@@ -46,6 +47,7 @@ pub(super) struct Inner {
     pub(super) downloads: Downloads,
     pub(super) uploads: Uploads,
     pub(super) pushes: Arc<Pushes>,
+    pub(super) proxies: Arc<Proxies>,
     /// Files that answer one query at most: the servent would cut off more, so they are not looked for.
     pub(super) answers: usize,
     pub(super) events: Arc<Broadcast>,
@@ -126,6 +128,9 @@ impl Inner {
             Event::PushRequested { addr, index } => self.pushes.on_requested(addr, index),
             Event::PushFailed { servent } => self.pushes.on_failed(servent),
             Event::AskProxies { servent, us, proxies } => self.pushes.on_ask_proxies(servent, us, proxies),
+            Event::ConnectBack { addr } => self.pushes.on_connect_back(addr),
+            Event::Proxied { servent, proxied } => self.proxies.on_proxied(servent, proxied),
+            Event::Reach { reachable, us, proxies } => self.proxies.on_reach(Wall { reachable, us, proxies }),
             Event::HostsLearned(_) => {
                 self.hosts_changed.store(true, SeqCst);
                 self.hosts_bell.ring();

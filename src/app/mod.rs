@@ -13,6 +13,7 @@ mod limits;
 mod meter;
 mod node;
 pub mod offline;
+mod proxies;
 mod pushes;
 mod resolve;
 mod searches;

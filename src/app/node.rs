@@ -163,7 +163,7 @@ impl Node {
             neighbours: degree as u64,
             leaves: 0,
             role: words::role(Role::Ultrapeer).to_owned(),
-            reachable: if counters.links_in > 0 { "yes" } else { "unknown" }.to_owned(),
+            reachable: inner.proxies.wall().reachable.word().to_owned(),
             down_bps: inner.downloads.rate(),
             up_bps: inner.uploads.rate(),
             uptime_s: now.since(Instant::ZERO).as_secs(),

@@ -128,6 +128,18 @@ impl Pushes {
 
     /// Somebody asks us to connect to `addr`, and may: we call, and serve what is asked there.
     pub(super) fn on_requested(self: &Arc<Self>, addr: SocketAddr, index: u32) {
+        // The name tells nothing that the asker does not know, so it is what a widely used client says.
+        let giv = Giv { index, servent: self.servent, name: "file".to_owned() }.encode();
+        self.call(addr, giv, Then::Serve);
+    }
+
+    /// A peer asks whether it can be connected to: it can see that for itself.
+    pub(super) fn on_connect_back(self: &Arc<Self>, addr: SocketAddr) {
+        // Two line ends, as a widely used client sends them: they begin nothing.
+        self.call(addr, b"\n\n".to_vec(), Then::Close);
+    }
+
+    fn call(self: &Arc<Self>, addr: SocketAddr, words: Vec<u8>, then: Then) {
         if self.calling.fetch_add(1, SeqCst) >= CALLS {
             self.calling.fetch_sub(1, SeqCst);
             self.counts.calls_left_out.fetch_add(1, SeqCst);
@@ -136,14 +148,11 @@ impl Pushes {
         self.counts.calls.fetch_add(1, SeqCst);
         let pushes = Arc::clone(self);
         rt::spawn(async move {
-            // The name tells nothing that the asker does not know, so it is what a widely used client says.
-            let giv = Giv { index, servent: pushes.servent, name: "file".to_owned() };
-            match giv::call(addr, &giv).await {
-                Ok(stream) => {
-                    // With no room there, a listener that is gone or busy closes it.
-                    let _ = pushes.to_serve.clone().try_send((stream, addr));
-                }
-                Err(error) => {
+            match (giv::call(addr, &words).await, then) {
+                // With no room there, a listener that is gone or busy closes it.
+                (Ok(stream), Then::Serve) => drop(pushes.to_serve.clone().try_send((stream, addr))),
+                (Ok(_), Then::Close) => {}
+                (Err(error), _) => {
                     pushes.counts.calls_failed.fetch_add(1, SeqCst);
                     log::debug!(target: "filbert::net", "cannot connect to {addr}, which asked for it: {error}");
                 }
@@ -152,6 +161,13 @@ impl Pushes {
         })
         .detach();
     }
+}
+
+/// What comes after a call.
+#[derive(Clone, Copy, Debug)]
+enum Then {
+    Serve,
+    Close,
 }
 
 /// "X-Node: <IP>:<PORT> ... those in which the firewalled servent should send a GIV" (`push_proxy`, section 5).

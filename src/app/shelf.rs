@@ -284,7 +284,7 @@ impl Shelf {
             Target::ByUrn(urn) => self.library().by_urn(urn).map(Arc::new),
             // The name in the target is decoration: the index says which.
             Target::ByIndex(index, _) => self.library().by_index(*index).map(Arc::new),
-            Target::Tree(_) | Target::Browse | Target::Unknown => None,
+            Target::Tree(_) | Target::PushProxy(_) | Target::Browse | Target::Unknown => None,
         }
     }
 

@@ -11,6 +11,7 @@ use super::downloads::{Downloads, DownloadsConfig, Hooks};
 use super::events::{Bell, Broadcast};
 use super::inner::{Inner, Warnings};
 use super::kept::Kept;
+use super::proxies::Proxies;
 use super::pushes::Pushes;
 use super::resolve::HostPort;
 use super::searches::Searches;
@@ -56,7 +57,8 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
     take_up_shares(&options, &kept, &shelf, &warnings, &events).await?;
     let (pushes, called) = Pushes::new(servent, handle.clone());
     let downloads = open_downloads(&options, &searches, &shelf, &pushes, &events, rng.fork()).await?;
-    let uploads = open_uploads(options.limits.uploads, &downloads, &shelf, &events, &handle, rng.fork());
+    let proxies = Arc::new(Proxies::new(servent, handle.clone()));
+    let uploads = open_uploads(options.limits.uploads, &downloads, &shelf, &proxies, &events, &handle, rng.fork());
 
     handle.command(Command::Listening(listen));
     let cached = kept.hosts();
@@ -73,6 +75,7 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
         downloads,
         uploads: uploads.clone(),
         pushes: Arc::clone(&pushes),
+        proxies,
         answers: options.limits.messages.answer_entries,
         events,
         warnings,
@@ -186,16 +189,20 @@ fn open_uploads(
     config: UploadsConfig,
     downloads: &Downloads,
     shelf: &Shelf,
+    proxies: &Arc<Proxies>,
     events: &Arc<Broadcast>,
     handle: &net::Handle,
     rng: Rng,
 ) -> Uploads {
     let (find, open, tree) = (shelf.clone(), shelf.clone(), shelf.clone());
+    let (pass_on, describe) = (Arc::clone(proxies), Arc::clone(proxies));
     let (downloads, events, handle) = (downloads.clone(), Arc::clone(events), handle.clone());
     let hooks = UploadHooks {
         find: Box::new(move |target| find.find(target)),
         open: Box::new(move |root, path| open.open_file(root, path)),
         tree: Box::new(move |file| tree.tree(file)),
+        pass_on: Box::new(move |request, servent, from| pass_on.pass_on(request, servent, from)),
+        describe: Box::new(move |headers| describe.describe(headers)),
         next_id: Box::new(move || downloads.next_id()),
         changed: Box::new(move |view| events.tell(|| EventView::Transfer(view))),
         busy: Box::new(move |busy| handle.command(Command::UploadsBusy(busy))),

@@ -4,7 +4,7 @@
 //! the servent wants is one arm of the `match` in [`Driver::act`]. It decides nothing about the network, and
 //! it sleeps until somebody speaks or [`Servent::next_timeout`] comes.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -115,6 +115,11 @@ pub struct Gate(mpsc::Sender<Message>);
 impl Gate {
     pub(super) async fn enter(&mut self, stream: TcpStream, from: SocketAddr, head: Head, rest: Vec<u8>) {
         let _ = self.0.send(Message::Accepted { stream, from, head, rest }).await;
+    }
+
+    /// Somebody opened a connection to us.
+    pub(super) async fn reached(&mut self, from: IpAddr) {
+        let _ = self.0.send(Message::Input(Input::Reached { from })).await;
     }
 }
 

@@ -122,11 +122,11 @@ impl Drop for Expected {
     }
 }
 
-/// Opens a connection to who asked for it, and says who we are: it is to be served next.
-pub async fn call(addr: SocketAddr, giv: &Giv) -> io::Result<TcpStream> {
+/// Opens a connection to who asked for it, and says these first words.
+pub async fn call(addr: SocketAddr, words: &[u8]) -> io::Result<TcpStream> {
     let call = async {
         let mut stream = TcpStream::connect(addr).await?;
-        stream.write_all(&giv.encode()).await?;
+        stream.write_all(words).await?;
         Ok(stream)
     };
     rt::timeout(CALL_LIMIT, call).await.unwrap_or_else(|late| Err(late.into()))

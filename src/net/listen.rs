@@ -14,7 +14,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::channel::mpsc;
 use futures::future::{AbortHandle, Aborted, abortable};
@@ -26,7 +26,7 @@ use super::driver::Gate;
 use super::giv::Callers;
 use super::rt::{self, TcpListener, TcpStream};
 use super::serve::{Rest, Seats, Shelf, serve};
-use crate::wire::addr::{canonical, is_public, subnet};
+use crate::wire::addr::{canonical, is_public, scope, subnet};
 use crate::wire::handshake::{HEAD_LIMIT, Head};
 use crate::wire::head::RawHead;
 use crate::wire::push::Giv;
@@ -42,6 +42,8 @@ const UNDECIDED_PER_ADDRESS: usize = 16;
 const SERVED: usize = 4096;
 /// The same from one public address (or /64); those above it are closed at once.
 const SERVED_PER_ADDRESS: usize = 16;
+/// The servent is told so often at most that somebody connected to us.
+const TELL_REACHED: Duration = Duration::from_secs(10);
 /// The first pause after a failed accept (out of descriptors, say); it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause.
@@ -124,9 +126,9 @@ struct Served {
 /// What an undecided connection turned out to be.
 enum Decided {
     Link(TcpStream, SocketAddr, Head, Vec<u8>),
-    Http(TcpStream, SocketAddr, Vec<u8>),
+    Http(TcpStream, SocketAddr, Vec<u8>, Opening),
     Giv(TcpStream, SocketAddr, Giv, Vec<u8>),
-    Gone,
+    Gone(SocketAddr),
 }
 
 /// Where what comes in by the port goes.
@@ -149,6 +151,31 @@ enum Opening {
     Ours,
 }
 
+impl Decided {
+    /// Where somebody is who connected to us by himself. Links are told of anyway.
+    fn proof(&self) -> Option<IpAddr> {
+        match self {
+            Self::Http(_, from, _, Opening::Theirs) | Self::Gone(from) => Some(from.ip()),
+            Self::Http(_, _, _, Opening::Ours) | Self::Link(..) | Self::Giv(..) => None,
+        }
+    }
+}
+
+/// When the servent was told last that somebody connected to us, from how far.
+#[derive(Default)]
+struct Reached([Option<Instant>; 3]);
+
+impl Reached {
+    fn is_news(&mut self, from: IpAddr) -> bool {
+        let last = &mut self.0[scope(from) as usize];
+        let told = last.is_some_and(|at| at.elapsed() < TELL_REACHED);
+        if !told {
+            *last = Some(Instant::now());
+        }
+        !told
+    }
+}
+
 /// Accepts until it is dropped; what it accepted for files ends with it.
 pub async fn listen(config: ListenConfig, listener: TcpListener, ends: Ends) {
     let Ends { mut gate, shelf, callers, mut called } = ends;
@@ -158,6 +185,7 @@ pub async fn listen(config: ListenConfig, listener: TcpListener, ends: Ends) {
     let mut from_address: HashMap<IpAddr, usize> = HashMap::new();
     let mut serving = FuturesUnordered::new();
     let seats = Arc::new(Seats::default());
+    let mut news = Reached::default();
     let mut next = 0;
     let mut pause = FIRST_PAUSE;
     let mut accepting = Box::pin(accept_after(Duration::ZERO, &listener).fuse());
@@ -196,9 +224,14 @@ pub async fn listen(config: ListenConfig, listener: TcpListener, ends: Ends) {
             },
             (number, decided) = deciding.select_next_some() => {
                 undecided.remove(&number);
+                if let Ok(Some(from)) = decided.as_ref().map(Decided::proof)
+                    && news.is_news(from)
+                {
+                    gate.reached(from).await;
+                }
                 match decided {
                     Ok(Decided::Link(stream, from, head, rest)) => gate.enter(stream, from, head, rest).await,
-                    Ok(Decided::Http(stream, from, read)) => {
+                    Ok(Decided::Http(stream, from, read, _)) => {
                         let ip = subnet(from.ip());
                         let here = from_address.get(&ip).copied().unwrap_or_default();
                         if is_public(ip) && here >= SERVED_PER_ADDRESS {
@@ -223,7 +256,7 @@ pub async fn listen(config: ListenConfig, listener: TcpListener, ends: Ends) {
                             log::debug!(target: "filbert::net", "{from}: it answers a Push that we did not send");
                         }
                     }
-                    Ok(Decided::Gone) | Err(Aborted) => {}
+                    Ok(Decided::Gone(_)) | Err(Aborted) => {}
                 }
             },
             number = serving.select_next_some() => {
@@ -274,12 +307,12 @@ async fn accept_after(pause: Duration, listener: &TcpListener) -> io::Result<(Tc
 async fn decide(mut stream: TcpStream, from: SocketAddr, opening: Opening) -> Decided {
     let mut read = Vec::new();
     if let Opening::Ours = opening {
-        return Decided::Http(stream, from, read);
+        return Decided::Http(stream, from, read, opening);
     }
     let decided = rt::timeout(HEAD_TIME, first_words(&mut stream, &mut read)).await;
     match decided {
         Ok(Ok(First::Link(head, rest))) => Decided::Link(stream, from, head, rest),
-        Ok(Ok(First::Http)) => Decided::Http(stream, from, read),
+        Ok(Ok(First::Http)) => Decided::Http(stream, from, read, opening),
         Ok(Ok(First::Giv(giv, rest))) => Decided::Giv(stream, from, giv, rest),
         Ok(Ok(First::Not(why))) => gone(from, why),
         Ok(Err(error)) => gone(from, &error.to_string()),
@@ -289,7 +322,7 @@ async fn decide(mut stream: TcpStream, from: SocketAddr, opening: Opening) -> De
 
 fn gone(from: SocketAddr, why: &str) -> Decided {
     log::debug!(target: "filbert::net", "{from}: closed: {why}");
-    Decided::Gone
+    Decided::Gone(from)
 }
 
 enum First {

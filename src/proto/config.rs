@@ -25,6 +25,8 @@ pub struct Config {
     pub max_ttl: u8,
     /// Which directions of our links are deflated.
     pub deflate: Deflate,
+    /// Speak vendor messages with those who do. The simulator does not: nobody calls back there.
+    pub vendor_messages: bool,
     /// Something is sent on a link that was silent for this long, or up to a twentieth earlier, so that the two ends do
     /// not ping each other at once; a widely used client drops links that are silent for 20 s.
     pub keep_alive: Duration,
@@ -124,6 +126,7 @@ impl Config {
             ttl: 4,
             max_ttl: 7,
             deflate: Deflate::default(),
+            vendor_messages: true,
             keep_alive: Duration::from_secs(15),
             dead_after: Duration::from_secs(60),
             handshake_timeout: Duration::from_secs(10),

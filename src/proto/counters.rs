@@ -54,6 +54,8 @@ pub struct Counters {
     pub hits_routed: u64,
     /// Pushes that we routed on.
     pub pushes_routed: u64,
+    /// Pushes that we sent to peers as their push proxy.
+    pub pushes_proxied: u64,
     /// Pushes that we sent.
     pub pushes_sent: u64,
     /// Pushes that were for us.

@@ -80,6 +80,7 @@ struct Hello {
     us: Option<IpAddr>,
     /// It takes a deflated stream.
     inflates: bool,
+    vendor_messages: bool,
     /// Hosts that it names.
     hosts: Vec<SocketAddr>,
 }
@@ -106,6 +107,7 @@ impl Hello {
             }),
             servent: headers.get("GUID").and_then(|guid| guid.trim().parse().ok()),
             listen: listen.and_then(address::parse),
+            vendor_messages: headers.get("Vendor-Message").is_some(),
             inflates: headers.has_token("Accept-Encoding", "deflate"),
             us: headers.get("Remote-IP").and_then(address::parse).map(|addr| addr.ip()),
             hosts,
@@ -137,6 +139,7 @@ impl Hello {
             remote,
             agent: self.agent.as_str().into(),
             servent: self.servent,
+            vendor_messages: self.vendor_messages,
         }
     }
 }
@@ -256,6 +259,7 @@ impl Servent {
     ) {
         let hello = Hello::read(headers);
         let identity = hello.identity(from, Direction::In);
+        self.on_incoming(now, from.ip(), out);
         let verdict = self.judge(now, &hello, &identity, version);
         self.learn_from(now, from, &hello, &identity);
         match verdict {
@@ -432,12 +436,13 @@ impl Servent {
             Deflate::Off => self.introduce(to),
             Deflate::Receive | Deflate::Both => self.introduce(to).with("Accept-Encoding", "deflate"),
         };
-        headers
+        let headers = headers
             .with("X-Degree", self.config.accept_limit().to_string())
             .with("X-Max-TTL", self.config.max_ttl.to_string())
             .with("GGEP", "0.5")
             .with("Pong-Caching", "0.1")
-            .with("Bye-Packet", "0.1")
+            .with("Bye-Packet", "0.1");
+        if self.config.vendor_messages { headers.with("Vendor-Message", "0.2") } else { headers }
     }
 
     /// Headers of our accepting second leg.

@@ -1,13 +1,15 @@
 //! What the driver and the servent say to each other.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::base::Instant;
 use crate::wire::handshake::Head;
 use crate::wire::hit::{Entry, QueryHit};
 use crate::wire::query::Query;
 use crate::wire::{Frame, Frames, Guid, Urn};
+
+use super::Reachable;
 
 /// One transport connection between two servents. Those that we dial and those that we accept count in
 /// ranges of their own: the servent numbers its dials, the driver numbers what it accepts.
@@ -116,6 +118,12 @@ pub enum Input {
         /// Why.
         reason: CloseReason,
     },
+    /// Somebody opened a connection to us, whatever for; not one that we asked for by a Push. Telling it now and then is
+    /// enough; an [`Input::Handshake`] on an accepted connection tells it too.
+    Reached {
+        /// From there.
+        from: IpAddr,
+    },
     /// The application wants something.
     Command(Command),
 }
@@ -167,6 +175,15 @@ pub enum Command {
         index: u32,
         /// By which way.
         by: PushBy,
+    },
+    /// Pass on to a peer, whose push proxy we are, that it shall connect somewhere and give a file.
+    PushFor {
+        /// Which peer.
+        servent: Guid,
+        /// Its number for the file.
+        index: u32,
+        /// Where to.
+        to: SocketAddr,
     },
     /// Say Bye on every link and dial no more.
     Shutdown,
@@ -337,6 +354,27 @@ pub enum Event {
         /// Where it shall connect to.
         us: SocketAddr,
         /// Its proxies; their dials are counted.
+        proxies: Vec<SocketAddr>,
+    },
+    /// A peer asks whether others can connect to it: open a connection there and close it.
+    ConnectBack {
+        /// Its own address, and the port that it named.
+        addr: SocketAddr,
+    },
+    /// We are a peer's push proxy from now on, or are it no more.
+    Proxied {
+        /// Whose.
+        servent: Guid,
+        /// From now on.
+        proxied: bool,
+    },
+    /// Whether others can connect to us, or who our push proxies are, has changed.
+    Reach {
+        /// Can they?
+        reachable: Reachable,
+        /// Our address.
+        us: Option<SocketAddr>,
+        /// Our push proxies.
         proxies: Vec<SocketAddr>,
     },
     /// New hosts are in the cache.

@@ -13,6 +13,7 @@ use crate::wire::{Frame, Guid, Kind};
 use super::config::{Config, Rate};
 use super::counters::{Counters, Drops};
 use super::queue::Queue;
+use super::vendor::Talk;
 use super::{ConnId, DropReason, Outbox, Output, PeerInfo, Role, Traffic};
 
 /// Who is at the other end: told in the handshake, does not change.
@@ -28,6 +29,8 @@ pub(super) struct Identity {
     pub(super) agent: Box<str>,
     /// Its servent GUID, if it told.
     pub(super) servent: Option<Guid>,
+    /// It speaks vendor messages.
+    pub(super) vendor_messages: bool,
 }
 
 /// Who pinged last, and so pings next, unless silence lasts too long: the other's pong is its own keep-alive.
@@ -106,6 +109,7 @@ pub(super) struct Link {
     pub(super) buckets: Buckets,
     /// Files and KiB that it says it shares.
     pub(super) shares: Option<(u32, u32)>,
+    pub(super) talk: Talk,
 }
 
 impl Link {
@@ -142,6 +146,7 @@ impl Link {
             faults: 0,
             buckets: Buckets::new(config, now),
             shares: None,
+            talk: Talk::default(),
         }
     }
 

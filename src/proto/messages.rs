@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::base::{Instant, TokenBucket};
 use crate::wire::bye::Bye;
+use crate::wire::ggep::Ggep;
 use crate::wire::hit::{Entry, Qhd, QueryHit};
 use crate::wire::ping::Ping;
 use crate::wire::pong::Pong;
@@ -75,6 +76,7 @@ impl Servent {
             (Route::Local(header), Kind::Ping) => self.on_ping(now, conn, header, out),
             (_, Kind::Pong) => self.on_pong(now, conn, route, frame, out),
             (_, Kind::Bye) => self.on_bye(now, conn, &frame, out),
+            (_, Kind::Vendor | Kind::VendorStandard) => self.on_vendor(now, conn, &frame, out),
             (..) => self.drop_message(conn, DropReason::Unknown),
         }
     }
@@ -354,8 +356,12 @@ impl Servent {
     }
 
     fn own_hit(&self, entries: Vec<Entry>) -> QueryHit {
-        let push = self.own_addr().is_none();
-        let qhd = Qhd::new(self.config.vendor, push, self.us.uploads_busy);
+        let walled = self.is_walled();
+        let mut ggep = Ggep::default();
+        if walled {
+            Qhd::push_proxies(&mut ggep, &self.push_proxies());
+        }
+        let qhd = Qhd::new(self.config.vendor, walled, self.us.uploads_busy).with_ggep(ggep);
         QueryHit::new(self.told_addr(), 0, entries, qhd, self.config.servent)
     }
 }

@@ -24,7 +24,8 @@
 //! | Ping | Not flooded: answered here with at most ten pongs (`pongs`). TTL 1: ourselves; TTL 2: our neighbours too, as crawlers ask; more: hosts that passed by of late too. Neighbours that never told of themselves are asked on the asker's behalf, one link far. |
 //! | Pong | Taken when it answers a ping of ours; sent back when it answers one that we passed on. |
 //! | Bye | The link is closed, the reason kept. |
-//! | others | Dropped: we advertise no query routing and no vendor messages. |
+//! | vendor messages | For one link: those that we take are in `vendor`. |
+//! | others | Dropped: we advertise no query routing. |
 //!
 //! Rates: each neighbour has a token bucket for each kind ([`Limits`]). Duplicates are sorted out before, they cost
 //! little; so the bucket bounds what is *new*. A query over its neighbour's rate, or malformed, is not
@@ -47,12 +48,14 @@ mod neighbours;
 mod pongs;
 mod push;
 mod queue;
+mod reach;
 mod router;
 mod routes;
 mod search;
 mod seen;
 mod servent;
 mod ttl;
+mod vendor;
 
 pub use config::{Config, Deflate, Limits, Rate};
 pub use counters::{Counters, Drops};
@@ -60,6 +63,7 @@ pub use io::{
     Answer, CloseReason, Command, ConnId, DialFailure, Direction, DropReason, Event, HostInfo, HostSource, Input,
     Outbox, Output, PeerInfo, Purpose, PushBy, Role, SearchId, Strategy, Traffic, Verdict,
 };
+pub use reach::Reachable;
 pub use servent::Servent;
 
 #[cfg(test)]

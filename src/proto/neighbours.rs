@@ -98,6 +98,7 @@ impl Servent {
         // TTL 2 asks for the peer and its neighbours; we do if we want to know more hosts.
         let ttl = if self.wants_more() { 2 } else { 1 };
         self.send_ping(now, conn, ttl, out);
+        self.greet_vendor(now, conn, out);
     }
 
     /// A link is gone, already out of the table: tell the application, and mind when to dial again.
@@ -121,6 +122,7 @@ impl Servent {
                 listed.not_before = now + wait;
             }
         }
+        self.on_talk_over(&link.talk, link.identity.servent, out);
         out.push(Output::Event(Event::NeighbourDown(link.conn, addr, reason)));
     }
 

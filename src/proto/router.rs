@@ -86,6 +86,8 @@ impl Router {
                 let way = self.routes.of_pong(&header.guid);
                 back(way, from, header)
             }
+            // They concern one link.
+            Kind::Vendor | Kind::VendorStandard if header.hops == 0 => Route::Local(header),
             // We do not advertise these, so nobody should send them; no servent routes them.
             Kind::RouteTableUpdate | Kind::Vendor | Kind::VendorStandard | Kind::Bye | Kind::Other(_) => {
                 Route::Drop(DropReason::Unknown)
@@ -241,7 +243,8 @@ mod tests {
             ("our pong", 2, Pong, 0xaa, 1, 0, 0, Route::Local(went(Pong, 0xaa, 1, 0))),
             ("Bye whatever its TTL", 2, Bye, 1, 0, 0, 0, Route::Local(went(Bye, 1, 0, 0))),
             ("a table", 2, RouteTableUpdate, 1, 1, 0, 0, Route::Drop(Unknown)),
-            ("a vendor's", 2, Vendor, 1, 1, 0, 0, Route::Drop(Unknown)),
+            ("a vendor's", 2, Vendor, 1, 1, 0, 0, Route::Local(went(Vendor, 1, 1, 0))),
+            ("a vendor's from afar", 2, Vendor, 1, 1, 1, 0, Route::Drop(Unknown)),
             ("an unheard-of kind", 2, Kind::Other(0x99), 1, 1, 0, 0, Route::Drop(Unknown)),
         ];
         for (why, from, kind, guid, ttl, hops, servent, want) in rows {

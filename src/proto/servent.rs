@@ -16,6 +16,7 @@ use super::link::{Lead, Link, Links};
 use super::neighbours::Neighbourhood;
 use super::pongs::Pongs;
 use super::push::PushDials;
+use super::reach::Reach;
 use super::router::Router;
 use super::{
     CloseReason, Command, Config, ConnId, Counters, Direction, Event, HostInfo, HostSource, Input, Outbox, Output,
@@ -40,6 +41,7 @@ pub struct Servent {
     pub(super) pongs: Pongs,
     pub(super) neighbourhood: Neighbourhood,
     pub(super) push_dials: PushDials,
+    pub(super) reach: Reach,
     pub(super) us: Ourselves,
     /// Pings by UDP that we answer.
     pub(super) datagrams: TokenBucket,
@@ -97,6 +99,7 @@ impl Servent {
             pongs: Pongs::default(),
             neighbourhood: Neighbourhood::default(),
             push_dials: PushDials::default(),
+            reach: Reach::default(),
             us: Ourselves::default(),
             wake: None,
             dials: 0,
@@ -130,6 +133,7 @@ impl Servent {
                     self.forget_pending(now, conn, reason, out);
                 }
             }
+            Input::Reached { from } => self.on_incoming(now, from, out),
             Input::Command(command) => self.on_command(now, command, out),
         }
         self.settle(now, out);
@@ -144,6 +148,9 @@ impl Servent {
         self.expire_links(now, out);
         if self.neighbourhood.due.is_some_and(|due| due <= now) {
             self.restless();
+        }
+        if self.reach.due().is_some_and(|due| due <= now) {
+            self.tend_reach(now, out);
         }
         self.wake = None;
         self.settle(now, out);
@@ -219,6 +226,7 @@ impl Servent {
                 }
             }
             Command::SendPush { servent, index, by } => self.send_push(now, servent, index, by, out),
+            Command::PushFor { servent, index, to } => self.push_for(now, servent, index, canonical(to), out),
             Command::Shutdown => self.shut_down(now, out),
         }
     }
@@ -295,6 +303,7 @@ impl Servent {
         if self.mood == Mood::Restless {
             self.mood = Mood::Content;
             self.tend(now, out);
+            self.tend_reach(now, out);
             // Deadlines of what is gone shall not wake us.
             self.wake = self.earliest(now);
         }
@@ -364,7 +373,7 @@ impl Servent {
             let stuck = link.blocked_since().map_or(dead, |since| since + config.dead_after);
             silent.min(stuck).min(link.spoke_at() + self.patience(link))
         });
-        let soonest = handshakes.chain(links).chain(self.neighbourhood.due).min()?;
+        let soonest = handshakes.chain(links).chain(self.neighbourhood.due).chain(self.reach.due()).min()?;
         Some(soonest.max(now + TICK))
     }
 }

@@ -90,7 +90,7 @@ impl WorldOptions {
     pub fn new(seed: u64) -> Self {
         Self {
             seed,
-            config: Config::new(Guid::default()),
+            config: Config { vendor_messages: false, ..Config::new(Guid::default()) },
             latency: Latency::default(),
             capacity: None,
             hop: Hop::Shared,

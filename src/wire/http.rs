@@ -5,10 +5,12 @@
 
 use std::fmt;
 
+use data_encoding::BASE32_NOPAD;
+
 use super::head::{Headers, RawHead};
 use super::range::number;
 use super::text::strip;
-use super::{Cause, DecodeError, Urn, handshake};
+use super::{Cause, DecodeError, Guid, Urn, handshake};
 
 pub use super::range::{ByteRange, ContentRange};
 
@@ -52,6 +54,9 @@ pub enum Target {
     ByIndex(u32, String),
     /// `/`: the list of what is shared.
     Browse,
+    /// `/gnutella/push-proxy?ServerId=BASE32`, `/gnet/push-proxy?guid=HEX`: pass a Push on to that servent; `None` when
+    /// it cannot be read which.
+    PushProxy(Option<Guid>),
     /// Anything else.
     Unknown,
 }
@@ -188,12 +193,29 @@ impl Target {
             // gtk-gnutella puts the root behind a semicolon.
             return urn(text.split(';').next().unwrap_or_default()).map_or(Self::Unknown, Self::Tree);
         }
+        if let Some(query) =
+            ["/gnutella/push-proxy?", "/gnutella/pushproxy?", "/gnet/push-proxy?"].into_iter().find_map(by)
+        {
+            return Self::PushProxy(named_servent(query));
+        }
         let Some((index, name)) = by("/get/").and_then(|rest| rest.split_once('/')) else { return Self::Unknown };
         match number(index).map(u32::try_from) {
             Some(Ok(index)) => Self::ByIndex(index, String::from_utf8_lossy(&percent_decode(name)).into_owned()),
             _ => Self::Unknown,
         }
     }
+}
+
+/// The servent in `ServerId=` (base32, with padding or without) or `guid=` (hex).
+fn named_servent(query: &str) -> Option<Guid> {
+    query.split('&').filter_map(|part| part.split_once('=')).find_map(|(name, value)| match name {
+        "guid" => value.parse().ok(),
+        "ServerId" => {
+            let digits = value.trim_end_matches('=').to_ascii_uppercase();
+            BASE32_NOPAD.decode(digits.as_bytes()).ok()?.try_into().ok().map(Guid)
+        }
+        _ => None,
+    })
 }
 
 /// The target that asks for this.
@@ -203,6 +225,7 @@ impl fmt::Display for Target {
             Self::ByUrn(urn) => write!(f, "/uri-res/N2R?{urn}"),
             Self::Tree(urn) => write!(f, "/uri-res/N2X?{urn}"),
             Self::ByIndex(index, name) => write!(f, "/get/{index}/{}", percent_encode(name.as_bytes())),
+            Self::PushProxy(servent) => write!(f, "/gnet/push-proxy?guid={}", servent.unwrap_or_default()),
             Self::Browse | Self::Unknown => f.write_str("/"),
         }
     }

@@ -15,6 +15,7 @@ use filbert::wire::hit::{Entry, Qhd, QueryHit};
 use filbert::wire::pong::Pong;
 use filbert::wire::push::Push;
 use filbert::wire::query::Query;
+use filbert::wire::vendor::{Vendor, Which};
 use filbert::wire::{Frame, Frames, Guid, Header, Kind, Message};
 
 use super::choices::Choices;
@@ -192,6 +193,9 @@ impl World {
             }
             17 => {
                 let (from, frame) = (choices.host(), self.frame(choices));
+                if choices.flag() {
+                    self.handle(Input::Reached { from: from.ip() });
+                }
                 self.handle(Input::Datagram { from, frame });
             }
             18..=21 => {
@@ -349,6 +353,7 @@ impl World {
                 }
                 return Cause::Frames(*conn, batch.iter().map(|frame| frame.to_frame()).collect());
             }
+            Input::Reached { .. } => {}
             Input::Datagram { from, frame } => return Cause::Datagram(*from, frame.clone()),
             Input::Room { conn, bytes } => {
                 if let Some(conn) = self.conns.get_mut(conn) {
@@ -490,6 +495,7 @@ impl World {
         match header.kind {
             Kind::QueryHit => assert!(to.len() == 1 && asked(Kind::Query, to[0]), "{to:?} did not ask"),
             Kind::Pong => assert!(to.len() == 1 && asked(Kind::Ping, to[0]), "{to:?} did not ping"),
+            Kind::Vendor => assert!(to.len() == 1 && (header.ttl, header.hops) == (1, 0), "for one link"),
             Kind::Query | Kind::Push | Kind::Ping | Kind::Bye => {}
             kind => panic!("we send no {kind:?}"),
         }
@@ -546,7 +552,8 @@ impl World {
                 self.spend(*addr);
             }
             Event::AskProxies { proxies, .. } => proxies.iter().for_each(|addr| self.spend(*addr)),
-            Event::PushFailed { .. } | Event::HostsLearned(_) => {}
+            Event::ConnectBack { addr } => self.spend(*addr),
+            Event::PushFailed { .. } | Event::Proxied { .. } | Event::Reach { .. } | Event::HostsLearned(_) => {}
             Event::ConnectFailed(addr, _) => assert!(self.listed.contains(addr), "nobody named {addr}"),
         }
     }
@@ -624,7 +631,7 @@ impl World {
 
     /// A message: most are well made and name what others name.
     fn frame(&self, choices: &mut Choices<'_>) -> Frame {
-        const KINDS: [Kind; 10] = [
+        const KINDS: [Kind; 11] = [
             Kind::Query,
             Kind::Query,
             Kind::Query,
@@ -634,6 +641,7 @@ impl World {
             Kind::Ping,
             Kind::Pong,
             Kind::Pong,
+            Kind::Vendor,
             Kind::Bye,
         ];
         let n = choices.byte();
@@ -654,6 +662,7 @@ impl World {
                 let servent = Guid([choices.byte() % 8; 16]);
                 QueryHit::new(choices.host(), 0, entries, Qhd::new(*b"FLBT", false, false), servent).encode().to_vec()
             }
+            (Kind::Vendor, n) => vendor(n, choices).encode().to_vec(),
             (Kind::Push, _) => Push::new(Guid([choices.byte() % 8; 16]), 1, choices.host()).encode().to_vec(),
             _ => Vec::new(),
         };
@@ -697,6 +706,10 @@ impl World {
                 let by = if choices.flag() { PushBy::Proxies(proxies) } else { PushBy::Way };
                 Command::SendPush { servent, index: 1, by }
             }
+            17 => {
+                let servent = Guid([choices.byte() % 8; 16]);
+                Command::PushFor { servent, index: 0, to: choices.host() }
+            }
             _ => {
                 const SOURCES: [HostSource; 5] =
                     [HostSource::Stranger, HostSource::Stranger, HostSource::Cache, HostSource::Lan, HostSource::User];
@@ -711,6 +724,18 @@ impl World {
 fn whole(frame: &Frame) {
     let message = Message::decode(frame.header.kind, &frame.payload).expect("what we send can be read");
     assert_eq!(message.encode(), frame.payload);
+}
+
+fn vendor(n: u8, choices: &mut Choices<'_>) -> Vendor {
+    match n % 5 {
+        0 | 1 => Vendor::supported(&[Which::CONNECT_BACK, Which::PROXY_PLEASE, Which::PROXY_YES]),
+        2 => Vendor::connect_back(choices.host().port()),
+        3 => Vendor::proxy_please(),
+        _ => match choices.host() {
+            SocketAddr::V4(at) => Vendor::proxy_yes(at),
+            SocketAddr::V6(_) => Vendor { vendor: *b"GTKG", selector: 9, version: 1, data: Bytes::new() },
+        },
+    }
 }
 
 fn room(choices: &mut Choices<'_>) -> usize {
@@ -755,7 +780,8 @@ fn headers(choices: &mut Choices<'_>) -> Headers {
         headers.push("Node", choices.text(40));
     }
     if bits & 128 != 0 {
-        let name = ["X-Query-Routing", "Upgrade", "Accept-Encoding", "Content-Encoding", "X-Degree"][choices.below(5)];
+        let name = ["X-Query-Routing", "Upgrade", "Accept-Encoding", "Content-Encoding", "X-Degree", "Vendor-Message"]
+            [choices.below(6)];
         headers.push(name, ["0.1", "TLS/1.0", "deflate", "99999999999999999999", ""][choices.below(5)]);
     }
     headers

@@ -26,6 +26,8 @@ use crate::net::rt;
 use crate::net::serve::{Answer, Body, Shelf, read_at};
 use crate::transfer::queue::{Asker, Place, QueueConfig};
 use crate::transfer::upload::{self, Found, Offer, Speaks, Tree, Wait};
+use crate::wire::Guid;
+use crate::wire::head::Headers;
 use crate::wire::http::{Request, Response, Target};
 
 /// How often running uploads are looked at.
@@ -81,6 +83,9 @@ pub type Open = dyn Fn(RootId, &Path) -> io::Result<(File, Stamp)> + Send + Sync
 /// The row of a file's Tiger tree.
 pub type TreeOf = dyn Fn(&Arc<SharedFile>) -> Tree + Send + Sync;
 
+/// Answers who asks us to pass a Push on.
+pub type PassOn = dyn Fn(&Request, Option<Guid>, SocketAddr) -> Response + Send + Sync;
+
 /// What the uploads need of the rest of the servent.
 pub struct UploadHooks {
     /// The shared file that a request means: a look-up, never a path.
@@ -89,6 +94,10 @@ pub struct UploadHooks {
     pub open: Box<Open>,
     /// The row of a shared file's Tiger tree. Called where it may block.
     pub tree: Box<TreeOf>,
+    /// Pass a Push on to that servent, and what to answer.
+    pub pass_on: Box<PassOn>,
+    /// What the answer to a request says of us besides.
+    pub describe: Box<dyn Fn(&mut Headers) + Send + Sync>,
     /// A fresh number for a transfer.
     pub next_id: Box<dyn Fn() -> u64 + Send + Sync>,
     /// An upload has changed: at most twice a second each, and when it ends.
@@ -135,7 +144,9 @@ impl Uploads {
 
 impl Shelf for Uploads {
     fn answer(&self, request: &Request, from: SocketAddr) -> Answer {
-        self.0.answer(request, from)
+        let mut answer = self.0.answer(request, from);
+        (self.0.hooks.describe)(&mut answer.head.headers);
+        answer
     }
 
     fn gone(&self, from: SocketAddr) {
@@ -174,6 +185,9 @@ impl Inner {
         let agent = &self.config.agent;
         let nothing = || plain(upload::plan(request, Found::Nothing, agent));
         let target = request.target();
+        if let Target::PushProxy(servent) = target {
+            return plain_head((self.hooks.pass_on)(request, servent, from));
+        }
         if let Target::Tree(urn) = target {
             return self.tree(request, urn);
         }
@@ -210,7 +224,7 @@ impl Inner {
             Target::ByIndex(_, name) => {
                 (self.hooks.find)(target).filter(|shared| upload::same_name(&shared.name, name))
             }
-            Target::Tree(_) | Target::Browse | Target::Unknown => None,
+            Target::Tree(_) | Target::PushProxy(_) | Target::Browse | Target::Unknown => None,
         }
     }
 

@@ -49,7 +49,8 @@ fn we_say_what_we_are_and_nothing_that_we_are_not() {
         .with("X-Max-TTL", "7")
         .with("GGEP", "0.5")
         .with("Pong-Caching", "0.1")
-        .with("Bye-Packet", "0.1");
+        .with("Bye-Packet", "0.1")
+        .with("Vendor-Message", "0.2");
     let head = Head::Connect { version: (0, 6), headers };
     assert_eq!(out, [Output::Handshake { conn, verdict: Verdict::Offer, head }]);
     let out =

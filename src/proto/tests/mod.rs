@@ -8,4 +8,5 @@ mod random;
 mod routing;
 mod slow;
 mod timing;
+mod walls;
 mod world;

@@ -1,0 +1,242 @@
+//! Vendor messages between neighbours: connect back, and push proxies.
+//!
+//! With a peer that says `Vendor-Message` in its handshake we exchange the lists of those that we take, "right after
+//! the initial handshaking ping" (`vendor_msg`), and send nothing that is not in its list. All are for one link: what
+//! has crossed another is dropped.
+//!
+//! * BEAR/7, *connect back*: the peer is called at its own address and the port that it names, if strangers may make us
+//!   dial there, and not again within half a minute.
+//! * LIME/21, *be my push proxy*: yes, as long as the link lasts (`push_proxy` section 3); the peer's GUID is that of its
+//!   handshake, so that nobody gets the pushes of another.
+//! * LIME/22, *I am*: believed for the address that we talk to.
+
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::time::Duration;
+
+use crate::base::Instant;
+use crate::wire::push::Push;
+use crate::wire::vendor::{Said, Vendor, Which};
+use crate::wire::{Frame, Guid, Kind};
+
+use super::address::{canonical, is_dialable};
+use super::reach::{ASKED, Reachable};
+use super::servent::Servent;
+use super::{ConnId, Direction, DropReason, Event, Outbox, Output};
+
+/// What we take.
+const TAKEN: [Which; 3] = [Which::CONNECT_BACK, Which::PROXY_PLEASE, Which::PROXY_YES];
+/// Neighbours that are our push proxies at most; hits and answers name no more.
+const PROXIES: usize = 4;
+/// A peer is called back at most so often.
+const CALL_EVERY: Duration = Duration::from_secs(30);
+
+/// What there is between us and a peer besides messages that are routed.
+#[derive(Debug, Default)]
+pub(super) struct Talk {
+    /// It takes BEAR/7.
+    calls_back: bool,
+    /// It takes LIME/21.
+    proxies: bool,
+    /// We asked it to be our push proxy.
+    asked: bool,
+    /// It is, at that address.
+    proxy: Option<Box<SocketAddr>>,
+    /// We are its push proxy.
+    pub(super) proxied: bool,
+    called_at: Option<Instant>,
+}
+
+impl Servent {
+    /// Can others connect to us?
+    pub fn reach(&self) -> Reachable {
+        self.reach.known()
+    }
+
+    /// Our push proxies; they matter while others cannot connect to us.
+    pub fn push_proxies(&self) -> Vec<SocketAddr> {
+        self.links.iter().filter_map(|link| link.talk.proxy.as_deref().copied()).take(PROXIES).collect()
+    }
+
+    /// Whether who wants a file of ours has to push.
+    pub(super) fn is_walled(&self) -> bool {
+        self.own_addr().is_none() || self.reach() == Reachable::No
+    }
+
+    /// Somebody opened a connection to us.
+    pub(super) fn on_incoming(&mut self, now: Instant, from: IpAddr, out: &mut Outbox) {
+        let before = self.reach();
+        self.mind_address(now);
+        self.reach.on_incoming(now, from.to_canonical());
+        self.tell_reach(before, out);
+        self.wake_for_reach();
+    }
+
+    /// Our address may have changed, or the time has come to ask whether others can connect to us.
+    pub(super) fn tend_reach(&mut self, now: Instant, out: &mut Outbox) {
+        let before = self.reach();
+        self.mind_address(now);
+        if self.reach.look(now) {
+            let port = self.us.listening.map_or(0, |addr| addr.port());
+            let mut peers: Vec<_> = self.links.iter().filter(|link| link.talk.calls_back).map(|l| l.conn).collect();
+            self.rng.shuffle(&mut peers);
+            peers.truncate(ASKED);
+            self.reach.asked(now, peers.len());
+            for conn in peers {
+                self.send_vendor(now, conn, None, &Vendor::connect_back(port), out);
+            }
+        }
+        self.tell_reach(before, out);
+        self.find_proxies(now, out);
+        self.wake_for_reach();
+    }
+
+    /// A link is up, and its first ping sent: the list of what we take.
+    pub(super) fn greet_vendor(&mut self, now: Instant, conn: ConnId, out: &mut Outbox) {
+        if self.config.vendor_messages && self.links.get(conn).is_some_and(|link| link.identity.vendor_messages) {
+            self.send_vendor(now, conn, None, &Vendor::supported(&TAKEN), out);
+        }
+    }
+
+    /// A vendor message came.
+    pub(super) fn on_vendor(&mut self, now: Instant, conn: ConnId, frame: &Frame, out: &mut Outbox) {
+        if !self.allows(now, conn, |buckets| &mut buckets.pings) {
+            return self.drop_message(conn, DropReason::RateLimited);
+        }
+        let Some(link) = self.links.get_mut(conn) else { return };
+        // Who did not say that it speaks so is not heard.
+        if !self.config.vendor_messages || !link.identity.vendor_messages {
+            return self.drop_message(conn, DropReason::Unknown);
+        }
+        let Ok(said) = Vendor::decode(&frame.payload).and_then(|message| message.said()) else {
+            return self.drop_message(conn, DropReason::Malformed);
+        };
+        match said {
+            Said::Supported(all) => {
+                let takes = |which: Which| all.iter().any(|listed| listed.is_like(which));
+                link.talk.calls_back = takes(Which::CONNECT_BACK);
+                link.talk.proxies = takes(Which::PROXY_PLEASE);
+                self.tend_reach(now, out);
+            }
+            Said::ConnectBack(port) => self.on_connect_back(now, conn, port, out),
+            Said::ProxyPlease => self.on_proxy_please(now, conn, frame.header.guid, out),
+            Said::ProxyYes(at) => self.on_proxy_yes(conn, at, out),
+            Said::Other => self.drop_message(conn, DropReason::Unknown),
+        }
+    }
+
+    /// A link is gone, and with it what there was between us.
+    pub(super) fn on_talk_over(&mut self, talk: &Talk, servent: Option<Guid>, out: &mut Outbox) {
+        if let (true, Some(servent)) = (talk.proxied, servent) {
+            out.push(Output::Event(Event::Proxied { servent, proxied: false }));
+        }
+        if talk.proxy.is_some() {
+            self.tell_wall(out);
+        }
+    }
+
+    /// Somebody asked us, by HTTP, to pass on to a peer of ours that it shall connect to `to`.
+    pub(super) fn push_for(&mut self, now: Instant, servent: Guid, index: u32, to: SocketAddr, out: &mut Outbox) {
+        let conn = self.links.of_servent(servent).filter(|link| link.talk.proxied).map(|link| link.conn);
+        let Some(conn) = conn else { return };
+        // "Directly sends this to the FS": one link far.
+        let payload = Push::new(servent, index, to).encode();
+        let frame = Frame::new(Guid::random(&mut self.rng), Kind::Push, 1, payload);
+        self.counters.pushes_proxied += 1;
+        self.send(now, conn, frame, out);
+    }
+
+    fn on_connect_back(&mut self, now: Instant, conn: ConnId, port: u16, out: &mut Outbox) {
+        let Some(link) = self.links.get_mut(conn) else { return };
+        if link.talk.called_at.is_some_and(|at| now.since(at) < CALL_EVERY) {
+            return self.drop_message(conn, DropReason::RateLimited);
+        }
+        let addr = SocketAddr::new(link.identity.remote.ip(), port);
+        if !is_dialable(addr) {
+            return self.drop_message(conn, DropReason::Malformed);
+        }
+        if self.is_ourselves(addr) || !self.may_dial_asked(now, addr) {
+            return self.drop_message(conn, DropReason::RateLimited);
+        }
+        if let Some(link) = self.links.get_mut(conn) {
+            link.talk.called_at = Some(now);
+        }
+        out.push(Output::Event(Event::ConnectBack { addr }));
+    }
+
+    fn on_proxy_please(&mut self, now: Instant, conn: ConnId, guid: Guid, out: &mut Outbox) {
+        let ours = self.own_addr().map(|us| us.ip());
+        let us = match (ours, self.us.listening, self.is_walled()) {
+            (Some(IpAddr::V4(ip)), Some(listening), false) => SocketAddrV4::new(ip, listening.port()),
+            // Who cannot be reached itself is of no use.
+            _ => return self.drop_message(conn, DropReason::NoRoute),
+        };
+        let Some(link) = self.links.get_mut(conn) else { return };
+        if link.identity.servent != Some(guid) {
+            return self.drop_message(conn, DropReason::Malformed);
+        }
+        if !std::mem::replace(&mut link.talk.proxied, true) {
+            out.push(Output::Event(Event::Proxied { servent: guid, proxied: true }));
+        }
+        self.send_vendor(now, conn, Some(guid), &Vendor::proxy_yes(us), out);
+    }
+
+    fn on_proxy_yes(&mut self, conn: ConnId, at: SocketAddrV4, out: &mut Outbox) {
+        let Some(link) = self.links.get_mut(conn) else { return };
+        let at = canonical(SocketAddr::from(at));
+        // Our hits will send others there: nobody names a third one.
+        let its_own = at.ip() == link.identity.remote.ip() || (link.identity.listens && at == link.identity.addr);
+        if !link.talk.asked || !its_own || !is_dialable(at) {
+            return self.drop_message(conn, DropReason::Malformed);
+        }
+        if link.talk.proxy.replace(Box::new(at)).is_none_or(|before| *before != at) {
+            self.tell_wall(out);
+        }
+    }
+
+    /// While others cannot connect to us, some neighbours are asked to be our push proxies: first those that we dialled,
+    /// since they can be connected to.
+    fn find_proxies(&mut self, now: Instant, out: &mut Outbox) {
+        if !self.is_walled() {
+            return;
+        }
+        let asked = self.links.iter().filter(|link| link.talk.asked).count();
+        let willing = self.links.iter().filter(|link| link.talk.proxies && !link.talk.asked);
+        let mut willing: Vec<_> = willing.map(|link| (link.conn.direction() == Direction::In, link.conn)).collect();
+        willing.sort_unstable();
+        willing.truncate(PROXIES.saturating_sub(asked));
+        for (_, conn) in willing {
+            if let Some(link) = self.links.get_mut(conn) {
+                link.talk.asked = true;
+            }
+            self.send_vendor(now, conn, Some(self.config.servent), &Vendor::proxy_please(), out);
+        }
+    }
+
+    fn send_vendor(&mut self, now: Instant, conn: ConnId, guid: Option<Guid>, what: &Vendor, out: &mut Outbox) {
+        let guid = guid.unwrap_or_else(|| Guid::random(&mut self.rng));
+        self.send(now, conn, Frame::new(guid, Kind::Vendor, 1, what.encode()), out);
+    }
+
+    fn mind_address(&mut self, now: Instant) {
+        let anybody = self.links.iter().any(|link| link.talk.calls_back);
+        self.reach.is_at(now, self.own_addr(), anybody);
+    }
+
+    fn wake_for_reach(&mut self) {
+        if let Some(due) = self.reach.due() {
+            self.wake_by(due);
+        }
+    }
+
+    fn tell_reach(&mut self, before: Reachable, out: &mut Outbox) {
+        if self.reach() != before {
+            self.tell_wall(out);
+        }
+    }
+
+    /// The application tells downloaders.
+    fn tell_wall(&mut self, out: &mut Outbox) {
+        let proxies = self.push_proxies();
+        out.push(Output::Event(Event::Reach { reachable: self.reach(), us: self.own_addr(), proxies }));
+    }
+}

@@ -52,6 +52,9 @@ pub(super) struct Inner {
     pub(super) answers: usize,
     pub(super) events: Arc<Broadcast>,
     pub(super) warnings: Arc<Warnings>,
+    /// What we share is not what neighbours were told.
+    pub(super) words_changed: AtomicBool,
+    pub(super) words_bell: Bell,
     /// Rings when a link came up.
     pub(super) linked: Bell,
     pub(super) dials: Mutex<Vec<(SocketAddr, oneshot::Sender<CloseReason>)>>,
@@ -135,6 +138,11 @@ impl Inner {
                 self.hosts_changed.store(true, SeqCst);
                 self.hosts_bell.ring();
             }
+            Event::RoleChanged(role) => {
+                let role = words::role(role).to_owned();
+                log::info!(target: "filbert::net", "this servent is a {role} from now on");
+                self.events.tell(|| EventView::RoleChanged { role });
+            }
             Event::NeighbourUp(_, addr) => {
                 self.linked.ring();
                 self.downloads.network_changed();
@@ -177,6 +185,8 @@ impl Inner {
             let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
             self.handle.command(Command::Sharing { files: u32::try_from(files).unwrap_or(u32::MAX), kib });
             self.events.tell(|| EventView::Shares { files, hashed });
+            self.words_changed.store(true, SeqCst);
+            self.words_bell.ring();
             rt::sleep(TELL_SHARES_EVERY).await;
         }
     }

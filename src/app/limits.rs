@@ -19,11 +19,19 @@ pub struct Limits {
     pub downloads: usize,
     /// Peers accepted in all; 0 is max(32, 2 x neighbours).
     pub peers: usize,
+    /// Leaves accepted in all.
+    pub leaves: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { messages: proto::Limits::default(), uploads: UploadsConfig::default(), downloads: 16, peers: 0 }
+        Self {
+            messages: proto::Limits::default(),
+            uploads: UploadsConfig::default(),
+            downloads: 16,
+            peers: 0,
+            leaves: 300,
+        }
     }
 }
 
@@ -71,6 +79,7 @@ pub const LIMITS: &[LimitKey] = &[
     number("limits.handshakes", "handshakes under way at a time", |l| &mut l.messages.handshakes),
     number("limits.answer_entries", "files that answer one query", |l| &mut l.messages.answer_entries),
     number("limits.peers", "peers accepted in all; 0 is max(32, 2 x neighbours)", |l| &mut l.peers),
+    number("limits.leaves", "leaves accepted in all", |l| &mut l.leaves),
     number("limits.uploads", "files sent at a time", |l| &mut l.uploads.slots),
     number("limits.uploads_per_address", "files sent at a time to one public address", |l| {
         &mut l.uploads.slots_per_address

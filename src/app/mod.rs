@@ -9,6 +9,7 @@ mod error;
 mod events;
 mod inner;
 mod kept;
+mod keywords;
 mod limits;
 mod meter;
 mod node;

@@ -20,7 +20,7 @@ use crate::base::Instant;
 use crate::disk::lock::Lock;
 use crate::library::Criteria;
 use crate::net::rt;
-use crate::proto::{Command, Counters, Deflate, HostSource, Role};
+use crate::proto::{Command, Counters, Deflate, HostSource, Role, RoleChoice, Servent};
 
 /// How to run.
 #[derive(Clone, Debug)]
@@ -43,6 +43,8 @@ pub struct Options {
     pub neighbours: usize,
     /// TTL of our queries.
     pub ttl: u8,
+    /// What it is in a network of ultrapeers and leaves.
+    pub role: RoleChoice,
     /// Which directions of links are deflated.
     pub deflate: Deflate,
     /// Where finished files go, used as is; `None` is the home's own.
@@ -147,8 +149,10 @@ impl Node {
     /// How it is.
     pub async fn status(&self) -> StatusView {
         let inner = &self.inner;
-        let seen = inner.handle.inspect(|servent, now| (servent.degree(), *servent.counters(), now)).await;
-        let (degree, counters, now) = seen.unwrap_or_else(|| (0, Counters::default(), inner.clock.now()));
+        let look =
+            |servent: &Servent, now| (servent.degree(), servent.leaves(), servent.role(), *servent.counters(), now);
+        let gone = || (0, 0, Role::Ultrapeer, Counters::default(), inner.clock.now());
+        let (degree, leaves, role, counters, now) = inner.handle.inspect(look).await.unwrap_or_else(gone);
         let Totals { files, bytes, hashed } = inner.shelf.totals();
         let mut totals = words::counters(&counters);
         totals.insert("queries_late".to_owned(), inner.queries_late.load(SeqCst));
@@ -161,8 +165,8 @@ impl Node {
             hashed,
             bytes,
             neighbours: degree as u64,
-            leaves: 0,
-            role: words::role(Role::Ultrapeer).to_owned(),
+            leaves: leaves as u64,
+            role: words::role(role).to_owned(),
             reachable: inner.proxies.wall().reachable.word().to_owned(),
             down_bps: inner.downloads.rate(),
             up_bps: inner.uploads.rate(),

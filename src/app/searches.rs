@@ -20,7 +20,7 @@ use super::{Error, ErrorCode, SearchRequest};
 use crate::disk::state::StateFile;
 use crate::library::Criteria;
 use crate::net::{Handle, rt};
-use crate::proto::{Command, SearchId, Strategy};
+use crate::proto::{Command, SearchId};
 use crate::transfer::{Ask, Expected, Reach, Source};
 use crate::wire::hit::{Entry, QueryHit};
 use crate::wire::query::Query;
@@ -112,7 +112,7 @@ impl Searches {
             let search = SearchId(table.asked);
             table.routes.insert(search, For::Session(id));
             let query = Query::new(text, &urns);
-            self.handle.command(Command::Search { id: search, query, ttl: request.ttl, strategy: Strategy::Flood });
+            self.handle.command(Command::Search { id: search, query, ttl: request.ttl, strategy: None });
         }
         view
     }

@@ -155,6 +155,14 @@ impl Shelf {
         Totals { files: library.files(), bytes: library.bytes(), hashed: library.hashed() }
     }
 
+    /// Whether a folder is still being listed for the first time.
+    pub(super) fn is_scanning(&self) -> bool {
+        let ids: Vec<RootId> = lock(&self.0.folders).by_id.keys().copied().collect();
+        let disk = self.disk();
+        let phase = |id| disk.as_ref().and_then(|disk| disk.state(id)).map(|state| state.phase);
+        ids.into_iter().any(|id| phase(id) == Some(disk::Phase::Scanning))
+    }
+
     pub(super) fn views(&self) -> Vec<ShareView> {
         let folders = lock(&self.0.folders).by_id.clone();
         folders.iter().map(|(&id, folder)| self.view(id, folder)).collect()

@@ -79,6 +79,8 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
         answers: options.limits.messages.answer_entries,
         events,
         warnings,
+        words_changed: AtomicBool::new(false),
+        words_bell: Bell::default(),
         linked: Bell::default(),
         dials: Mutex::default(),
         queries_late: AtomicU64::new(0),
@@ -90,6 +92,7 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
     let tasks = vec![
         rt::spawn(Arc::clone(&inner).live(running.events)),
         rt::spawn(Arc::clone(&inner).tell_shares()),
+        rt::spawn(Arc::clone(&inner).tell_words()),
         rt::spawn(Arc::clone(&inner).tend_hosts()),
         rt::spawn(Arc::clone(&inner).connect_all(hosts)),
     ];
@@ -147,6 +150,8 @@ fn servent_config(options: &Options, servent: Guid, descriptors: Descriptors) ->
         only_listed: options.only_listed,
         ttl: options.ttl,
         deflate: options.deflate,
+        role: options.role,
+        leaves: options.limits.leaves,
         accept: (options.limits.peers > 0).then_some(options.limits.peers),
         limits: options.limits.messages.clone(),
         ..proto::Config::new(servent)

@@ -137,6 +137,12 @@ pub struct PeerView {
     pub queries_in: u64,
     /// Queries sent or forwarded to it.
     pub queries_out: u64,
+    /// Slots of the table of words that it told us, and how many are taken; `null` if it told none.
+    pub table_slots: Option<u64>,
+    /// See `table_slots`.
+    pub table_taken: Option<u64>,
+    /// Queries that its table kept from it.
+    pub kept_back: u64,
     /// What was dropped, by reason.
     pub drops: BTreeMap<String, u64>,
     /// Seconds since the link is up.
@@ -300,6 +306,11 @@ pub enum EventView {
     NeighbourUp {
         /// Where.
         addr: String,
+    },
+    /// The servent changed its role.
+    RoleChanged {
+        /// `ultrapeer` or `leaf`.
+        role: String,
     },
     /// A link is gone.
     NeighbourDown {

@@ -25,6 +25,7 @@ pub(super) fn reason(reason: &CloseReason) -> String {
         CloseReason::Replaced => "it made room for another".into(),
         CloseReason::Ourselves => "it is this servent itself".into(),
         CloseReason::Duplicate => "it is linked already".into(),
+        CloseReason::Role => "this servent changed its role".into(),
         CloseReason::User => "you wished it".into(),
         CloseReason::Shutdown => "this servent goes down".into(),
     }
@@ -53,6 +54,9 @@ pub(super) fn peer(info: &PeerInfo, now: Instant) -> PeerView {
         duplicates: info.duplicates_in,
         queries_in: info.queries_in,
         queries_out: info.queries_out,
+        table_slots: info.table.map(|(slots, _)| slots as u64),
+        table_taken: info.table.map(|(_, taken)| taken as u64),
+        kept_back: info.kept_back,
         drops: info.drops.iter().map(|(reason, &n)| (reason.word().to_owned(), n)).collect(),
         since_s: now.since(info.since).as_secs(),
     }
@@ -114,6 +118,10 @@ pub(super) fn counters(counters: &Counters) -> BTreeMap<String, u64> {
         ("links_in", counters.links_in),
         ("refused_by_them", counters.refused_by_them),
         ("refused_by_us", counters.refused_by_us),
+        ("crawled", counters.crawled),
+        ("dynamic_queries", counters.dynamic_queries),
+        ("tables_received", counters.tables_received),
+        ("tables_sent", counters.tables_sent),
         ("handshakes_timed_out", counters.handshakes_timed_out),
         ("links_lost", counters.links_lost),
         ("links_malformed", counters.links_malformed),

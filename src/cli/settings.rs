@@ -14,7 +14,7 @@ use toml_edit::{DocumentMut, Item};
 
 use super::exit::{Exit, Failure};
 use crate::app::{LIMITS, LimitKey, Limits};
-use crate::proto::Deflate;
+use crate::proto::{Deflate, RoleChoice};
 use crate::web::Setting;
 
 /// A setting that can be made.
@@ -66,9 +66,9 @@ const BASIC: [Key; 12] = [
     ),
     key(
         "role",
-        Kind::Word(&["auto", "ultrapeer", "leaf"]),
+        Kind::Word(RoleChoice::WORDS),
         "auto",
-        "what to be in the network; this version is always an ultrapeer",
+        "what to be in the network: an ultrapeer routes for others, a leaf does not; auto is an ultrapeer until 100 hosts are known",
     ),
     key("lan", Kind::Switch, "true", "look for peers on this network; no effect yet"),
     key("bootstrap", Kind::Switch, "false", "ask public host caches; no effect yet"),

@@ -22,7 +22,7 @@ use super::{interrupt, servent, text};
 use crate::app::view::EventView;
 use crate::app::{ErrorCode, Node, Options};
 use crate::net::rt;
-use crate::proto::Deflate;
+use crate::proto::{Deflate, RoleChoice};
 use crate::web::{self, Limits, Server};
 
 /// How many ports above the usual one are tried when another home has it.
@@ -134,12 +134,7 @@ pub fn settings(config: &Config, args: &Up) -> Result<Settings, Failure> {
                 .map_err(|why| Failure::new(Exit::Usage, format!("cannot use --{}: {why}", name.replace('_', "-"))))?;
         }
     }
-    let settings = Settings::load(&config.home.config, |name| std::env::var(name).ok(), &flags)?;
-    if settings.text("role") == "leaf" {
-        return Err(Failure::new(Exit::Usage, "cannot run as a leaf: this version always routes for others")
-            .hint("Leave the role at auto"));
-    }
-    Ok(settings)
+    Settings::load(&config.home.config, |name| std::env::var(name).ok(), &flags)
 }
 
 /// What the servent is started with.
@@ -160,6 +155,7 @@ pub fn options(config: &Config, args: &Up, settings: &Settings) -> Result<Option
         only_listed: settings.switch("only_listed"),
         neighbours: usize::try_from(settings.number("neighbours")).unwrap_or(usize::MAX),
         ttl,
+        role: RoleChoice::parse(settings.text("role")).unwrap_or_default(),
         deflate: Deflate::parse(settings.text("deflate")).unwrap_or_default(),
         download_dir,
         limits: settings.limits()?,

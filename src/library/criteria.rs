@@ -8,8 +8,8 @@
 use std::fmt;
 
 use super::kind::Kind;
-use super::words::{self, Token};
 use crate::wire::Urn;
+use crate::wire::words::{self, Token};
 
 /// The longest query text that can match anything, in bytes: names have 255 at most, and folding at most
 /// multiplies that. Longer ones, which only come from strangers, match nothing.

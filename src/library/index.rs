@@ -7,8 +7,8 @@ use super::criteria::Phrase;
 use super::lists::{self, Lists};
 use super::many::Many;
 use super::seek::View;
-use super::words;
 use crate::base::{HashSeed, Rng};
+use crate::wire::words;
 
 /// Numbers of files have so many bits.
 pub(super) const NUMBER_BITS: u32 = 26;

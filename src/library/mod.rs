@@ -16,12 +16,11 @@ mod seek;
 mod shelf;
 mod stamp;
 mod table;
-mod words;
 
+pub use crate::wire::words::words;
 pub use change::Change;
 pub use criteria::{Criteria, CriteriaError};
 pub use index::Index;
 pub use kind::Kind;
 pub use shelf::{Library, RootId, SharedFile};
 pub use stamp::Stamp;
-pub use words::words;

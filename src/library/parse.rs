@@ -5,9 +5,9 @@
 
 use super::criteria::Phrase;
 use super::kind::Kind;
-use super::words;
 use super::{Criteria, CriteriaError};
 use crate::wire::Urn;
+use crate::wire::words;
 
 /// The longest query that we ask, in bytes.
 const MAX_QUERY: usize = 1024;

@@ -115,7 +115,12 @@ impl Records {
 
     /// All places that are taken, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, Record)> {
-        (1..=(self.pages.len() * PAGE) as u32).filter_map(|at| Some((at, self.get(at)?)))
+        self.iter_from(1)
+    }
+
+    /// Those from `first` on.
+    pub(super) fn iter_from(&self, first: u32) -> impl Iterator<Item = (u32, Record)> {
+        (first.max(1)..=(self.pages.len() * PAGE) as u32).filter_map(|at| Some((at, self.get(at)?)))
     }
 
     fn place_mut(&mut self, at: u32) -> &mut Place {

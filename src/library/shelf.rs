@@ -295,6 +295,18 @@ impl Library {
         self.records.iter().filter_map(|(at, _)| self.file(at))
     }
 
+    /// Hands out names and digests of `count` files from place `from` (0 at first) on; returns where to go on, `None` at the
+    /// end. Files that come and go between two calls may be missed or not.
+    pub fn names(&self, from: u32, count: usize, mut each: impl FnMut(&str, Option<&Digests>)) -> Option<u32> {
+        let mut next = from;
+        for (at, record) in self.records.iter_from(from).take(count) {
+            let digests = (record.content != 0).then(|| self.contents.get(record.content));
+            each(&name_of(self.cells.name(record.cell)), digests.as_ref());
+            next = at + 1;
+        }
+        (next > from && self.records.iter_from(next).next().is_some()).then_some(next)
+    }
+
     /// Files that can be found.
     pub fn files(&self) -> u64 {
         self.totals.values().map(|totals| totals.files).sum()

@@ -13,10 +13,16 @@ pub struct Config {
     pub vendor: [u8; 4],
     /// `User-Agent` in handshakes.
     pub user_agent: String,
+    /// What we are in a network of ultrapeers and leaves.
+    pub role: RoleChoice,
+    /// Ultrapeers that we want while we are a leaf. Real clients want 3 to 5: one may go, or be a bad one.
+    pub shields: usize,
     /// Neighbours that we dial until we have. More of them: wider reach, more traffic. DESIGN section 6: 8.
     pub neighbours: usize,
     /// Peers that we accept in all; `None` is max(32, 2 x neighbours). It is advertised as `X-Degree`.
     pub accept: Option<usize>,
+    /// Leaves that we accept while we are an ultrapeer. Each costs memory and keep-alives; real clients take 30 to 300.
+    pub leaves: usize,
     /// Open Gnutella links only to hosts that the user named; learn of others, never dial them.
     pub only_listed: bool,
     /// TTL of our own queries. Each step multiplies reach and traffic; real clients send 4 at most.
@@ -30,12 +36,38 @@ pub struct Config {
     /// Something is sent on a link that was silent for this long, or up to a twentieth earlier, so that the two ends do
     /// not ping each other at once; a widely used client drops links that are silent for 20 s.
     pub keep_alive: Duration,
-    /// A neighbour that sent nothing for this long is dead.
+    /// The same between an ultrapeer and its leaf: there are many of those, and they wait longer.
+    pub keep_alive_leaf: Duration,
+    /// A neighbour that sent nothing for this long is dead; between an ultrapeer and its leaf it is
+    /// `keep_alive_leaf` longer.
     pub dead_after: Duration,
     /// A handshake that is not through by then is given up.
     pub handshake_timeout: Duration,
     /// Everything that bounds what strangers can make us do.
     pub limits: Limits,
+}
+
+/// What we are in a network of ultrapeers, which route, and leaves, which do not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RoleChoice {
+    /// An ultrapeer until the network is large and others do it better; see `proto::role`.
+    #[default]
+    Auto,
+    /// An ultrapeer, whatever comes.
+    Ultrapeer,
+    /// A leaf, whatever comes.
+    Leaf,
+}
+
+impl RoleChoice {
+    /// The words for them.
+    pub const WORDS: &'static [&'static str] = &["auto", "ultrapeer", "leaf"];
+
+    /// By its word.
+    pub fn parse(word: &str) -> Option<Self> {
+        let at = Self::WORDS.iter().position(|known| *known == word)?;
+        [Self::Auto, Self::Ultrapeer, Self::Leaf].get(at).copied()
+    }
 }
 
 /// Which directions of our links are deflated, where the peer wants it too.
@@ -120,14 +152,18 @@ impl Config {
             servent,
             vendor: *b"FLBT",
             user_agent: concat!("filbert/", env!("CARGO_PKG_VERSION")).to_owned(),
+            role: RoleChoice::default(),
+            shields: 3,
             neighbours: 8,
             accept: None,
+            leaves: 300,
             only_listed: false,
             ttl: 4,
             max_ttl: 7,
             deflate: Deflate::default(),
             vendor_messages: true,
             keep_alive: Duration::from_secs(15),
+            keep_alive_leaf: Duration::from_secs(60),
             dead_after: Duration::from_secs(60),
             handshake_timeout: Duration::from_secs(10),
             limits: Limits::default(),

@@ -46,6 +46,12 @@ pub struct Counters {
     pub queries_searched: u64,
     /// Queries that we answered with at least one hit.
     pub queries_answered: u64,
+    /// Queries, own and of leaves, that asked one neighbour after the other.
+    pub dynamic_queries: u64,
+    /// Tables of words that neighbours told us, changed ones included.
+    pub tables_received: u64,
+    /// Tables of words, or changes of them, that we told.
+    pub tables_sent: u64,
     /// Hits for our own searches.
     pub hits_received: u64,
     /// Hits that we sent for our files.
@@ -88,6 +94,8 @@ pub struct Counters {
     pub refused_by_them: u64,
     /// Handshakes that we refused.
     pub refused_by_us: u64,
+    /// Crawlers that were told who is linked here.
+    pub crawled: u64,
     /// Handshakes that did not come to an end in time.
     pub handshakes_timed_out: u64,
     /// Links that ended.

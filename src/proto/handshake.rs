@@ -8,10 +8,13 @@
 //! dialler   GNUTELLA/0.6 200 OK         headers: what it takes                or 409, or 503
 //! ```
 //!
-//! We speak as an ultrapeer and advertise only what we do. We never offer or take `Upgrade: TLS/1.0`
-//! or query routing. Each direction of a link is deflated when its receiver says `Accept-Encoding: deflate` and then its
-//! sender, in its last leg, `Content-Encoding: deflate`. A leaf (`X-Ultrapeer: False`) expects us to shield it with its query routing table; we
-//! do not do that yet, so it gets an honest 503 instead of a stream of queries that it did not ask for.
+//! We say what we are (`X-Ultrapeer: True` or `False`) and advertise only what we do. We never offer or take `Upgrade:
+//! TLS/1.0`. Each direction of a link is deflated when its receiver says `Accept-Encoding: deflate` and then its sender, in
+//! its last leg, `Content-Encoding: deflate`.
+//!
+//! An ultrapeer has slots for peers and slots for leaves; a leaf has a few for ultrapeers, and none for other leaves. Whoever
+//! finds none is told of others (`X-Try-Ultrapeers`, `X-Try`). A crawler (`Crawler: 0.1`, `crawler`) gets its lists and no
+//! link.
 //!
 //! Two servents may dial each other at the same moment. Both then keep the connection that the servent with
 //! the greater GUID dialled and answer 409 on the other, so that exactly one link is left.
@@ -31,6 +34,11 @@ use super::{CloseReason, ConnId, Deflate, Direction, Event, HostSource, Outbox, 
 /// Hosts that we name in `X-Try-Ultrapeers`, and the most that we read from one leg.
 const TRY_HOSTS: usize = 10;
 const TRY_HOSTS_READ: usize = 20;
+/// What servents had that do not tell (`dynamic_query`, section 2.4): "on a degree 6 network ... with a TTL of 7".
+const OLD_DEGREE: u8 = 6;
+const OLD_MAX_TTL: u8 = 7;
+/// Peers and leaves that a crawler is told of, of each.
+const CRAWLED: usize = 100;
 /// Characters of a stranger's `User-Agent` or reason that we keep.
 const WORDS_KEPT: usize = 120;
 
@@ -81,6 +89,11 @@ struct Hello {
     /// It takes a deflated stream.
     inflates: bool,
     vendor_messages: bool,
+    /// It takes our table of words.
+    takes_table: bool,
+    degree: u8,
+    max_ttl: u8,
+    crawls: bool,
     /// Hosts that it names.
     hosts: Vec<SocketAddr>,
 }
@@ -109,6 +122,10 @@ impl Hello {
             listen: listen.and_then(address::parse),
             vendor_messages: headers.get("Vendor-Message").is_some(),
             inflates: headers.has_token("Accept-Encoding", "deflate"),
+            takes_table: headers.get("X-Ultrapeer-Query-Routing").is_some(),
+            degree: number(headers, "X-Degree").unwrap_or(OLD_DEGREE),
+            max_ttl: number(headers, "X-Max-TTL").filter(|&ttl| ttl > 0).unwrap_or(OLD_MAX_TTL),
+            crawls: headers.get("Crawler").is_some(),
             us: headers.get("Remote-IP").and_then(address::parse).map(|addr| addr.ip()),
             hosts,
         }
@@ -140,8 +157,18 @@ impl Hello {
             agent: self.agent.as_str().into(),
             servent: self.servent,
             vendor_messages: self.vendor_messages,
+            role: self.role.unwrap_or(Role::Ultrapeer),
+            takes_table: self.takes_table,
+            degree: self.degree,
+            max_ttl: self.max_ttl,
         }
     }
+}
+
+/// The value of a header that is a small number; a larger one counts as the largest.
+fn number(headers: &Headers, name: &str) -> Option<u8> {
+    let number: u32 = headers.get(name)?.trim().parse().ok()?;
+    Some(u8::try_from(number).unwrap_or(u8::MAX))
 }
 
 /// Which of two connections between the same two servents stays.
@@ -218,7 +245,7 @@ impl Servent {
             }
             self.drop_link(now, twin, 409, "A second connection between us", CloseReason::Duplicate, out);
         }
-        if self.links.len() >= self.config.accept_limit() && !self.is_listed(identity.addr) {
+        if self.links.count(identity.role) >= self.slots_for(identity.role) && !self.is_listed(identity.addr) {
             let cut = pending.slot == Slot::Replacing && self.cut_least_useful(now, out);
             if !cut {
                 let reason = CloseReason::WeRefused(503, "Slots full".to_owned());
@@ -230,7 +257,7 @@ impl Servent {
             Direction::In => self.counters.links_in += 1,
         }
         let addr = identity.addr;
-        if identity.listens {
+        if identity.listens && identity.role == Role::Ultrapeer {
             self.hosts.link_up(now, addr);
         }
         self.links.insert(Link::new(conn, *identity, pending.slot, room, &self.config, now));
@@ -258,8 +285,13 @@ impl Servent {
         out: &mut Outbox,
     ) {
         let hello = Hello::read(headers);
-        let identity = hello.identity(from, Direction::In);
+        let mut identity = hello.identity(from, Direction::In);
+        // A leaf tells its ultrapeers; it wants to be told nothing.
+        identity.takes_table = self.takes_our_table(&identity);
         self.on_incoming(now, from.ip(), out);
+        if hello.crawls {
+            return self.answer_crawler(conn, &identity, out);
+        }
         let verdict = self.judge(now, &hello, &identity, version);
         self.learn_from(now, from, &hello, &identity);
         match verdict {
@@ -297,9 +329,6 @@ impl Servent {
         if hello.servent == Some(self.config.servent) {
             return Err((409, "I am you"));
         }
-        if hello.role == Some(Role::Leaf) {
-            return Err((503, "Shielded leaf nodes not served yet"));
-        }
         let linked = match hello.servent {
             Some(servent) => self.links.of_servent(servent).is_some(),
             None => identity.listens && self.links.iter().any(|link| link.is_at(identity.addr)),
@@ -326,18 +355,23 @@ impl Servent {
         if !self.is_diverse_incoming(identity.remote.ip()) && !self.is_listed(identity.addr) {
             return Err((503, "Too many peers from your network"));
         }
-        let taken = self.pending.values().filter(|p| matches!(p.stage, Stage::Answered | Stage::Agreed)).count();
-        if self.links.len() + taken < self.config.accept_limit() {
+        if self.has_slot_for(identity.role) {
             return Ok(Slot::Free);
         }
-        if self.may_replace(now) { Ok(Slot::Replacing) } else { Err((503, "Slots full")) }
+        match (self.role(), identity.role) {
+            (Role::Leaf, _) => Err((503, "Shielded leaf node")),
+            (Role::Ultrapeer, Role::Leaf) => Err((503, "No leaf slot free")),
+            (Role::Ultrapeer, Role::Ultrapeer) if self.may_replace(now) => Ok(Slot::Replacing),
+            (Role::Ultrapeer, Role::Ultrapeer) => Err((503, "Slots full")),
+        }
     }
 
     /// Second leg: the answer to our offer.
     fn on_answer(&mut self, now: Instant, conn: ConnId, code: u16, reason: &str, headers: &Headers, out: &mut Outbox) {
         let Some(remote) = self.pending.get(&conn).map(|pending| pending.remote) else { return };
         let hello = Hello::read(headers);
-        let identity = hello.identity(remote, Direction::Out);
+        let mut identity = hello.identity(remote, Direction::Out);
+        identity.takes_table = self.takes_our_table(&identity);
         let ourselves = hello.servent == Some(self.config.servent);
         if !ourselves {
             self.learn_from(now, remote, &hello, &identity);
@@ -374,8 +408,9 @@ impl Servent {
 
     /// Why we refuse in the third leg somebody who accepted us.
     fn second_thoughts(&self, conn: ConnId, hello: &Hello, remote: SocketAddr) -> Option<(u16, &'static str)> {
-        if hello.role == Some(Role::Leaf) {
-            return Some((503, "Shielded leaf nodes not served yet"));
+        if hello.role == Some(Role::Leaf) && !self.has_slot_for(Role::Leaf) {
+            let leaf = self.role() == Role::Leaf;
+            return Some(if leaf { (503, "Shielded leaf node") } else { (503, "No leaf slot free") });
         }
         let Some(theirs) = hello.servent else {
             let linked = self.links.iter().any(|link| link.is_at(remote));
@@ -420,7 +455,9 @@ impl Servent {
         if hello.servent == Some(self.config.servent) {
             return;
         }
-        if identity.listens {
+        if hello.role == Some(Role::Leaf) {
+            // Nobody finds a slot there.
+        } else if identity.listens {
             self.learn_host(now, remote.ip(), identity.addr, HostSource::Peer);
         } else if let Some(listen) = hello.listen {
             self.learn_host(now, remote.ip(), listen, HostSource::Stranger);
@@ -439,6 +476,9 @@ impl Servent {
         let headers = headers
             .with("X-Degree", self.config.accept_limit().to_string())
             .with("X-Max-TTL", self.config.max_ttl.to_string())
+            .with("X-Query-Routing", "0.1")
+            .with("X-Ultrapeer-Query-Routing", "0.1")
+            .with("X-Dynamic-Querying", "0.1")
             .with("GGEP", "0.5")
             .with("Pong-Caching", "0.1")
             .with("Bye-Packet", "0.1");
@@ -447,7 +487,11 @@ impl Servent {
 
     /// Headers of our accepting second leg.
     fn answer(&mut self, to: &Identity, hello: &Hello) -> Headers {
-        let headers = self.coded(self.offer(to.remote), hello);
+        let mut headers = self.coded(self.offer(to.remote), hello);
+        if self.role() == Role::Ultrapeer {
+            // Whoever gets this has a slot: we need it as what it is.
+            headers.push("X-Ultrapeer-Needed", "True");
+        }
         self.with_hosts(headers, to)
     }
 
@@ -459,14 +503,18 @@ impl Servent {
 
     /// Headers of a refusal: who we are, and who may have a slot.
     fn refusal(&mut self, to: &Identity) -> Headers {
-        let headers = self.introduce(to.remote);
-        self.with_hosts(headers, to)
+        let headers = self.with_hosts(self.introduce(to.remote), to);
+        // Old ones read the one, others the other: `X-Try` is any host, `X-Try-Ultrapeers` those that route.
+        match headers.get("X-Try-Ultrapeers").map(str::to_owned) {
+            Some(hosts) => headers.with("X-Try", hosts),
+            None => headers,
+        }
     }
 
     fn introduce(&self, to: SocketAddr) -> Headers {
         let mut headers = Headers::default();
         headers.push("User-Agent", self.config.user_agent.as_str());
-        headers.push("X-Ultrapeer", "True");
+        headers.push("X-Ultrapeer", if self.role() == Role::Ultrapeer { "True" } else { "False" });
         if let Some(addr) = self.own_addr() {
             headers.push("Listen-IP", addr.to_string());
         }
@@ -479,7 +527,7 @@ impl Servent {
     /// only strangers spoke of: lies are not passed on.
     fn with_hosts(&mut self, headers: Headers, to: &Identity) -> Headers {
         let tell = |addr: SocketAddr| addr != to.addr && may_name(to.remote.ip(), addr.ip());
-        let peers = self.links.iter().map(|link| &link.identity);
+        let peers = self.links.ultrapeers().map(|link| &link.identity);
         let mut hosts: Vec<_> = peers.filter(|peer| peer.listens && tell(peer.addr)).map(|peer| peer.addr).collect();
         self.rng.shuffle(&mut hosts);
         hosts.truncate(TRY_HOSTS);
@@ -491,6 +539,29 @@ impl Servent {
         }
         let hosts: Vec<_> = hosts.iter().map(SocketAddr::to_string).collect();
         headers.with("X-Try-Ultrapeers", hosts.join(","))
+    }
+
+    /// Whether that peer is to be told what we share.
+    fn takes_our_table(&self, identity: &Identity) -> bool {
+        match (self.role(), identity.role) {
+            (Role::Leaf, _) => true,
+            (Role::Ultrapeer, Role::Ultrapeer) => identity.takes_table,
+            (Role::Ultrapeer, Role::Leaf) => false,
+        }
+    }
+
+    /// A crawler draws a map of the network: it is told who is linked here, as far as it may know them, and no link is made.
+    fn answer_crawler(&mut self, conn: ConnId, to: &Identity, out: &mut Outbox) {
+        let list = |role| {
+            let peers = self.links.iter().filter(|link| link.role == role).map(|link| &link.identity);
+            let known = peers.filter(|peer| peer.listens && may_name(to.remote.ip(), peer.addr.ip()));
+            known.map(|peer| peer.addr.to_string()).take(CRAWLED).collect::<Vec<_>>().join(",")
+        };
+        let (peers, leaves) = (list(Role::Ultrapeer), list(Role::Leaf));
+        let headers = self.introduce(to.remote).with("Peers", peers).with("Leaves", leaves);
+        self.counters.crawled += 1;
+        let head = Head::Status { code: 200, reason: "OK".to_owned(), headers };
+        out.push(Output::Handshake { conn, verdict: Verdict::Refuse, head });
     }
 }
 

@@ -120,6 +120,18 @@ impl Hosts {
         }
     }
 
+    /// It may be dialled again now: that the link ended was our wish alone.
+    pub(super) fn at_once(&mut self, now: Instant, addr: SocketAddr) {
+        if let Some(host) = self.hosts.get_mut(&addr) {
+            host.not_before = now;
+        }
+    }
+
+    /// How many hosts there are to which no dial failed since they were heard of.
+    pub(super) fn promising(&self) -> usize {
+        self.hosts.values().filter(|host| host.failures == 0).count()
+    }
+
     /// It is none: ourselves, or unwanted.
     pub(super) fn forget(&mut self, addr: &SocketAddr) {
         self.hosts.swap_remove(addr);

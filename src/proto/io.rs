@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use crate::base::Instant;
 use crate::wire::handshake::Head;
 use crate::wire::hit::{Entry, QueryHit};
+use crate::wire::qrt::Qrt;
 use crate::wire::query::Query;
 use crate::wire::{Frame, Frames, Guid, Urn};
 
@@ -140,6 +142,9 @@ pub enum Command {
         /// KiB.
         kib: u32,
     },
+    /// The words and content names of what we share: neighbours are told, so that they ask us at the last hop only what
+    /// we may have. Until it is given they are told nothing, and ask everything.
+    Table(Arc<Qrt>),
     /// All upload slots are taken, or are not any more: hits carry it.
     UploadsBusy(bool),
     /// Ask the network. The answer comes as [`Event::HitReceived`].
@@ -150,8 +155,8 @@ pub enum Command {
         query: Query,
         /// TTL for this one; `None` is the configured one.
         ttl: Option<u8>,
-        /// How to ask.
-        strategy: Strategy,
+        /// How to ask; `None` is as the network calls for.
+        strategy: Option<Strategy>,
     },
     /// Take no more hits for a search.
     EndSearch(SearchId),
@@ -212,6 +217,8 @@ pub struct Answer {
 pub enum Strategy {
     /// To every neighbour, TTL links wide.
     Flood,
+    /// To one neighbour after the other, as far as it takes to have enough hits.
+    Dynamic,
 }
 
 /// Where we heard of a host. In the order of trust.
@@ -379,6 +386,8 @@ pub enum Event {
     },
     /// New hosts are in the cache.
     HostsLearned(usize),
+    /// We are something else from now on.
+    RoleChanged(Role),
     /// A link is up.
     NeighbourUp(ConnId, SocketAddr),
     /// A link that was up is gone.
@@ -427,6 +436,8 @@ pub enum CloseReason {
     Duplicate,
     /// The user wished it.
     User,
+    /// We became something else than we told the peer.
+    Role,
     /// We are going down.
     Shutdown,
 }
@@ -522,6 +533,10 @@ pub struct PeerInfo {
     pub queries_in: u64,
     /// What was dropped of what it sent us or was to get from us.
     pub drops: BTreeMap<DropReason, u64>,
+    /// Slots of the table of words that it told us, and how many of them are taken.
+    pub table: Option<(usize, usize)>,
+    /// Queries that were not sent to it because nothing in its table matches.
+    pub kept_back: u64,
     /// Bytes that wait for it.
     pub queued: usize,
     /// Since when the link is up.
@@ -545,6 +560,6 @@ pub struct HostInfo {
 impl Command {
     /// A search by words or content with the configured TTL.
     pub fn flood(id: SearchId, text: &str, urns: &[Urn]) -> Self {
-        Self::Search { id, query: Query::new(text, urns), ttl: None, strategy: Strategy::Flood }
+        Self::Search { id, query: Query::new(text, urns), ttl: None, strategy: None }
     }
 }

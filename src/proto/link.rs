@@ -14,6 +14,7 @@ use super::config::{Config, Rate};
 use super::counters::{Counters, Drops};
 use super::queue::Queue;
 use super::vendor::Talk;
+use super::tables::LinkTables;
 use super::{ConnId, DropReason, Outbox, Output, PeerInfo, Role, Traffic};
 
 /// Who is at the other end: told in the handshake, does not change.
@@ -31,6 +32,14 @@ pub(super) struct Identity {
     pub(super) servent: Option<Guid>,
     /// It speaks vendor messages.
     pub(super) vendor_messages: bool,
+    /// What it is.
+    pub(super) role: Role,
+    /// It takes our table of words.
+    pub(super) takes_table: bool,
+    /// How many ultrapeers it is linked to when it has all it takes, as it told.
+    pub(super) degree: u8,
+    /// The longest TTL that it wants to see on a fresh query.
+    pub(super) max_ttl: u8,
 }
 
 /// Who pinged last, and so pings next, unless silence lasts too long: the other's pong is its own keep-alive.
@@ -88,7 +97,13 @@ pub(super) struct Link {
     /// Since when frames wait and none has left.
     blocked_since: Option<Instant>,
     pub(super) slot: Slot,
+    /// What the peer is.
+    pub(super) role: Role,
     pub(super) identity: Box<Identity>,
+    /// What it told us of its words, and we told it of ours.
+    pub(super) tables: Option<Box<LinkTables>>,
+    /// Queries that its table kept from it.
+    pub(super) kept_back: u64,
     pub(super) since: Instant,
     /// When we heard something last.
     pub(super) heard: Instant,
@@ -131,7 +146,10 @@ impl Link {
             queue: Queue::default(),
             blocked_since: None,
             slot,
+            role: identity.role,
             identity: Box::new(identity),
+            tables: None,
+            kept_back: 0,
             since: now,
             heard: now,
             pinged: None,
@@ -173,7 +191,7 @@ impl Link {
             addr: self.identity.addr,
             remote: self.identity.remote,
             agent: self.identity.agent.to_string(),
-            role: Role::Ultrapeer,
+            role: self.role,
             direction: self.conn.direction(),
             hops_avg_milli: (hops * 1000).checked_div(messages).unwrap_or(0),
             received: self.received,
@@ -182,9 +200,16 @@ impl Link {
             queries_out: self.queries_out,
             queries_in: self.queries_in,
             drops: self.drops.by_reason(),
+            table: self.tables.as_ref().and_then(|tables| tables.theirs()).map(|table| (table.len(), table.taken())),
+            kept_back: self.kept_back,
             queued: self.queue.bytes(),
             since: self.since,
         }
+    }
+
+    /// Whether nothing waits for it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.queue.is_empty()
     }
 
     /// Whether `len` bytes may leave now. A frame longer than the link ever takes leaves when all is free.
@@ -244,6 +269,16 @@ impl Links {
 
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// How many of the peers are of that role.
+    pub(super) fn count(&self, role: Role) -> usize {
+        self.0.iter().filter(|link| link.role == role).count()
+    }
+
+    /// Those that are neighbours: not our leaves.
+    pub(super) fn ultrapeers(&self) -> impl Iterator<Item = &Link> {
+        self.0.iter().filter(|link| link.role == Role::Ultrapeer)
     }
 
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Link> {
@@ -313,11 +348,11 @@ impl Links {
         out.push(Output::Send { to: vec![to], frame });
     }
 
-    /// Sends `frame` to all links but `except`. Returns to how many; with some of them it may wait.
+    /// Sends `frame` to all links that want it. Returns to how many; with some of them it may wait.
     pub(super) fn flood(
         &mut self,
         now: Instant,
-        except: Option<ConnId>,
+        mut wants: impl FnMut(&mut Link) -> bool,
         frame: Frame,
         limit: usize,
         counters: &mut Counters,
@@ -326,7 +361,7 @@ impl Links {
         let mut to = Vec::with_capacity(self.0.len());
         let mut reached = 0;
         for link in &mut self.0 {
-            if Some(link.conn) == except {
+            if !wants(link) {
                 continue;
             }
             reached += 1;

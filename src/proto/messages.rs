@@ -14,12 +14,16 @@ use crate::wire::query::Query;
 use crate::wire::{Frame, FrameRef, Guid, Header, Kind};
 
 use super::address::{canonical, is_dialable, may_name};
+use super::dynamic::Asker;
 use super::link::{Buckets, Lead, Link};
 use super::pongs::PONGS_PER_PING;
 use super::router::Route;
 use super::seen::Print;
 use super::servent::Servent;
-use super::{Answer, CloseReason, ConnId, Counters, DropReason, Event, HostSource, Outbox, Output, SearchId, Strategy};
+use super::tables::Audience;
+use super::{
+    Answer, CloseReason, ConnId, Counters, DropReason, Event, HostSource, Outbox, Output, Role, SearchId, Strategy,
+};
 
 /// Bytes of entries in one hit that we send; real clients refuse payloads above 64 KiB.
 const HIT_BYTES: usize = 32 * 1024;
@@ -75,6 +79,7 @@ impl Servent {
             (_, Kind::Push) => self.on_push(now, conn, route, frame, out),
             (Route::Local(header), Kind::Ping) => self.on_ping(now, conn, header, out),
             (_, Kind::Pong) => self.on_pong(now, conn, route, frame, out),
+            (_, Kind::RouteTableUpdate) => self.on_route_table(now, conn, &frame, out),
             (_, Kind::Bye) => self.on_bye(now, conn, &frame, out),
             (_, Kind::Vendor | Kind::VendorStandard) => self.on_vendor(now, conn, &frame, out),
             (..) => self.drop_message(conn, DropReason::Unknown),
@@ -123,16 +128,26 @@ impl Servent {
         id: SearchId,
         query: &Query,
         ttl: Option<u8>,
-        strategy: Strategy,
+        strategy: Option<Strategy>,
         out: &mut Outbox,
     ) {
         let guid = Guid::random(&mut self.rng);
         self.router.originate(now, guid, id);
         self.counters.queries_originated += 1;
+        // Who says how far wants to know what is there, all of it.
+        let strategy = strategy.unwrap_or(match ttl.is_none() && self.asks_dynamically() {
+            true => Strategy::Dynamic,
+            false => Strategy::Flood,
+        });
         let ttl = ttl.unwrap_or(self.config.ttl).clamp(1, self.config.max_ttl.max(1));
-        let neighbours = match strategy {
-            Strategy::Flood => self.flood(now, None, Frame::new(guid, Kind::Query, ttl, query.encode()), out),
-        };
+        // Whoever searches asks all neighbours, whatever their tables say.
+        let mut audience = self.audience(None, query, false);
+        audience.leaves_only = strategy == Strategy::Dynamic;
+        let frame = Frame::new(guid, Kind::Query, ttl, query.encode());
+        let mut neighbours = self.flood(now, &audience, frame.clone(), out);
+        if strategy == Strategy::Dynamic {
+            neighbours += self.begin_dynamic(now, Asker::Search(id), frame, query, out);
+        }
         out.push(Output::Event(Event::SearchSent { search: id, guid, neighbours }));
     }
 
@@ -193,9 +208,9 @@ impl Servent {
         self.links.send(now, to, frame, limit, &mut self.counters, out)
     }
 
-    fn flood(&mut self, now: Instant, except: Option<ConnId>, frame: Frame, out: &mut Outbox) -> usize {
+    fn flood(&mut self, now: Instant, audience: &Audience, frame: Frame, out: &mut Outbox) -> usize {
         let limit = self.config.limits.queue_bytes;
-        self.links.flood(now, except, frame, limit, &mut self.counters, out)
+        self.links.flood(now, |link| audience.includes(link), frame, limit, &mut self.counters, out)
     }
 
     fn on_query(&mut self, now: Instant, conn: ConnId, route: Route, frame: Frame, out: &mut Outbox) {
@@ -210,19 +225,44 @@ impl Servent {
             return self.drop_message(conn, DropReason::Malformed);
         };
         self.add_merit(conn, MERIT_QUERY);
-        if let Route::Flood(header) = route {
-            let reached = self.flood(now, Some(conn), Frame { header, payload: frame.payload }, out);
-            self.counters.queries_forwarded += u64::from(reached > 0);
+        if self.role() == Role::Ultrapeer {
+            self.pass_on(now, conn, route, &query, frame.payload, out);
         }
         self.counters.queries_searched += 1;
         let hops = frame.header.hops.saturating_add(1);
         out.push(Output::Event(Event::QueryReceived { guid, query, hops }));
     }
 
+    /// A query goes on: to the neighbours if TTL is left, and to the leaves that may have what is asked for "regardless
+    /// of the query's TTL" (`ultrapeer_qrp`, section 2.4).
+    fn pass_on(&mut self, now: Instant, from: ConnId, route: Route, query: &Query, payload: Bytes, out: &mut Outbox) {
+        let leafs = self.links.get(from).is_some_and(|link| link.role == Role::Leaf);
+        let (header, mut audience) = match route {
+            Route::Flood(header) if leafs && self.asks_dynamically() => {
+                let frame = Frame { header, payload: payload.clone() };
+                self.begin_dynamic(now, Asker::Leaf(from), frame, query, out);
+                self.counters.queries_forwarded += 1;
+                let mut audience = self.audience(Some(from), query, false);
+                audience.leaves_only = true;
+                (header, audience)
+            }
+            Route::Flood(header) => (header, self.audience(Some(from), query, header.ttl == 1)),
+            Route::Local(header) if self.tables.have_leaves() => {
+                let hops = header.hops.saturating_add(1);
+                (Header { ttl: 1, hops, ..header }, self.audience(Some(from), query, true))
+            }
+            _ => return,
+        };
+        audience.leaves_only |= matches!(route, Route::Local(_));
+        let reached = self.flood(now, &audience, Frame { header, payload }, out);
+        self.counters.queries_forwarded += u64::from(reached > 0);
+    }
+
     fn on_hit(&mut self, now: Instant, conn: ConnId, route: Route, frame: Frame, out: &mut Outbox) {
         if !self.allows(now, conn, |buckets| &mut buckets.hits) {
             return self.drop_message(conn, DropReason::RateLimited);
         }
+        self.dynamic.found(&frame.header.guid, frame.payload.first().copied().unwrap_or(0));
         if let Route::Back(way, header) = route {
             if !self.send(now, way, Frame { header, payload: frame.payload }, out) {
                 return self.drop_message(conn, DropReason::NoRoute);
@@ -256,7 +296,8 @@ impl Servent {
         let pong = |hops, payload| Frame { header: Header { guid: header.guid, kind: Kind::Pong, ttl, hops }, payload };
         let mut answers = vec![pong(0, self.own_pong().encode())];
         if header.ttl > 1 {
-            let mut peers: Vec<_> = self.links.iter().filter(|l| l.identity.listens && tell(l.identity.addr)).collect();
+            let listening = |link: &&Link| link.identity.listens && tell(link.identity.addr);
+            let mut peers: Vec<_> = self.links.ultrapeers().filter(listening).collect();
             self.rng.shuffle(&mut peers);
             let mut named: Vec<_> = peers.iter().map(|peer| peer.identity.addr).collect();
             for peer in peers.into_iter().take(PONGS_PER_PING - 1) {
@@ -280,7 +321,7 @@ impl Servent {
     }
 
     fn ask_silent_neighbours(&mut self, now: Instant, asker: ConnId, header: Header, out: &mut Outbox) {
-        let silent = self.links.iter().filter(|link| link.conn != asker && link.shares.is_none());
+        let silent = self.links.ultrapeers().filter(|link| link.conn != asker && link.shares.is_none());
         let silent: Vec<_> = silent.map(|link| link.conn).take(PONGS_PER_PING).collect();
         if silent.is_empty() {
             return;

@@ -25,7 +25,8 @@
 //! | Pong | Taken when it answers a ping of ours; sent back when it answers one that we passed on. |
 //! | Bye | The link is closed, the reason kept. |
 //! | vendor messages | For one link: those that we take are in `vendor`. |
-//! | others | Dropped: we advertise no query routing. |
+//! | RouteTableUpdate | The sender's table of words is changed (`tables`): a query on its last link goes only where it may match, to a leaf always. |
+//! | others | Dropped. |
 //!
 //! Rates: each neighbour has a token bucket for each kind ([`Limits`]). Duplicates are sorted out before, they cost
 //! little; so the bucket bounds what is *new*. A query over its neighbour's rate, or malformed, is not
@@ -39,6 +40,7 @@
 mod address;
 mod config;
 mod counters;
+mod dynamic;
 mod handshake;
 mod hosts;
 mod io;
@@ -49,15 +51,17 @@ mod pongs;
 mod push;
 mod queue;
 mod reach;
+mod role;
 mod router;
 mod routes;
 mod search;
 mod seen;
 mod servent;
+mod tables;
 mod ttl;
 mod vendor;
 
-pub use config::{Config, Deflate, Limits, Rate};
+pub use config::{Config, Deflate, Limits, Rate, RoleChoice};
 pub use counters::{Counters, Drops};
 pub use io::{
     Answer, CloseReason, Command, ConnId, DialFailure, Direction, DropReason, Event, HostInfo, HostSource, Input,

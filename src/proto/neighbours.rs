@@ -16,10 +16,11 @@ use crate::base::{Instant, backoff};
 use crate::wire::Guid;
 
 use super::address::{is_public, narrow_net, subnet, wide_net};
+use super::handshake::{Pending, Stage};
 use super::hosts::Pick;
 use super::link::{Link, Slot};
 use super::servent::Servent;
-use super::{CloseReason, ConnId, Direction, Event, HostSource, Outbox, Output, Purpose};
+use super::{CloseReason, ConnId, Direction, Event, HostSource, Outbox, Output, Purpose, Role};
 
 /// Of the public hosts that we dial, so many may be in one /16 (or /48), and in one /24.
 const DIALLED_PER_WIDE_NET: usize = 2;
@@ -81,6 +82,7 @@ impl Servent {
     /// to look again. Called when something changed and when the time noted has come.
     pub(super) fn tend(&mut self, now: Instant, out: &mut Outbox) {
         let mut due = None;
+        self.consider_role(now, &mut due, out);
         self.replace_useless(now, &mut due, out);
         self.dial_listed(now, &mut due, out);
         if self.wants_more() && !self.fill(now, &mut due, out) {
@@ -99,12 +101,14 @@ impl Servent {
         let ttl = if self.wants_more() { 2 } else { 1 };
         self.send_ping(now, conn, ttl, out);
         self.greet_vendor(now, conn, out);
+        self.table_to(now, conn, out);
     }
 
     /// A link is gone, already out of the table: tell the application, and mind when to dial again.
     pub(super) fn on_link_lost(&mut self, now: Instant, link: &Link, reason: CloseReason, out: &mut Outbox) {
         self.restless();
         self.counters.links_lost += 1;
+        self.table_lost(now, link);
         self.neighbourhood.discover = None;
         let addr = link.identity.addr;
         self.hosts.cool_down(now, addr, &mut self.rng);
@@ -200,7 +204,7 @@ impl Servent {
     pub(super) fn on_set_neighbours(&mut self, now: Instant, n: usize, out: &mut Outbox) {
         self.restless();
         self.config.neighbours = n;
-        while self.links.len() > n {
+        while self.degree() > n {
             let Some(conn) = self.least_useful(now, |_| true) else { break };
             self.drop_link(now, conn, 200, "Fewer neighbours wanted", CloseReason::User, out);
         }
@@ -252,6 +256,7 @@ impl Servent {
         let replaced = self.links.iter().filter(|link| link.slot == Slot::Replacing).count();
         rested
             && !under_way
+            && self.role() == Role::Ultrapeer
             && (replaced + 1) * SLOTS_PER_REPLACEMENT <= self.config.accept_limit()
             && self.least_useful(now, |link| now.since(link.since) >= REPLACE_EVERY).is_some()
     }
@@ -266,12 +271,35 @@ impl Servent {
 
     /// How many neighbours we dial for: no more than we have slots.
     fn wanted(&self) -> usize {
-        self.config.neighbours.min(self.config.accept_limit())
+        match self.role() {
+            Role::Ultrapeer => self.config.neighbours.min(self.config.accept_limit()),
+            Role::Leaf => self.config.shields,
+        }
+    }
+
+    /// Whether a peer of that role that dials us finds a free slot.
+    pub(super) fn has_slot_for(&self, role: Role) -> bool {
+        let taken = |pending: &Pending| {
+            let agreed = matches!(pending.stage, Stage::Answered | Stage::Agreed);
+            agreed && pending.identity.as_ref().is_some_and(|identity| identity.role == role)
+        };
+        let taken = self.pending.values().filter(|pending| taken(pending)).count();
+        self.links.count(role) + taken < self.slots_for(role)
+    }
+
+    /// How many peers of that role we take in all.
+    pub(super) fn slots_for(&self, role: Role) -> usize {
+        match (self.role(), role) {
+            (Role::Ultrapeer, Role::Ultrapeer) => self.config.accept_limit(),
+            (Role::Ultrapeer, Role::Leaf) => self.config.leaves,
+            (Role::Leaf, Role::Ultrapeer) => self.config.shields,
+            (Role::Leaf, Role::Leaf) => 0,
+        }
     }
 
     /// Whether random neighbours are missing.
     fn wants_more(&self) -> bool {
-        !self.config.only_listed && self.links.len() < self.wanted()
+        !self.config.only_listed && self.degree() < self.wanted()
     }
 
     /// Dials listed hosts to which there is no link.
@@ -300,7 +328,7 @@ impl Servent {
     /// Dials hosts until enough links are there or under way. Whether nobody more is needed for now.
     fn fill(&mut self, now: Instant, due: &mut Option<Instant>, out: &mut Outbox) -> bool {
         let under_way = self.pending.keys().filter(|conn| conn.direction() == Direction::Out).count();
-        let mut missing = self.wanted().saturating_sub(self.links.len() + under_way);
+        let mut missing = self.wanted().saturating_sub(self.degree() + under_way);
         if missing == 0 {
             return true;
         }
@@ -347,12 +375,12 @@ impl Servent {
 
     /// Asks neighbours for hosts, at first soon, then ever more rarely.
     fn discover(&mut self, now: Instant, due: &mut Option<Instant>, out: &mut Outbox) {
-        if self.links.is_empty() {
+        if self.degree() == 0 {
             return;
         }
         let (mut at, mut wait) = self.neighbourhood.discover.unwrap_or((now + DISCOVER_FIRST, DISCOVER_FIRST));
         if at <= now {
-            let mut conns: Vec<_> = self.links.iter().map(|link| link.conn).collect();
+            let mut conns: Vec<_> = self.links.ultrapeers().map(|link| link.conn).collect();
             self.rng.shuffle(&mut conns);
             for conn in conns.into_iter().take(DISCOVER_PEERS) {
                 self.send_ping(now, conn, 2, out);
@@ -367,7 +395,7 @@ impl Servent {
     /// Lets a peer go that brought nothing in ten minutes while most others did, at most one in ten minutes:
     /// somebody else may bring more. In a quiet network nobody is useless.
     fn replace_useless(&mut self, now: Instant, due: &mut Option<Instant>, out: &mut Outbox) {
-        if self.config.only_listed || self.links.len() < self.config.neighbours.max(2) {
+        if self.config.only_listed || self.degree() < self.wanted().max(2) {
             return;
         }
         let next = self.neighbourhood.replaced_at.map_or(now, |at| at + REPLACE_EVERY);
@@ -376,13 +404,14 @@ impl Servent {
         }
         let old = |link: &Link| now.since(link.since) >= REPLACE_EVERY;
         sooner(due, now + REPLACE_EVERY);
-        if let Some(at) = self.links.iter().filter(|link| !old(link)).map(|link| link.since + REPLACE_EVERY).min() {
+        if let Some(at) = self.links.ultrapeers().filter(|link| !old(link)).map(|link| link.since + REPLACE_EVERY).min()
+        {
             sooner(due, at);
         }
-        let useful = self.links.iter().filter(|link| link.merit > 0).count();
+        let useful = self.links.ultrapeers().filter(|link| link.merit > 0).count();
         let dialled = |link: &Link| link.conn.direction() == Direction::Out;
         let Some(conn) = self.least_useful(now, |link| old(link) && dialled(link) && link.merit == 0) else { return };
-        if useful * 2 > self.links.len() {
+        if useful * 2 > self.degree() {
             self.neighbourhood.replaced_at = Some(now);
             self.drop_link(now, conn, 200, "Nothing new came this way", CloseReason::Replaced, out);
         }
@@ -395,7 +424,7 @@ impl Servent {
             let minutes = now.since(link.since).as_secs() / 60 + 1;
             (link.merit * 1000 / minutes, link.since, link.conn)
         };
-        let random = self.links.iter().filter(|link| !listed(link) && among(link));
+        let random = self.links.ultrapeers().filter(|link| !listed(link) && among(link));
         random
             .min_by(|a, b| {
                 let ((merit_a, since_a, conn_a), (merit_b, since_b, conn_b)) = (worth(a), worth(b));

@@ -15,7 +15,7 @@ const RESPONSES_IN_A_ROW: u8 = 8;
 /// Who goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Lane {
-    /// Keep-alives: without them the link is gone.
+    /// Keep-alives, without which the link is gone, and tables, of which no piece may be missing.
     Control,
     /// Hits, pushes, pongs: they answer somebody.
     Response,
@@ -26,7 +26,7 @@ pub(super) enum Lane {
 impl Lane {
     pub(super) fn of(kind: Kind) -> Self {
         match kind {
-            Kind::Ping | Kind::Bye => Self::Control,
+            Kind::Ping | Kind::Bye | Kind::RouteTableUpdate => Self::Control,
             Kind::Query => Self::Query,
             _ => Self::Response,
         }

@@ -87,11 +87,10 @@ impl Router {
                 back(way, from, header)
             }
             // They concern one link.
+            Kind::RouteTableUpdate => Route::Local(header),
             Kind::Vendor | Kind::VendorStandard if header.hops == 0 => Route::Local(header),
             // We do not advertise these, so nobody should send them; no servent routes them.
-            Kind::RouteTableUpdate | Kind::Vendor | Kind::VendorStandard | Kind::Bye | Kind::Other(_) => {
-                Route::Drop(DropReason::Unknown)
-            }
+            Kind::Vendor | Kind::VendorStandard | Kind::Bye | Kind::Other(_) => Route::Drop(DropReason::Unknown),
         }
     }
 
@@ -242,7 +241,7 @@ mod tests {
             ("a pong nobody asked for", 2, Pong, 1, 2, 0, 0, Route::Drop(NoRoute)),
             ("our pong", 2, Pong, 0xaa, 1, 0, 0, Route::Local(went(Pong, 0xaa, 1, 0))),
             ("Bye whatever its TTL", 2, Bye, 1, 0, 0, 0, Route::Local(went(Bye, 1, 0, 0))),
-            ("a table", 2, RouteTableUpdate, 1, 1, 0, 0, Route::Drop(Unknown)),
+            ("a table", 2, RouteTableUpdate, 1, 1, 0, 0, Route::Local(went(RouteTableUpdate, 1, 1, 0))),
             ("a vendor's", 2, Vendor, 1, 1, 0, 0, Route::Local(went(Vendor, 1, 1, 0))),
             ("a vendor's from afar", 2, Vendor, 1, 1, 1, 0, Route::Drop(Unknown)),
             ("an unheard-of kind", 2, Kind::Other(0x99), 1, 1, 0, 0, Route::Drop(Unknown)),

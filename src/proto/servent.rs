@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::base::{HashSeed, Instant, Rng, TokenBucket};
 
 use super::address::{canonical, may_name};
+use super::dynamic::Dynamic;
 use super::handshake::Pending;
 use super::hosts::Hosts;
 use super::link::{Lead, Link, Links};
@@ -17,10 +18,12 @@ use super::neighbours::Neighbourhood;
 use super::pongs::Pongs;
 use super::push::PushDials;
 use super::reach::Reach;
+use super::role::Standing;
 use super::router::Router;
+use super::tables::Tables;
 use super::{
     CloseReason, Command, Config, ConnId, Counters, Direction, Event, HostInfo, HostSource, Input, Outbox, Output,
-    PeerInfo,
+    PeerInfo, Role,
 };
 
 /// One node of the network as a state machine.
@@ -43,6 +46,9 @@ pub struct Servent {
     pub(super) push_dials: PushDials,
     pub(super) reach: Reach,
     pub(super) us: Ourselves,
+    pub(super) standing: Standing,
+    pub(super) tables: Tables,
+    pub(super) dynamic: Dynamic,
     /// Pings by UDP that we answer.
     pub(super) datagrams: TokenBucket,
     /// Never later than the next thing to do by time.
@@ -91,6 +97,9 @@ impl Servent {
             router: Router::new(&config, &mut rng),
             hosts: Hosts::new(&config.limits, HashSeed::new(&mut rng)),
             datagrams: TokenBucket::new(pings.per_second, pings.burst, now),
+            standing: Standing::new(config.role),
+            tables: Tables::default(),
+            dynamic: Dynamic::default(),
             config,
             counters: Counters::default(),
             rng,
@@ -146,6 +155,8 @@ impl Servent {
         }
         self.expire_handshakes(now, out);
         self.expire_links(now, out);
+        self.tell_tables(now, out);
+        self.go_on_asking(now, out);
         if self.neighbourhood.due.is_some_and(|due| due <= now) {
             self.restless();
         }
@@ -167,9 +178,14 @@ impl Servent {
         self.links.iter().map(|link| link.info()).collect()
     }
 
-    /// How many peers we are linked to.
+    /// How many peers we are linked to that are not our leaves.
     pub fn degree(&self) -> usize {
-        self.links.len()
+        self.links.count(Role::Ultrapeer)
+    }
+
+    /// How many leaves we have.
+    pub fn leaves(&self) -> usize {
+        self.links.count(Role::Leaf)
     }
 
     /// The hosts in the cache, the most promising first. Keep them and give them back with
@@ -209,9 +225,13 @@ impl Servent {
                 }
             }
             Command::Sharing { files, kib } => (self.us.files, self.us.kib) = (files, kib),
+            Command::Table(table) => self.on_table_command(now, table),
             Command::UploadsBusy(busy) => self.us.uploads_busy = busy,
             Command::Search { id, query, ttl, strategy } => self.search(now, id, &query, ttl, strategy, out),
-            Command::EndSearch(id) => self.router.end_search(id),
+            Command::EndSearch(id) => {
+                self.router.end_search(id);
+                self.dynamic.end(id);
+            }
             Command::AnswerQuery(answer) => self.answer_query(now, answer, out),
             Command::Connect(addr) if self.is_ourselves(canonical(addr)) => {
                 out.push(Output::Event(Event::ConnectFailed(canonical(addr), CloseReason::Ourselves)));
@@ -322,12 +342,12 @@ impl Servent {
 
     /// Dead links are closed, silent ones pinged.
     fn expire_links(&mut self, now: Instant, out: &mut Outbox) {
-        let config = &self.config;
         let (mut dead, mut ping) = (Vec::new(), Vec::new());
         for link in self.links.iter() {
-            let stuck = link.blocked_since().is_some_and(|since| now.since(since) >= config.dead_after);
+            let dead_after = self.dead_after(link);
+            let stuck = link.blocked_since().is_some_and(|since| now.since(since) >= dead_after);
             let silent = now.since(link.heard);
-            if stuck || silent >= config.dead_after {
+            if stuck || silent >= dead_after {
                 dead.push(link.conn);
                 continue;
             }
@@ -339,7 +359,7 @@ impl Servent {
                 Lead::Theirs => self.patience(link),
             };
             let quiet = now.since(link.spoke_at()) >= patience;
-            let unasked = silent >= config.dead_after / 2 && link.pinged_at < link.heard + config.dead_after / 2;
+            let unasked = silent >= dead_after / 2 && link.pinged_at < link.heard + dead_after / 2;
             if quiet || unasked {
                 ping.push(link.conn);
             }
@@ -352,7 +372,18 @@ impl Servent {
         }
     }
 
-    /// How long a link may be silent before we speak; never longer than [`Config::keep_alive`].
+    /// Whether that is a link between an ultrapeer and its leaf.
+    fn is_leafs(&self, link: &Link) -> bool {
+        self.role() == Role::Leaf || link.role == Role::Leaf
+    }
+
+    /// A peer that says nothing for so long is gone.
+    fn dead_after(&self, link: &Link) -> Duration {
+        let longer = if self.is_leafs(link) { self.config.keep_alive_leaf } else { Duration::ZERO };
+        self.config.dead_after + longer
+    }
+
+    /// How long a link may be silent before we speak; never longer than [`Config::keep_alive`] says.
     ///
     /// Ping and pong are a sign of life in both directions, so one side's ping is enough. With equal patience both
     /// would ping at the same time, for ever. The side with more links goes first, since it serves all of them
@@ -360,20 +391,27 @@ impl Servent {
     fn patience(&self, link: &Link) -> Duration {
         let more = u32::try_from(self.links.len()).unwrap_or(u32::MAX).saturating_sub(1).min(HEAD_STARTS);
         let halves = 2 * more + u32::from(link.conn.direction() == Direction::Out);
-        self.config.keep_alive - self.config.keep_alive / (2 * HEAD_START) * halves
+        let keep_alive = if self.is_leafs(link) { self.config.keep_alive_leaf } else { self.config.keep_alive };
+        keep_alive - keep_alive / (2 * HEAD_START) * halves
     }
 
     /// The next thing to do by time, always ahead of `now`.
     fn earliest(&self, now: Instant) -> Option<Instant> {
-        let config = &self.config;
         let handshakes = self.pending.values().map(|pending| pending.deadline);
         let links = self.links.iter().map(|link| {
-            let (half, dead) = (link.heard + config.dead_after / 2, link.heard + config.dead_after);
+            let dead_after = self.dead_after(link);
+            let (half, dead) = (link.heard + dead_after / 2, link.heard + dead_after);
             let silent = if link.pinged_at < half { half } else { dead };
-            let stuck = link.blocked_since().map_or(dead, |since| since + config.dead_after);
+            let stuck = link.blocked_since().map_or(dead, |since| since + dead_after);
             silent.min(stuck).min(link.spoke_at() + self.patience(link))
         });
-        let soonest = handshakes.chain(links).chain(self.neighbourhood.due).chain(self.reach.due()).min()?;
+        let soonest = handshakes
+            .chain(links)
+            .chain(self.neighbourhood.due)
+            .chain(self.tables.due)
+            .chain(self.reach.due())
+            .chain(self.dynamic.due())
+            .min()?;
         Some(soonest.max(now + TICK))
     }
 }

@@ -84,7 +84,7 @@ impl World {
         self.searches += 1;
         let search = SearchId(self.searches);
         let query = Query::new(text, &[]);
-        self.command(id, Command::Search { id: search, query, ttl, strategy: Strategy::Flood });
+        self.command(id, Command::Search { id: search, query, ttl, strategy: Some(Strategy::Flood) });
         self.nodes[id].asked.get(&search).copied()
     }
 

@@ -26,6 +26,7 @@ pub mod pong;
 pub mod print;
 pub mod push;
 pub mod qrp;
+pub mod qrt;
 pub mod query;
 mod range;
 pub mod stream;
@@ -35,6 +36,7 @@ mod tiger;
 mod tree;
 pub mod urn;
 pub mod vendor;
+pub mod words;
 
 pub use digest::{Digester, Digests};
 pub use error::{Cause, DecodeError};

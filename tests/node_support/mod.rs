@@ -29,6 +29,7 @@ pub fn options(dir: &Path) -> Options {
         listen_given: true,
         connect: Vec::new(),
         only_listed: true,
+        role: filbert::proto::RoleChoice::default(),
         deflate: filbert::proto::Deflate::default(),
         neighbours: 8,
         ttl: 4,

@@ -29,7 +29,7 @@ use crate::app::{GetRequest, Limits, Node, Options, SearchRequest};
 use crate::base::Rng;
 use crate::disk::{self, Home};
 use crate::net::rt;
-use crate::proto::Deflate;
+use crate::proto::{Deflate, RoleChoice};
 use crate::wire::Digester;
 use canvas::Ink;
 use flood::Flood;
@@ -169,6 +169,7 @@ impl Stage<'_> {
                 listen_given: true,
                 connect: callable.map(|other| started[other].to_string()).collect(),
                 only_listed: true,
+                role: RoleChoice::Ultrapeer,
                 deflate: Deflate::default(),
                 neighbours: mesh.nodes,
                 ttl: TTL,

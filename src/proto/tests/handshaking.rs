@@ -47,6 +47,9 @@ fn we_say_what_we_are_and_nothing_that_we_are_not() {
         .with("Accept-Encoding", "deflate")
         .with("X-Degree", "32")
         .with("X-Max-TTL", "7")
+        .with("X-Query-Routing", "0.1")
+        .with("X-Ultrapeer-Query-Routing", "0.1")
+        .with("X-Dynamic-Querying", "0.1")
         .with("GGEP", "0.5")
         .with("Pong-Caching", "0.1")
         .with("Bye-Packet", "0.1")
@@ -71,7 +74,7 @@ fn each_dialler_gets_the_verdict_it_deserves() {
         ("an ultrapeer", (0, 6), ultra(), (Verdict::Accept, 200)),
         ("a later version", (0, 7), ultra(), (Verdict::Accept, 200)),
         ("an older version", (0, 4), ultra(), (Verdict::Refuse, 503)),
-        ("a leaf", (0, 6), Headers::default().with("x-ultrapeer", "false"), (Verdict::Refuse, 503)),
+        ("a leaf", (0, 6), Headers::default().with("x-ultrapeer", "false"), (Verdict::Accept, 200)),
         ("ourselves", (0, 6), ultra().with("GUID", ME.to_string()), (Verdict::Refuse, 409)),
         ("ourselves in capitals", (0, 6), ultra().with("guid", ME.to_string().to_uppercase()), (Verdict::Refuse, 409)),
         ("a peer that we have", (0, 6), ultra().with("GUID", peer_guid(1).to_string()), (Verdict::Refuse, 409)),
@@ -254,13 +257,15 @@ fn a_dial_that_leads_to_ourselves_is_never_repeated() {
 
 #[test]
 fn an_acceptor_that_turns_out_a_leaf_or_known_is_refused_in_the_third_leg() {
-    let mut lone = Lone::new();
+    let mut config = Config::new(ME);
+    (config.only_listed, config.leaves) = (true, 0);
+    let mut lone = Lone::with(config);
     lone.accept_many(1);
     let leaf = addr("10.2.2.2:6346");
     let conn = dialled(&mut lone, "10.2.2.2:6346");
     let out = lone.handle(answer(conn, "10.2.2.2:6346", 200, Headers::default().with("X-Ultrapeer", "False")));
     assert_eq!(verdict(&out), Some((Verdict::Refuse, 503)));
-    let reason = CloseReason::WeRefused(503, "Shielded leaf nodes not served yet".to_owned());
+    let reason = CloseReason::WeRefused(503, "No leaf slot free".to_owned());
     assert_eq!(out[1..], [Output::Event(Event::ConnectFailed(leaf, reason))]);
 
     let conn = dialled(&mut lone, "10.2.2.3:6346");

@@ -43,7 +43,7 @@ fn on_an_idle_link_one_end_pings_and_the_pong_is_the_other_ends_keep_alive() {
 
 fn search(world: &mut World, from: usize, ttl: u8) {
     world.events.clear();
-    let search = Command::Search { id: SearchId(1), query: query(), ttl: Some(ttl), strategy: Strategy::Flood };
+    let search = Command::Search { id: SearchId(1), query: query(), ttl: Some(ttl), strategy: Some(Strategy::Flood) };
     world.command(from, search);
     world.run_for(3);
 }

@@ -1,6 +1,8 @@
 //! The servent as a whole: alone against a scripted driver ([`lone`]), and in small worlds ([`world`]).
 
+mod dynamic;
 mod handshaking;
+mod leaves;
 mod lone;
 mod memory;
 mod mesh;

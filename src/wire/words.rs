@@ -11,7 +11,7 @@ use unicode_normalization::char::{canonical_combining_class, is_combining_mark};
 
 /// A piece of folded text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Token<'a> {
+pub enum Token<'a> {
     /// Letters and digits between two separators: matches as a whole.
     Word(&'a str),
     /// Text of a script without spaces: matches wherever it is contained in another run.
@@ -19,7 +19,8 @@ pub(super) enum Token<'a> {
 }
 
 impl<'a> Token<'a> {
-    pub(super) fn text(self) -> &'a str {
+    /// As it stands in the folded text.
+    pub fn text(self) -> &'a str {
         match self {
             Self::Word(text) | Self::Run(text) => text,
         }
@@ -27,7 +28,7 @@ impl<'a> Token<'a> {
 }
 
 /// Appends `text` to `folded` in the form in which names are compared.
-pub(super) fn fold_into(text: &str, folded: &mut String) {
+pub fn fold_into(text: &str, folded: &mut String) {
     if text.is_ascii() {
         let before = folded.len();
         folded.push_str(text);
@@ -45,14 +46,14 @@ pub(super) fn fold_into(text: &str, folded: &mut String) {
 }
 
 /// `text` in the form in which names are compared.
-pub(super) fn fold(text: &str) -> String {
+pub fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     fold_into(text, &mut folded);
     folded
 }
 
 /// The words and runs of folded text, in order.
-pub(super) fn tokens(folded: &str) -> impl Iterator<Item = Token<'_>> {
+pub fn tokens(folded: &str) -> impl Iterator<Item = Token<'_>> {
     folded.split(|c| !is_word(c)).flat_map(Pieces)
 }
 
@@ -82,14 +83,14 @@ pub fn words(text: &str) -> Vec<String> {
 
 /// A query cut at separators but otherwise as it was typed (NFC). What folds to letters or to nothing separates
 /// nothing.
-pub(super) fn typed_words(text: &str) -> Vec<String> {
+pub fn typed_words(text: &str) -> Vec<String> {
     let composed: String = text.nfc().collect();
     let separates = |c: char| !is_word(c) && !is_decoration(c) && !c.nfkd().any(is_word);
     composed.split(separates).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
 /// Hands out the terms under which a token is found: the word itself, or a run's characters and pairs.
-pub(super) fn each_term(token: Token<'_>, mut term: impl FnMut(&str)) {
+pub fn each_term(token: Token<'_>, mut term: impl FnMut(&str)) {
     match token {
         Token::Word(word) => term(word),
         Token::Run(run) => {
@@ -107,7 +108,7 @@ pub(super) fn each_term(token: Token<'_>, mut term: impl FnMut(&str)) {
 }
 
 /// Hands out the terms that a name with this token surely has: as few as say the most.
-pub(super) fn each_wanted_term(token: Token<'_>, mut term: impl FnMut(&str)) {
+pub fn each_wanted_term(token: Token<'_>, mut term: impl FnMut(&str)) {
     let Token::Run(run) = token else { return term(token.text()) };
     let starts: Vec<usize> = run.char_indices().map(|(at, _)| at).chain([run.len()]).collect();
     match starts.len() {
@@ -117,7 +118,7 @@ pub(super) fn each_wanted_term(token: Token<'_>, mut term: impl FnMut(&str)) {
 }
 
 /// Does `name` (its tokens) have `wanted` as neighbouring tokens?
-pub(super) fn contains(name: &[Token<'_>], wanted: &[Token<'_>]) -> bool {
+pub fn contains(name: &[Token<'_>], wanted: &[Token<'_>]) -> bool {
     let Some(last) = wanted.len().checked_sub(1) else { return false };
     name.windows(wanted.len()).any(|window| {
         window.iter().zip(wanted).enumerate().all(|(at, pair)| match pair {

@@ -80,7 +80,6 @@ fn what_is_mistyped_ends_with_two_and_says_what_was_meant() {
         (&["peers", "set", "many"], "N"),
         (&["--timeout", "-1", "status"], "--timeout"),
         (&["up", "--role", "king"], "ultrapeer"),
-        (&["up", "--role", "leaf"], "leaf"),
         (&["up", "--ttl", "99"], "1 to 7"),
         (&["config", "set", "neighbours", "many"], "0 to 256"),
         (&["config", "get", "neighbors"], "neighbours"),

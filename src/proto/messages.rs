@@ -248,7 +248,8 @@ impl Servent {
             }
             Route::Flood(header) => (header, self.audience(Some(from), query, header.ttl == 1)),
             Route::Local(header) if self.tables.have_leaves() => {
-                let hops = header.hops.saturating_add(1);
+                // A leaf takes no message that came farther than any may.
+                let hops = header.hops.saturating_add(1).min(self.config.max_ttl.saturating_sub(1));
                 (Header { ttl: 1, hops, ..header }, self.audience(Some(from), query, true))
             }
             _ => return,

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +15,8 @@ use filbert::wire::head::{Headers, RawHead};
 use filbert::wire::hit::{Entry, Qhd, QueryHit};
 use filbert::wire::pong::Pong;
 use filbert::wire::push::Push;
+use filbert::wire::qrp::RouteTableUpdate;
+use filbert::wire::qrt::Draft;
 use filbert::wire::query::Query;
 use filbert::wire::vendor::{Vendor, Which};
 use filbert::wire::{Frame, Frames, Guid, Header, Kind, Message};
@@ -122,6 +125,8 @@ impl World {
             config.limits.stranger_dials_per_minute = choices.below(4);
             config.limits.stranger_dials_per_host_hour = choices.below(3);
         }
+        config.role = [RoleChoice::Auto, RoleChoice::Leaf][usize::from(bits & 16 != 0)];
+        config.leaves = if bits & 32 != 0 { 2 } else { 300 };
         let new = || Servent::new(config.clone(), Rng::from_number(seed.into()), Instant::ZERO);
         Self {
             servent: new(),
@@ -284,12 +289,16 @@ impl World {
             assert_eq!(out, self.out, "the same inputs, other outputs");
         }
         self.observe(&Cause::Other);
-        let dead_after = self.servent.config().dead_after;
+        // The links of leaves are quieter.
+        let dead_after = self.servent.config().dead_after + self.servent.config().keep_alive_leaf;
         for (id, conn) in self.conns.iter().filter(|(_, conn)| conn.stage == Stage::Linked) {
             assert!(now.since(conn.heard) < dead_after, "{id:?} is silent since {:?}", conn.heard);
         }
-        let keep_alive = self.servent.config().keep_alive;
+        let leaf = self.servent.role() == Role::Leaf;
         for peer in self.servent.peers() {
+            let config = self.servent.config();
+            let of_leaf = leaf || peer.role == Role::Leaf;
+            let keep_alive = if of_leaf { config.keep_alive_leaf } else { config.keep_alive };
             let spoke = self.conns[&peer.conn].spoke;
             assert!(peer.queued > 0 || now.since(spoke) < keep_alive, "{peer:?} heard from us at {spoke:?}");
         }
@@ -496,7 +505,7 @@ impl World {
             Kind::QueryHit => assert!(to.len() == 1 && asked(Kind::Query, to[0]), "{to:?} did not ask"),
             Kind::Pong => assert!(to.len() == 1 && asked(Kind::Ping, to[0]), "{to:?} did not ping"),
             Kind::Vendor => assert!(to.len() == 1 && (header.ttl, header.hops) == (1, 0), "for one link"),
-            Kind::Query | Kind::Push | Kind::Ping | Kind::Bye => {}
+            Kind::Query | Kind::Push | Kind::Ping | Kind::Bye | Kind::RouteTableUpdate => {}
             kind => panic!("we send no {kind:?}"),
         }
         if let (Cause::Frames(from, batch), Kind::Query | Kind::QueryHit | Kind::Push) = (cause, header.kind) {
@@ -506,7 +515,7 @@ impl World {
                     && source.header.kind == header.kind
                     && source.payload == frame.payload
                     && source.header.hops + 1 == header.hops
-                    && source.header.ttl > header.ttl
+                    && (source.header.ttl > header.ttl || header.ttl == 1)
             });
             assert!(source.is_some(), "{header:?} is not what came: {batch:?}");
         }
@@ -569,7 +578,9 @@ impl World {
         self.most_peers = self.most_peers.max(config.accept_limit());
         let linked: Vec<_> = peers.iter().map(|peer| peer.conn).collect();
         assert_eq!(linked, self.in_stage(Stage::Linked));
-        assert!(peers.len() <= self.most_peers + self.listed.len(), "slots, and hosts that the user named");
+        let leaves = self.servent.leaves();
+        assert!(peers.len() - leaves <= self.most_peers + self.listed.len(), "slots, and hosts that the user named");
+        assert!(leaves <= config.leaves + self.listed.len(), "slots for leaves, and hosts that the user named");
         assert!(peers.iter().all(|peer| peer.queued <= config.limits.queue_bytes));
         assert!(self.servent.hosts().len() <= config.limits.hosts);
         let count = |stages: &[Stage]| self.conns.values().filter(|conn| stages.contains(&conn.stage)).count();
@@ -581,7 +592,7 @@ impl World {
         assert!(counters.received.msgs <= self.frames_in);
         let latest = match (pending > 0, peers.is_empty()) {
             (true, _) => Some(config.handshake_timeout),
-            (false, false) => Some(config.keep_alive),
+            (false, false) => Some(config.keep_alive_leaf),
             (false, true) => None,
         };
         if let Some(latest) = latest {
@@ -635,7 +646,9 @@ impl World {
 
     /// A message: most are well made and name what others name.
     fn frame(&self, choices: &mut Choices<'_>) -> Frame {
-        const KINDS: [Kind; 11] = [
+        const KINDS: [Kind; 13] = [
+            Kind::RouteTableUpdate,
+            Kind::RouteTableUpdate,
             Kind::Query,
             Kind::Query,
             Kind::Query,
@@ -659,6 +672,14 @@ impl World {
         let style = choices.byte();
         let mut payload = match (kind, style % 16) {
             (_, 15) => choices.bytes(255).to_vec(),
+            (Kind::RouteTableUpdate, n @ 0..5) => {
+                RouteTableUpdate::Reset { slots: 1 << (n + 1), infinity: choices.byte() }.encode().to_vec()
+            }
+            (Kind::RouteTableUpdate, n) => {
+                let (bits, data) = (choices.of(&[1, 2, 4, 8]), Bytes::copy_from_slice(choices.bytes(8)));
+                let (count, compressor) = (1 + n % 2, n % 3 / 2);
+                RouteTableUpdate::Patch { sequence: 1 + n % 2, count, compressor, bits, data }.encode().to_vec()
+            }
             (Kind::Pong, _) => Pong::new(choices.host(), 1, 2).encode().to_vec(),
             (Kind::Query, n) => Query::new(["", "blue", "blue train", "x"][usize::from(n % 4)], &[]).encode().to_vec(),
             (Kind::QueryHit, n) => {
@@ -702,6 +723,11 @@ impl World {
             }
             10..=12 => Command::Connect(choices.host()),
             13 => Command::Disconnect(choices.host()),
+            17 => {
+                let mut draft = Draft::new(4);
+                (0..choices.below(4)).for_each(|_| draft.add(u32::from(choices.byte()) << 24));
+                Command::Table(Arc::new(draft.finish()))
+            }
             14 => Command::SetNeighbours(choices.below(12)),
             15 => Command::SetTtl(choices.byte()),
             16 => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use filbert::proto::{Command, DropReason};
+use filbert::proto::{Command, DropReason, RoleChoice};
 use filbert::sim::{Capacity, Graph, Latency, ServentId, SharedFile, World, WorldOptions};
 use filbert::wire::query::Query;
 use filbert::wire::{Frame, Guid, Kind};
@@ -25,7 +25,11 @@ fn world_of(graph: &Graph) -> World {
 
 /// A world in which all know the first servent and no other.
 fn newcomers(count: usize, seed: u64) -> World {
-    let mut world = World::new(WorldOptions::new(seed));
+    newcomers_of(WorldOptions::new(seed), count)
+}
+
+fn newcomers_of(options: WorldOptions, count: usize) -> World {
+    let mut world = World::new(options);
     for id in 0..count {
         world.add();
         if id > 0 {
@@ -181,7 +185,9 @@ fn when_a_third_of_twelve_is_killed_the_others_stay_connected_and_search() {
 
 #[test]
 fn two_hundred_that_know_only_the_first_become_one_network_and_stay_one_when_a_third_dies() {
-    let mut world = newcomers(200, 7);
+    let mut options = WorldOptions::new(7);
+    options.config.role = RoleChoice::Ultrapeer;
+    let mut world = newcomers_of(options, 200);
     world.run_for(secs(120));
     assert!(world.is_connected());
     let (least, most) = degrees(&world);

@@ -13,8 +13,8 @@ use crate::wire::{Frame, Guid, Kind};
 use super::config::{Config, Rate};
 use super::counters::{Counters, Drops};
 use super::queue::Queue;
-use super::vendor::Talk;
 use super::tables::LinkTables;
+use super::vendor::Talk;
 use super::{ConnId, DropReason, Outbox, Output, PeerInfo, Role, Traffic};
 
 /// Who is at the other end: told in the handshake, does not change.

@@ -1,10 +1,12 @@
 //! What scenarios and tests do with a world: build it, ask, break it, and let time pass.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::Instant;
 use crate::proto::{CloseReason, Command, Config, ConnId, Input, SearchId, Servent, Strategy};
+use crate::wire::qrt::{Draft, each_hash};
 use crate::wire::query::Query;
 use crate::wire::{Frame, Guid};
 
@@ -67,6 +69,13 @@ impl World {
         self.command(id, command);
     }
 
+    /// Lets a servent tell its neighbours the words of its files, as running servents do. Who does not is asked everything.
+    pub fn tell_words(&mut self, id: ServentId) {
+        let mut draft = Draft::for_hashes(0);
+        self.nodes[id].files.iter().for_each(|file| each_hash(&file.name, |hash| draft.add(hash)));
+        self.command(id, Command::Table(Arc::new(draft.finish())));
+    }
+
     /// Gives a servent a command, now.
     pub fn command(&mut self, id: ServentId, command: Command) {
         self.tell(id, Input::Command(command));
@@ -81,10 +90,21 @@ impl World {
     /// Lets a servent ask for `text`; `None` when it is dead. The GUID finds the [`Flood`](super::Flood), of which there
     /// is none when the servent has no neighbour.
     pub fn search(&mut self, id: ServentId, text: &str, ttl: Option<u8>) -> Option<Guid> {
+        self.search_by(id, text, ttl, Some(Strategy::Flood))
+    }
+
+    /// The same by that strategy, or as the network calls for.
+    pub fn search_by(
+        &mut self,
+        id: ServentId,
+        text: &str,
+        ttl: Option<u8>,
+        strategy: Option<Strategy>,
+    ) -> Option<Guid> {
         self.searches += 1;
         let search = SearchId(self.searches);
         let query = Query::new(text, &[]);
-        self.command(id, Command::Search { id: search, query, ttl, strategy: Some(Strategy::Flood) });
+        self.command(id, Command::Search { id: search, query, ttl, strategy });
         self.nodes[id].asked.get(&search).copied()
     }
 

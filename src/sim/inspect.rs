@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::base::Instant;
-use crate::proto::{ConnId, Counters, PeerInfo, Servent};
+use crate::proto::{Config, ConnId, Counters, PeerInfo, Servent};
 use crate::wire::Guid;
 
 use super::flood::Flood;
@@ -30,6 +30,11 @@ impl fmt::Display for Asymmetry {
 }
 
 impl World {
+    /// What servents are made from if nothing else is said.
+    pub fn config(&self) -> Config {
+        self.options.config.clone()
+    }
+
     /// The virtual time.
     pub fn now(&self) -> Instant {
         self.now

@@ -723,7 +723,7 @@ impl World {
             }
             10..=12 => Command::Connect(choices.host()),
             13 => Command::Disconnect(choices.host()),
-            17 => {
+            18 => {
                 let mut draft = Draft::new(4);
                 (0..choices.below(4)).for_each(|_| draft.add(u32::from(choices.byte()) << 24));
                 Command::Table(Arc::new(draft.finish()))

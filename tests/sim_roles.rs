@@ -1,0 +1,139 @@
+//! Ultrapeers and leaves, in virtual time: whether they find each other, whether everything is found, and what it costs.
+
+use std::time::Duration;
+
+use filbert::base::Rng;
+use filbert::proto::{Config, DropReason, Role, RoleChoice};
+use filbert::sim::{Hop, ServentId, SharedFile, World, WorldOptions};
+
+const ULTRAPEERS: usize = 40;
+const LEAVES: usize = 160;
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// Servents of these roles that all know the first one and no other; each shares one file that nobody else has, and the
+/// words of it are told.
+fn network(ultrapeers: usize, leaves: usize, seed: u64, role: RoleChoice) -> World {
+    let mut options = WorldOptions::new(seed);
+    options.hop = Hop::Encoded;
+    let mut world = World::new(options);
+    for id in 0..ultrapeers + leaves {
+        let role = if id < ultrapeers { role } else { RoleChoice::Leaf };
+        world.add_with(Config { role, ..world.config() });
+        world.share(id, SharedFile { name: format!("song{id} of singer{}.ogg", id % 7), size: 1000 });
+        world.tell_words(id);
+        if id > 0 {
+            world.connect(id, 0);
+        }
+    }
+    world
+}
+
+fn role(world: &World, id: ServentId) -> Option<Role> {
+    world.servent(id).map(|servent| servent.role())
+}
+
+/// Searches `each` from ten places, each of its own; how many were found and how many messages a query took.
+fn recall(world: &mut World, files: &[ServentId], rng: &mut Rng) -> (usize, usize, u64) {
+    let (mut asked, mut found, mut messages) = (0, 0, 0);
+    for &file in files {
+        let alive = world.alive();
+        for _ in 0..10 {
+            let by = alive[rng.below(alive.len())];
+            if by == file {
+                continue;
+            }
+            let query = world.search_by(by, &format!("song{file} singer{}", file % 7), None, None).expect("it lives");
+            world.run_for(secs(3));
+            asked += 1;
+            found += usize::from(world.found_for(query).count() > 0);
+            messages += world.flood(query).map_or(0, |flood| flood.messages);
+        }
+    }
+    (asked, found, messages / asked.max(1) as u64)
+}
+
+#[test]
+fn forty_ultrapeers_and_their_leaves_form_one_network_in_which_every_file_is_found() {
+    let mut world = network(ULTRAPEERS, LEAVES, 11, RoleChoice::Ultrapeer);
+    world.run_for(secs(60));
+    assert!(world.is_connected());
+    for id in 0..ULTRAPEERS + LEAVES {
+        let ultrapeers = world.peers(id).iter().filter(|(_, peer)| peer.role == Role::Ultrapeer).count();
+        let least = if id < ULTRAPEERS { 6 } else { 2 };
+        assert!(ultrapeers >= least, "{id} has {ultrapeers}");
+    }
+    let mut rng = Rng::from_number(5);
+    let files: Vec<ServentId> = (0..ULTRAPEERS + LEAVES).step_by(20).collect();
+    let (asked, found, messages) = recall(&mut world, &files, &mut rng);
+    assert_eq!(found, asked);
+    // All ultrapeers hear of it, of the leaves hardly one that has nothing: a flood of all 200 would take over a thousand.
+    assert!((40..=400).contains(&messages), "{messages} messages a query");
+
+    (0..ULTRAPEERS + LEAVES).step_by(3).for_each(|id| world.kill(id));
+    world.run_for(secs(30));
+    assert!(world.is_connected());
+    let left: Vec<ServentId> = files.into_iter().filter(|id| id % 3 != 0).collect();
+    let (asked, found, _) = recall(&mut world, &left, &mut rng);
+    assert_eq!(found, asked);
+}
+
+#[test]
+fn a_query_reaches_only_the_leaves_that_may_have_an_answer() {
+    let mut world = network(1, 100, 3, RoleChoice::Ultrapeer);
+    world.run_for(secs(60));
+    assert_eq!(world.servent(0).map(|servent| servent.leaves()), Some(100));
+    let query = world.search_by(1, "song77 singer0", None, None).expect("it lives");
+    world.run_for(secs(5));
+    assert_eq!(world.found_for(query).count(), 1);
+    let kept: u64 = world.peers(0).iter().map(|(_, peer)| peer.kept_back).sum();
+    let sent: u64 = world.peers(0).iter().map(|(_, peer)| peer.queries_out).sum();
+    assert_eq!((sent, kept), (1, 98), "of 100 leaves one asks, one has it, 98 hear nothing");
+}
+
+#[test]
+fn servents_that_choose_their_role_become_a_network_of_some_ultrapeers_and_many_leaves() {
+    let mut world = network(200, 0, 4, RoleChoice::Auto);
+    world.run_for(secs(60));
+    let ultrapeers =
+        |world: &World| world.alive().into_iter().filter(|&id| role(world, id) == Some(Role::Ultrapeer)).count();
+    assert_eq!(ultrapeers(&world), 200, "at first all are equal");
+    for hour in 1..=4 {
+        world.run_for(secs(3600));
+        let count = ultrapeers(&world);
+        assert!((10..=190).contains(&count), "{count} ultrapeers after {hour} h");
+        assert!(world.is_connected(), "after {hour} h");
+    }
+    let mut rng = Rng::from_number(6);
+    let (asked, found, _) = recall(&mut world, &[3, 77, 150, 199], &mut rng);
+    assert!(found * 100 >= asked * 95, "{found} of {asked}");
+}
+
+#[test]
+fn few_servents_that_choose_their_role_stay_equal() {
+    let mut world = network(60, 0, 4, RoleChoice::Auto);
+    world.run_for(secs(7200));
+    assert!(world.alive().into_iter().all(|id| role(&world, id) == Some(Role::Ultrapeer)));
+}
+
+#[test]
+fn leaves_whose_only_ultrapeer_is_full_are_sent_on_to_others() {
+    let mut options = WorldOptions::new(8);
+    options.config.leaves = 5;
+    let mut world = World::new(options);
+    for id in 0..40 {
+        let role = if id < 10 { RoleChoice::Ultrapeer } else { RoleChoice::Leaf };
+        let config = Config { role, shields: 1, ..world.config() };
+        world.add_with(config);
+        if id > 0 {
+            world.connect(id, 0);
+        }
+    }
+    world.run_for(secs(120));
+    let without = (10..40).filter(|&id| world.peers(id).is_empty()).count();
+    assert_eq!(without, 0, "30 leaves, 50 slots");
+    let malformed: u64 = (0..40).map(|id| world.counters(id).drops.get(DropReason::Malformed)).sum();
+    assert_eq!(malformed, 0);
+}

@@ -24,6 +24,7 @@ const COMMANDS: &[&str] = &[
     "disconnect",
     "hosts",
     "status",
+    "doctor",
     "config",
     "demo",
     "version",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::downloads::{OnExists, Wanted};
 use super::events::lock;
 use super::inner::Inner;
+use super::proxies::Wall;
 use super::resolve::HostPort;
 use super::session::LONGEST;
 use super::shelf::{Consent, Lasting, Totals};
@@ -174,6 +175,16 @@ impl Node {
             counters: totals,
             warnings: inner.warnings.all(),
         }
+    }
+
+    /// How others see it.
+    pub(super) fn wall(&self) -> Wall {
+        self.inner.proxies.wall()
+    }
+
+    /// Where finished files go.
+    pub(super) fn download_dir(&self) -> &Path {
+        self.inner.downloads.dir()
     }
 
     /// The shared folders.

@@ -53,6 +53,19 @@ pub struct StatusView {
     pub warnings: Vec<String>,
 }
 
+/// Something that `doctor` looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindingView {
+    /// What was looked at: `servent port neighbours reachable shares downloads clock warning`.
+    pub check: String,
+    /// `ok`, `note` or `problem`.
+    pub state: String,
+    /// What was found, in a sentence.
+    pub what: String,
+    /// What to do about it.
+    pub fix: Option<String>,
+}
+
 /// A shared folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ShareView {

@@ -101,6 +101,7 @@ pub(super) fn counters(counters: &Counters) -> BTreeMap<String, u64> {
         ("hits_sent", counters.hits_sent),
         ("hits_routed", counters.hits_routed),
         ("pushes_routed", counters.pushes_routed),
+        ("pushes_proxied", counters.pushes_proxied),
         ("pushes_sent", counters.pushes_sent),
         ("pushes_received", counters.pushes_received),
         ("pings_received", counters.pings_received),

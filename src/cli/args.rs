@@ -122,6 +122,9 @@ pub enum Command {
     /// One line about everything
     #[structopt(after_help = GLOBAL_HELP)]
     Status,
+    /// What is wrong, each with its fix; exit code 1 if something is
+    #[structopt(after_help = "Examples:\n    filbert doctor\n    filbert doctor --json")]
+    Doctor,
     /// Settings: get, set, path, edit
     #[structopt(after_help = CONFIG_EXAMPLES)]
     Config(Settings),

@@ -12,6 +12,7 @@ mod client;
 mod config;
 mod configure;
 mod demo;
+mod doctor;
 mod exit;
 mod files;
 mod get;
@@ -89,6 +90,7 @@ async fn act(config: &Config, command: Option<Command>) -> Result<(), Failure> {
             Command::Connect { host } => peers::connect(config, &host).await,
             Command::Disconnect { addr } => peers::disconnect(config, &addr).await,
             Command::Hosts(args) => peers::hosts(config, &args).await,
+            Command::Doctor => doctor::doctor(config).await,
             Command::Status => status::status(config).await,
             Command::Config(args) => configure::configure(config, &args).await,
             Command::Sim(args) => sim::sim(config, args).await,

@@ -35,8 +35,13 @@ fn sentence(status: &StatusView) -> String {
         0 => "nothing".to_owned(),
         n => format!("{} ({}{hashing})", text::count(n, "file"), text::size(status.bytes)),
     };
+    let reach = match status.reachable.as_str() {
+        "yes" => "; others can connect to you",
+        "no" => "; others cannot connect to you (filbert doctor tells more)",
+        _ => "",
+    };
     format!(
-        "{}{leaves}; sharing {sharing}; down {}/s, up {}/s; on {} for {}",
+        "{}{leaves}; sharing {sharing}; down {}/s, up {}/s; on {} for {}{reach}",
         text::count(status.neighbours, "neighbour"),
         text::size(status.down_bps),
         text::size(status.up_bps),
@@ -70,7 +75,7 @@ mod tests {
             neighbours: 1,
             leaves: 0,
             role: "ultrapeer".into(),
-            reachable: "unknown".into(),
+            reachable: "yes".into(),
             down_bps: 0,
             up_bps: 1024,
             uptime_s: 61,
@@ -80,7 +85,7 @@ mod tests {
         assert_eq!(
             sentence(&status),
             "1 neighbour; sharing 12 files (2.0 KiB, 2 still being hashed); down 0 B/s, up 1.0 KiB/s; \
-             on 127.0.0.1:6346 for 1:01"
+             on 127.0.0.1:6346 for 1:01; others can connect to you"
         );
     }
 }

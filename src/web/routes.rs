@@ -82,6 +82,7 @@ routes! {
     Open  GET    "/healthz" health "Says ok while the servent runs.";
     Token GET    "/api/v1" list "This list.";
     Token GET    "/api/v1/status" status "One line about everything.";
+    Token GET    "/api/v1/doctor" doctor "What is wrong, each with its fix.";
     Token GET    "/api/v1/config" config "Settings with the place each came from.";
     Token GET    "/api/v1/shares" shares "Shared folders.";
     Token POST   "/api/v1/shares" share "Shares a folder: {path, i_mean_it?}.";
@@ -177,6 +178,10 @@ async fn list(_: Call) -> Result<Answer, Error> {
 
 async fn status(call: Call) -> Result<Answer, Error> {
     Ok(answer::value(&call.context.node.status().await))
+}
+
+async fn doctor(call: Call) -> Result<Answer, Error> {
+    Ok(answer::value(&call.context.node.doctor().await))
 }
 
 async fn config(call: Call) -> Result<Answer, Error> {

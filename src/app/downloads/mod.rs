@@ -12,7 +12,7 @@ mod turns;
 mod wanted;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant as Clock};
 
@@ -162,6 +162,11 @@ impl Downloads {
     /// There are new neighbours: downloads without a source ask the network soon.
     pub fn network_changed(&self) {
         self.inner().all().iter().for_each(|live| live.tell(Input::NetworkChanged));
+    }
+
+    /// Where finished files go.
+    pub fn dir(&self) -> &Path {
+        &self.inner().config.dir
     }
 
     /// All downloads, in the order of their ids.

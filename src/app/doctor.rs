@@ -1,0 +1,198 @@
+//! What is wrong, each with its fix: what `filbert doctor` tells.
+//!
+//! A *problem* keeps something from working; a *note* is worth knowing; the rest is *ok*. What can be seen without a
+//! servent is looked at by itself ([`local`]).
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::node::Node;
+use super::view::{FindingView, ShareView, StatusView};
+use crate::disk;
+use crate::net::rt;
+use crate::proto::Reachable;
+use crate::wire::addr::{Scope, scope};
+
+/// Less room than this in the download folder is a problem.
+const LITTLE_ROOM: u64 = 256 << 20;
+/// A clock that shows less is wrong: 2025 began then.
+const LONG_AGO: Duration = Duration::from_secs(1_735_689_600);
+
+impl Node {
+    /// Everything that is worth a word, in the order in which it matters.
+    pub async fn doctor(&self) -> Vec<FindingView> {
+        let status = self.status().await;
+        let mut findings = vec![ok("servent", format!("filbert {} runs", status.version)), self.port()];
+        findings.push(neighbours(&status));
+        findings.push(self.reachability());
+        findings.extend(shares(&self.shares().await));
+        let unfinished = self.transfers().await;
+        let missing = unfinished.iter().filter(|it| it.direction == "down" && !is_over(&it.state));
+        let needed: u64 = missing.filter_map(|it| Some(it.size?.saturating_sub(it.done))).sum();
+        let dir = self.download_dir().to_owned();
+        findings.extend(rt::spawn_blocking(move || local(&dir, needed)).await);
+        findings.extend(status.warnings.iter().map(|warning| problem("warning", warning.clone(), "")));
+        findings
+    }
+
+    fn port(&self) -> FindingView {
+        let at = self.listen_addr();
+        match scope(at.ip()) {
+            Scope::Machine => note(
+                "port",
+                format!("it listens on {at}: only programs on this machine can connect to it"),
+                "`filbert up --listen 0.0.0.0:6346` lets others in",
+            ),
+            _ => ok("port", format!("it listens on {at}")),
+        }
+    }
+
+    fn reachability(&self) -> FindingView {
+        let wall = self.wall();
+        let port = self.listen_addr().port();
+        match wall.reachable {
+            Reachable::Yes => ok("reachable", "others can connect to you: somebody did".to_owned()),
+            Reachable::Unknown => note(
+                "reachable",
+                "nobody has connected to you yet, so it is not known whether others can".to_owned(),
+                "Neighbours are asked to try; look again in a minute",
+            ),
+            Reachable::No => {
+                let proxies = match wall.proxies.len() {
+                    0 => "no neighbour passes their requests on to you yet".to_owned(),
+                    n => format!("{n} of your neighbours pass their requests on to you"),
+                };
+                problem(
+                    "reachable",
+                    format!("others cannot connect to you: neighbours tried and did not get through; {proxies}"),
+                    &format!(
+                        "Let TCP port {port} in: allow it in this machine's firewall, and have the router forward it to {}. \
+                         Until then your files are given by connections that you open",
+                        wall.us.map_or("this machine".to_owned(), |us| us.ip().to_string())
+                    ),
+                )
+            }
+        }
+    }
+}
+
+/// What can be seen of a home without its servent: `needed` bytes are still to come into its download folder.
+pub fn local(downloads: &Path, needed: u64) -> Vec<FindingView> {
+    vec![download_dir(downloads, needed), clock(SystemTime::now())]
+}
+
+/// There is no servent: everything else has to wait for that.
+pub fn no_servent(state: &Path, home_flag: &str) -> FindingView {
+    let what = format!("no servent runs (state in {})", state.display());
+    problem("servent", what, &format!("Start one: filbert{home_flag} up"))
+}
+
+fn neighbours(status: &StatusView) -> FindingView {
+    match status.neighbours {
+        0 => problem(
+            "neighbours",
+            "no peer is connected, so nothing can be found".to_owned(),
+            "Same network: run filbert there. Elsewhere: filbert connect HOST. Public hosts: filbert hosts import",
+        ),
+        1 => note(
+            "neighbours",
+            "one peer is connected: when it leaves, nothing can be found".to_owned(),
+            "It is asked for more; filbert connect HOST names one yourself",
+        ),
+        n => ok("neighbours", format!("{n} peers are connected")),
+    }
+}
+
+fn shares(shares: &[ShareView]) -> Vec<FindingView> {
+    if shares.is_empty() {
+        return vec![note("shares", "nothing is shared".to_owned(), "filbert share DIR")];
+    }
+    let mut findings = Vec::new();
+    for share in shares {
+        let path = share.path.display();
+        if share.state == "missing" {
+            let fix = format!("Bring it back, or: filbert unshare {path}");
+            findings.push(problem("shares", format!("{path} is not there"), &fix));
+        }
+        // The watch limit, and folders that cannot be read, are told with their fix.
+        findings.extend(share.warnings.iter().map(|warning| problem("shares", format!("{path}: {warning}"), "")));
+    }
+    if findings.is_empty() {
+        let files: u64 = shares.iter().map(|share| share.files).sum();
+        findings.push(ok("shares", format!("{files} files in {} folders can be found", shares.len())));
+    }
+    findings
+}
+
+fn download_dir(dir: &Path, needed: u64) -> FindingView {
+    let name = dir.display();
+    match disk::room_in(dir) {
+        Err(error) => problem(
+            "downloads",
+            format!("finished files cannot be written to {name}: {error}"),
+            "Make it writable, or say another folder: filbert config set download_dir DIR",
+        ),
+        Ok(free) if free < needed.max(LITTLE_ROOM) => problem(
+            "downloads",
+            format!("{} MiB are free in {name}, and {} MiB are still to come", free >> 20, needed.div_ceil(1 << 20)),
+            "Make room, or say another folder: filbert config set download_dir DIR",
+        ),
+        Ok(free) => ok("downloads", format!("{name} can be written to; {} MiB are free", free >> 20)),
+    }
+}
+
+fn clock(now: SystemTime) -> FindingView {
+    match now.duration_since(UNIX_EPOCH) {
+        Ok(since) if since >= LONG_AGO => ok("clock", "the clock makes sense".to_owned()),
+        _ => problem(
+            "clock",
+            "this machine's clock shows a year before 2025: what is kept about files goes by their times".to_owned(),
+            "Set it, for example with timedatectl set-ntp true",
+        ),
+    }
+}
+
+fn is_over(state: &str) -> bool {
+    matches!(state, "done" | "failed" | "cancelled")
+}
+
+fn ok(check: &str, what: String) -> FindingView {
+    FindingView { check: check.to_owned(), state: "ok".to_owned(), what, fix: None }
+}
+
+fn note(check: &str, what: String, fix: &str) -> FindingView {
+    FindingView { state: "note".to_owned(), fix: Some(fix.to_owned()), ..ok(check, what) }
+}
+
+fn problem(check: &str, what: String, fix: &str) -> FindingView {
+    let fix = (!fix.is_empty()).then(|| fix.to_owned());
+    FindingView { state: "problem".to_owned(), fix, ..ok(check, what) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_not_there_yet_can_be_written_to_if_its_parent_can() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let new = dir.path().join("deep").join("downloads");
+        let finding = download_dir(&new, 0);
+        assert_ne!(finding.check, "", "{finding:?}");
+        assert!(!new.exists(), "looking changes nothing");
+        let finding = download_dir(&new, u64::MAX);
+        assert_eq!(finding.state, "problem", "{finding:?}");
+        let file = dir.path().join("file");
+        std::fs::write(&file, b"").expect("written");
+        let finding = download_dir(&file.join("downloads"), 0);
+        assert_eq!(finding.state, "problem", "{finding:?}");
+        assert!(finding.fix.is_some());
+    }
+
+    #[test]
+    fn a_clock_of_last_century_is_told() {
+        assert_eq!(clock(UNIX_EPOCH + LONG_AGO).state, "ok");
+        assert_eq!(clock(UNIX_EPOCH + Duration::from_secs(1)).state, "problem");
+        assert_eq!(clock(UNIX_EPOCH - Duration::from_secs(1)).state, "problem");
+    }
+}

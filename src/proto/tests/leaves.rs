@@ -324,3 +324,49 @@ fn no_table_of_ours_is_sent_before_the_guid_of_each_message_is_fresh() {
     assert!(guids.len() > 2, "a ping and the table");
     assert_eq!(unique.len(), guids.len());
 }
+
+#[test]
+fn five_thousand_pongs_that_name_victims_cause_ten_dials_a_minute_at_most() {
+    let mut config = Config::new(ME);
+    config.neighbours = 100;
+    let mut lone = Lone::with(config);
+    // A liar on the public network; on a private one it could name its own machine at best.
+    let conn = ConnId::accepted(1);
+    let from = addr("8.8.8.8:6346");
+    let head = Head::Connect { version: (0, 6), headers: headers("True", 1) };
+    lone.handle(Input::Handshake { conn, from, head });
+    lone.handle(Input::Handshake { conn, from, head: status(200, "OK") });
+    let mut out = lone.handle(Input::Connected { conn, room: usize::MAX });
+    let asked = out.iter().find_map(|output| match output {
+        Output::Send { frame, .. } if frame.header.kind == Kind::Ping => Some(frame.header.guid),
+        _ => None,
+    });
+    let asked = asked.expect("it was pinged");
+    let mut dials: Vec<(u64, std::net::SocketAddr)> = Vec::new();
+    for n in 0..5000u32 {
+        let victim = std::net::SocketAddr::from((
+            [50 + (n % 100) as u8, (n / 100) as u8, 1, 1],
+            if n % 3 == 0 { 25 } else { 6346 },
+        ));
+        let mut pong = frame(Kind::Pong, 0, 1, 0, crate::wire::pong::Pong::new(victim, 1, 1).encode());
+        pong.header.guid = asked;
+        out.extend(lone.frame(conn, pong));
+        let then = Instant::from_micros(lone.now.as_micros() + 100_000);
+        out.extend(lone.sleep_until(then));
+        for output in out.drain(..) {
+            if let Output::Dial { conn, addr, .. } = output {
+                dials.push((lone.now.as_micros() / 1_000_000, addr));
+                lone.handle(Input::DialFailed { conn, reason: DialFailure::TimedOut });
+            }
+        }
+    }
+    for (at, _) in &dials {
+        let within = dials.iter().filter(|(other, _)| (*at..*at + 59).contains(other)).count();
+        assert!(within <= 10, "{within} dials in a minute from {at} s on");
+    }
+    assert!(dials.len() >= 20, "{} dials in 500 s: some it may try", dials.len());
+    assert!(dials.iter().all(|(_, addr)| addr.port() == 6346));
+    for (_, addr) in &dials {
+        assert!(dials.iter().filter(|(_, other)| other == addr).count() <= 2);
+    }
+}

@@ -7,6 +7,9 @@
 //! * It ends with hits enough ([`WANTED`], [`WANTED_BY_LEAF`]), with nobody left to ask, or when [`HORIZON`] ultrapeers were
 //!   asked in theory; and with the search, or the leaf that asked.
 //!
+//! A leaf that says so (query flag 0x1000, `leaf_guided_queries`) is asked at each step how many hits it has, and may end
+//! its query.
+//!
 //! Departures: for a search of our own, which somebody waits for, answers are waited for a quarter of the specification's
 //! time. A neighbour that was probed is not asked again with a longer TTL: to it that would be a duplicate.
 //!
@@ -16,7 +19,8 @@ use std::time::Duration;
 
 use crate::base::{Instant, Rng};
 use crate::wire::qrt::Keys;
-use crate::wire::query::Query;
+use crate::wire::query::{Flags, Query};
+use crate::wire::vendor::QUERY_OVER;
 use crate::wire::{Frame, Guid, Header};
 
 use super::link::Link;
@@ -66,6 +70,8 @@ struct Running {
     asker: Asker,
     /// As it goes out, but for its TTL.
     frame: Frame,
+    /// The leaf wants to be asked how many hits it has.
+    guided: bool,
     keys: Keys,
     found: u32,
     asked: Vec<ConnId>,
@@ -86,6 +92,16 @@ impl Dynamic {
     pub(super) fn found(&mut self, guid: &Guid, files: u8) {
         if let Some(running) = self.running.iter_mut().find(|running| running.frame.header.guid == *guid) {
             running.found = running.found.saturating_add(files.into());
+        }
+    }
+
+    /// A leaf says how many files it has for its query, "after filtering"; it knows of hits that did not come by us.
+    pub(super) fn guided(&mut self, guid: &Guid, leaf: ConnId, files: u16) {
+        let its = |running: &Running| running.frame.header.guid == *guid && running.asker == Asker::Leaf(leaf);
+        if files == QUERY_OVER {
+            self.running.retain(|running| !its(running));
+        } else if let Some(running) = self.running.iter_mut().find(|running| its(running)) {
+            running.found = running.found.max(files.into());
         }
     }
 
@@ -182,8 +198,17 @@ impl Servent {
         out: &mut Outbox,
     ) -> usize {
         let keys = Keys::of(&query.text.to_str(), &query.urns);
-        let mut running =
-            Running { asker, frame, keys, found: 0, asked: Vec::new(), horizon: 0, hurried: 0, next_at: now };
+        let mut running = Running {
+            asker,
+            frame,
+            guided: query.flags.has(Flags::LEAF_GUIDED),
+            keys,
+            found: 0,
+            asked: Vec::new(),
+            horizon: 0,
+            hurried: 0,
+            next_at: now,
+        };
         self.counters.dynamic_queries += 1;
         if self.ask_on(now, &mut running, out) {
             let asked = running.asked.len();
@@ -232,6 +257,10 @@ impl Servent {
             running.asked.push(conn);
             running.horizon = running.horizon.saturating_add(hosts(degree, ttl));
             longest = longest.max(ttl);
+        }
+        if let (Some(leaf), true) = (asker, running.guided) {
+            // By the time of the next step it has told.
+            self.ask_status(now, leaf, running.frame.header.guid, out);
         }
         running.next_at = now + running.wait(longest);
         if let (Asker::Search(search), true) = (running.asker, running.asked.len() > chosen.len()) {

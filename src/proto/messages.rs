@@ -10,7 +10,7 @@ use crate::wire::ggep::Ggep;
 use crate::wire::hit::{Entry, Qhd, QueryHit};
 use crate::wire::ping::Ping;
 use crate::wire::pong::Pong;
-use crate::wire::query::Query;
+use crate::wire::query::{Flags, Query};
 use crate::wire::{Frame, FrameRef, Guid, Header, Kind};
 
 use super::address::{canonical, is_dialable, may_name};
@@ -143,7 +143,13 @@ impl Servent {
         // Whoever searches asks all neighbours, whatever their tables say.
         let mut audience = self.audience(None, query, false);
         audience.leaves_only = strategy == Strategy::Dynamic;
-        let frame = Frame::new(guid, Kind::Query, ttl, query.encode());
+        let mut payload = query.encode();
+        if self.role() == Role::Leaf && self.config.vendor_messages {
+            // Our ultrapeers may ask how many hits we have, and we tell them when it is over.
+            let guided = Query { flags: Flags(query.flags.0 | Flags::LEAF_GUIDED), ..query.clone() };
+            payload = guided.encode();
+        }
+        let frame = Frame::new(guid, Kind::Query, ttl, payload);
         let mut neighbours = self.flood(now, &audience, frame.clone(), out);
         if strategy == Strategy::Dynamic {
             neighbours += self.begin_dynamic(now, Asker::Search(id), frame, query, out);
@@ -263,7 +269,9 @@ impl Servent {
         if !self.allows(now, conn, |buckets| &mut buckets.hits) {
             return self.drop_message(conn, DropReason::RateLimited);
         }
-        self.dynamic.found(&frame.header.guid, frame.payload.first().copied().unwrap_or(0));
+        let files = frame.payload.first().copied().unwrap_or(0);
+        self.dynamic.found(&frame.header.guid, files);
+        self.router.found(&frame.header.guid, files);
         if let Route::Back(way, header) = route {
             if !self.send(now, way, Frame { header, payload: frame.payload }, out) {
                 return self.drop_message(conn, DropReason::NoRoute);

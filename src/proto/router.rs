@@ -106,9 +106,19 @@ impl Router {
         self.searches.begin(guid, search);
     }
 
-    /// A search takes no more hits.
-    pub(super) fn end_search(&mut self, search: SearchId) {
-        self.searches.end(search);
+    /// A search takes no more hits. The GUIDs under which it went out.
+    pub(super) fn end_search(&mut self, search: SearchId) -> Vec<Guid> {
+        self.searches.end(search)
+    }
+
+    /// A hit with so many files came for a query of ours.
+    pub(super) fn found(&mut self, query: &Guid, files: u8) {
+        self.searches.found(query, files);
+    }
+
+    /// How many files were found for a query of ours, if it still takes hits.
+    pub(super) fn files_of(&self, query: &Guid) -> Option<u16> {
+        self.searches.files_of(query)
     }
 
     /// Whose hit this is, if it is ours.

@@ -229,8 +229,9 @@ impl Servent {
             Command::UploadsBusy(busy) => self.us.uploads_busy = busy,
             Command::Search { id, query, ttl, strategy } => self.search(now, id, &query, ttl, strategy, out),
             Command::EndSearch(id) => {
-                self.router.end_search(id);
+                let queries = self.router.end_search(id);
                 self.dynamic.end(id);
+                self.tell_over(now, &queries, out);
             }
             Command::AnswerQuery(answer) => self.answer_query(now, answer, out),
             Command::Connect(addr) if self.is_ourselves(canonical(addr)) => {

@@ -8,6 +8,8 @@
 //!   dial there, and not again within half a minute.
 //! * LIME/21, *be my push proxy*: yes, as long as the link lasts (`push_proxy` section 3); the peer's GUID is that of its
 //!   handshake, so that nobody gets the pushes of another.
+//! * BEAR/11, *how many hits have you?*, and BEAR/12, *so many*: between an ultrapeer and the leaf whose query it asks
+//!   dynamically (`leaf_guided_queries`).
 //! * LIME/22, *I am*: believed for the address that we talk to.
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
@@ -15,16 +17,17 @@ use std::time::Duration;
 
 use crate::base::Instant;
 use crate::wire::push::Push;
-use crate::wire::vendor::{Said, Vendor, Which};
+use crate::wire::vendor::{QUERY_OVER, Said, Vendor, Which};
 use crate::wire::{Frame, Guid, Kind};
 
 use super::address::{canonical, is_dialable};
 use super::reach::{ASKED, Reachable};
 use super::servent::Servent;
-use super::{ConnId, Direction, DropReason, Event, Outbox, Output};
+use super::{ConnId, Direction, DropReason, Event, Outbox, Output, Role};
 
 /// What we take.
-const TAKEN: [Which; 3] = [Which::CONNECT_BACK, Which::PROXY_PLEASE, Which::PROXY_YES];
+const TAKEN: [Which; 5] =
+    [Which::CONNECT_BACK, Which::PROXY_PLEASE, Which::PROXY_YES, Which::STATUS_PLEASE, Which::STATUS];
 /// Neighbours that are our push proxies at most; hits and answers name no more.
 const PROXIES: usize = 4;
 /// A peer is called back at most so often.
@@ -37,6 +40,9 @@ pub(super) struct Talk {
     calls_back: bool,
     /// It takes LIME/21.
     proxies: bool,
+    /// It takes BEAR/11, and BEAR/12.
+    tells_status: bool,
+    takes_status: bool,
     /// We asked it to be our push proxy.
     asked: bool,
     /// It is, at that address.
@@ -115,12 +121,40 @@ impl Servent {
                 let takes = |which: Which| all.iter().any(|listed| listed.is_like(which));
                 link.talk.calls_back = takes(Which::CONNECT_BACK);
                 link.talk.proxies = takes(Which::PROXY_PLEASE);
+                link.talk.tells_status = takes(Which::STATUS_PLEASE);
+                link.talk.takes_status = takes(Which::STATUS);
                 self.tend_reach(now, out);
             }
             Said::ConnectBack(port) => self.on_connect_back(now, conn, port, out),
             Said::ProxyPlease => self.on_proxy_please(now, conn, frame.header.guid, out),
             Said::ProxyYes(at) => self.on_proxy_yes(conn, at, out),
+            Said::StatusPlease => {
+                let guid = frame.header.guid;
+                let status = self.router.files_of(&guid).map_or(QUERY_OVER, |files| files.min(QUERY_OVER - 1));
+                self.send_vendor(now, conn, Some(guid), &Vendor::status(status), out);
+            }
+            Said::Status(files) => self.dynamic.guided(&frame.header.guid, conn, files),
             Said::Other => self.drop_message(conn, DropReason::Unknown),
+        }
+    }
+
+    /// Asks a leaf how many hits it has for its query.
+    pub(super) fn ask_status(&mut self, now: Instant, leaf: ConnId, query: Guid, out: &mut Outbox) {
+        if self.links.get(leaf).is_some_and(|link| link.talk.tells_status) {
+            self.send_vendor(now, leaf, Some(query), &Vendor::status_please(), out);
+        }
+    }
+
+    /// A search of ours is over: our ultrapeers need not ask on.
+    pub(super) fn tell_over(&mut self, now: Instant, queries: &[Guid], out: &mut Outbox) {
+        if self.role() == Role::Ultrapeer {
+            return;
+        }
+        let takers = self.links.iter().filter(|link| link.talk.takes_status).map(|link| link.conn);
+        for conn in takers.collect::<Vec<_>>() {
+            for &query in queries {
+                self.send_vendor(now, conn, Some(query), &Vendor::status(QUERY_OVER), out);
+            }
         }
     }
 

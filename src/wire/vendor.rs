@@ -45,9 +45,16 @@ pub enum Said {
     ProxyPlease,
     /// I am your push proxy, there.
     ProxyYes(SocketAddrV4),
+    /// How many hits have you for the query of this message's GUID?
+    StatusPlease,
+    /// So many; [`QUERY_OVER`] ends the query.
+    Status(u16),
     /// Something else.
     Other,
 }
+
+/// "0xFFFF should be used to indicate that the query should be terminated" (`leaf_guided_queries`).
+pub const QUERY_OVER: u16 = 0xffff;
 
 /// Which message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +73,10 @@ impl Which {
     pub const CONNECT_BACK: Self = Self::new(*b"BEAR", 7, 1);
     /// LIME/21 v1. There is a v2 that says the same; real clients ask with 1 and answer with LIME/22 v2.
     pub const PROXY_PLEASE: Self = Self::new(*b"LIME", 21, 1);
+    /// BEAR/11 v1.
+    pub const STATUS_PLEASE: Self = Self::new(*b"BEAR", 11, 1);
+    /// BEAR/12 v1.
+    pub const STATUS: Self = Self::new(*b"BEAR", 12, 1);
     /// LIME/22 v2.
     pub const PROXY_YES: Self = Self::new(*b"LIME", 22, 2);
 
@@ -115,6 +126,16 @@ impl Vendor {
         Which::PROXY_YES.with(data.freeze())
     }
 
+    /// How many hits have you? Its GUID is the query's.
+    pub fn status_please() -> Self {
+        Which::STATUS_PLEASE.with(Bytes::new())
+    }
+
+    /// So many. Its GUID is the query's.
+    pub fn status(hits: u16) -> Self {
+        Which::STATUS.with(Bytes::copy_from_slice(&hits.to_le_bytes()))
+    }
+
     /// What it says.
     pub fn said(&self) -> Result<Said, DecodeError> {
         let which = Which::new(self.vendor, self.selector, self.version);
@@ -134,6 +155,12 @@ impl Vendor {
         }
         if which == Which::CONNECT_BACK {
             return port(&self.data).map(Said::ConnectBack).ok_or(short(2));
+        }
+        if which == Which::STATUS_PLEASE {
+            return Ok(Said::StatusPlease);
+        }
+        if which == Which::STATUS {
+            return port(&self.data).map(Said::Status).ok_or(short(2));
         }
         if which.is_like(Which::PROXY_PLEASE) {
             return Ok(Said::ProxyPlease);
@@ -188,7 +215,9 @@ mod tests {
     fn what_a_firewalled_leaf_and_its_ultrapeer_say_is_understood() {
         // From recording 21.
         let at = SocketAddrV4::new([100, 64, 77, 1].into(), 6346);
-        let rows: [(&[u8], Vendor, Said); 3] = [
+        let rows: [(&[u8], Vendor, Said); 5] = [
+            (b"BEAR\x0b\0\x01\0", Vendor::status_please(), Said::StatusPlease),
+            (b"BEAR\x0c\0\x01\0\xff\xff", Vendor::status(QUERY_OVER), Said::Status(QUERY_OVER)),
             (b"BEAR\x07\0\x01\0\xca\x18", Vendor::connect_back(6346), Said::ConnectBack(6346)),
             (b"LIME\x15\0\x01\0", Vendor::proxy_please(), Said::ProxyPlease),
             (b"LIME\x16\0\x02\0\x64\x40\x4d\x01\xca\x18", Vendor::proxy_yes(at), Said::ProxyYes(at)),

@@ -6,6 +6,8 @@ use crate::proto::*;
 use crate::wire::handshake::Head;
 use crate::wire::head::Headers;
 use crate::wire::hit::{Entry, Qhd, QueryHit};
+use crate::wire::query::{Flags, Query};
+use crate::wire::vendor::{Vendor, Which};
 use crate::wire::{Guid, Kind};
 
 /// An ultrapeer that knows a large network and has that many neighbours, of degree 32.
@@ -20,6 +22,7 @@ fn large(neighbours: u8) -> (Lone, Vec<ConnId>) {
                 .with("X-Ultrapeer", if n == 1 { "False" } else { "True" })
                 .with("GUID", peer_guid(n).to_string())
                 .with("X-Degree", "32")
+                .with("Vendor-Message", "0.2")
                 .with("X-Max-TTL", "4");
             lone.handle(Input::Handshake {
                 conn,
@@ -134,4 +137,55 @@ fn a_leaf_cannot_have_more_than_a_few_queries_under_way() {
     }
     let next = later(&mut lone, 5000);
     assert!(next.len() <= 8, "{}", next.len());
+}
+
+#[test]
+fn a_leaf_guides_its_own_query() {
+    let (mut lone, conns) = large(8);
+    let leaf = conns[0];
+    let vendor = |guid: u8, message: Vendor| frame(Kind::Vendor, guid, 1, 0, message.encode());
+    let taken = Vendor::supported(&[Which::STATUS_PLEASE, Which::STATUS]);
+    lone.frame(leaf, frame(Kind::VendorStandard, 0x55, 1, 0, taken.encode()));
+    let guided = |guid: u8| {
+        let query = Query { flags: Flags(0x9800), ..query() };
+        frame(Kind::Query, guid, 4, 0, query.encode())
+    };
+    let out = lone.frame(leaf, guided(1));
+    let asks = vendor(1, Vendor::status_please());
+    assert!(out.contains(&send(&[leaf], asks)), "{out:?}");
+    // It has enough from elsewhere.
+    lone.frame(leaf, vendor(1, Vendor::status(50)));
+    assert_eq!(later(&mut lone, 15_000), []);
+    lone.frame(leaf, guided(2));
+    lone.frame(conns[3], vendor(2, Vendor::status(0xffff)));
+    assert_eq!(later(&mut lone, 5000).len(), 1, "others have no say");
+    lone.frame(leaf, vendor(2, Vendor::status(0xffff)));
+    assert_eq!(later(&mut lone, 15_000), []);
+}
+
+#[test]
+fn as_a_leaf_we_tell_our_ultrapeers_how_many_hits_we_have_and_when_it_is_over() {
+    let mut config = Config::new(ME);
+    (config.only_listed, config.role) = (true, RoleChoice::Leaf);
+    let mut lone = Lone::with(config);
+    let conn = ConnId::accepted(1);
+    let headers = Headers::default().with("X-Ultrapeer", "True").with("Vendor-Message", "0.2");
+    lone.handle(Input::Handshake { conn, from: peer_addr(1), head: Head::Connect { version: (0, 6), headers } });
+    lone.handle(Input::Handshake { conn, from: peer_addr(1), head: status(200, "OK") });
+    lone.handle(Input::Connected { conn, room: usize::MAX });
+    let taken = Vendor::supported(&[Which::STATUS_PLEASE, Which::STATUS]);
+    lone.frame(conn, frame(Kind::VendorStandard, 0x55, 1, 0, taken.encode()));
+    let out = lone.command(Command::Search { id: SearchId(1), query: query(), ttl: None, strategy: None });
+    let Some(Output::Send { frame: asked, .. }) = out.first() else { panic!("{out:?}") };
+    let guid = asked.header.guid;
+    assert!(Query::decode(&asked.payload).expect("a query").flags.has(Flags::LEAF_GUIDED));
+    found(&mut lone, conn, guid, 7);
+    let mut please = frame(Kind::Vendor, 0, 1, 0, Vendor::status_please().encode());
+    please.header.guid = guid;
+    let mut told = frame(Kind::Vendor, 0, 1, 0, Vendor::status(7).encode());
+    told.header.guid = guid;
+    assert_eq!(lone.frame(conn, please.clone()), [send(&[conn], told.clone())]);
+    told.payload = Vendor::status(0xffff).encode();
+    assert_eq!(lone.command(Command::EndSearch(SearchId(1))), [send(&[conn], told.clone())]);
+    assert_eq!(lone.frame(conn, please), [send(&[conn], told)]);
 }

@@ -223,8 +223,11 @@ fn a_network_forms_from_one_address_finds_everything_and_survives_the_loss_of_a_
     let killed = Instant::now();
     within(MENDED, "the rest is one network", || is_connected(&members).then_some(()));
     println!("a third killed: the rest is one network after {:.1} s", killed.elapsed().as_secs_f64());
-    std::thread::sleep(MENDED.saturating_sub(killed.elapsed()).min(Duration::from_secs(10)));
-    let Recall { asked, found, missed, .. } = recall(&members, &mut rng);
-    println!("{found} of {asked} searches for what is left found it");
-    assert_eq!(missed, []);
+    // Leaves that lost their ultrapeers tell others their words, and those tell their neighbours.
+    within(MENDED, "the rest finds all that is left", || {
+        let since = killed.elapsed();
+        let Recall { asked, found, missed, .. } = recall(&members, &mut rng);
+        println!("{found} of {asked} searches for what is left found it, {:.1} s after the kill", since.as_secs_f64());
+        missed.is_empty().then_some(())
+    });
 }

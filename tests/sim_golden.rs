@@ -8,7 +8,7 @@
 
 use std::sync::LazyLock;
 
-use filbert::sim::{Hop, Table, TableOptions, table};
+use filbert::sim::{Asking, Hop, Scenario, Table, TableOptions, Workload, summaries, table};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots/flood-1000.txt");
 
@@ -57,4 +57,48 @@ fn a_ttl_of_255_is_clipped_to_7() {
         };
         assert_eq!(row(255), row(7), "degree {degree}");
     }
+}
+
+const ROLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots/roles-200.txt");
+
+/// Two hundred servents as equals and as a fifth ultrapeers and leaves, with and without tables, asked in both ways for
+/// what one has, what one in fifty has, and what nobody has.
+fn roles() -> String {
+    let of = |leaves, tables, strategy| Scenario {
+        nodes: 200,
+        leaves,
+        tables,
+        strategy,
+        wait_secs: 15,
+        searches: 6,
+        settle_secs: 40,
+        kill_per_mille: 0,
+        ..Scenario::default()
+    };
+    let networks = [
+        ("200 equals, flood", of(0, false, Asking::Flood)),
+        ("200 equals, tables, flood", of(0, true, Asking::Flood)),
+        ("40 with 160 leaves, tables, flood", of(160, true, Asking::Flood)),
+        ("40 with 160 leaves, tables, dynamic", of(160, true, Asking::Dynamic)),
+    ];
+    let asked =
+        [("one has it", "blue train", 5), ("1 in 50 has it", "blue train", 20), ("nobody has it", "red bus", 5)];
+    let mut scenarios = Vec::new();
+    for (what, query, holders_per_mille) in asked {
+        for (network, scenario) in &networks {
+            let workload = Workload { query: query.to_owned(), holders_per_mille, ..Workload::default() };
+            scenarios.push((format!("{network}: {what}"), Scenario { workload, ..scenario.clone() }));
+        }
+    }
+    summaries(&scenarios).expect("the worlds can be").to_string()
+}
+
+#[test]
+fn tables_and_leaves_save_what_they_did() {
+    let text = roles();
+    if std::env::var_os("FILBERT_BLESS").is_some() {
+        std::fs::write(ROLES, &text).expect("the snapshot can be written");
+    }
+    let golden = std::fs::read_to_string(ROLES).expect("the snapshot is there");
+    assert!(text == golden, "the table changed; it was\n{golden}\nand is\n{text}");
 }

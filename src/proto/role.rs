@@ -9,6 +9,7 @@
 //!   comes later have leaves by then, and stay.
 //! * A leaf becomes an ultrapeer when it finds too few ultrapeers that take it for [`HUNGER`] and is fit or has none at all,
 //!   or when the network turns out to be small after all.
+//! * Neither happens where only listed hosts are dialled.
 //! * Neither more often than each [`SETTLED`].
 //!
 //! All links end with the old role: peers know us by what we told them.
@@ -69,7 +70,8 @@ impl Servent {
 
     /// Looks whether our role is still the right one; notes when to look again.
     pub(super) fn consider_role(&mut self, now: Instant, due: &mut Option<Instant>, out: &mut Outbox) {
-        if self.config.role != RoleChoice::Auto {
+        // Who is linked only to whom the user names could not find others to shield it.
+        if self.config.role != RoleChoice::Auto || self.config.only_listed {
             return;
         }
         let hungry = self.standing.role == Role::Leaf && self.links.len() < self.config.shields;

@@ -54,8 +54,13 @@ pub struct CompareRow {
 
 /// Runs both.
 pub fn compare(options: &CompareOptions) -> Result<Comparison, RunError> {
+    summaries(&[options.a.clone(), options.b.clone()])
+}
+
+/// Runs scenarios, one after the other; a row for each.
+pub fn summaries(scenarios: &[(String, Scenario)]) -> Result<Comparison, RunError> {
     let row = |(name, scenario): &(String, Scenario)| run(scenario).map(|report| summary(name, &report));
-    Ok(Comparison { rows: vec![row(&options.a)?, row(&options.b)?] })
+    Ok(Comparison { rows: scenarios.iter().map(row).collect::<Result<_, _>>()? })
 }
 
 fn summary(name: &str, report: &RunReport) -> CompareRow {

@@ -32,13 +32,13 @@ mod trace;
 mod workload;
 mod world;
 
-pub use compare::{CompareOptions, CompareRow, Comparison, compare};
+pub use compare::{CompareOptions, CompareRow, Comparison, compare, summaries};
 pub use flood::{Copy, Flood, Sight, Step};
 pub use inspect::Asymmetry;
 pub use link::{Capacity, Latency};
 pub use options::{Found, Hop, Lan, NotSettled, WorldOptions};
 pub use run::{RunError, RunOptions, RunReport, Sample, SearchRow, run};
-pub use scenario::{Knobs, Scenario};
+pub use scenario::{Asking, Knobs, Scenario};
 pub use table::{Table, TableOptions, TableRow, table};
 pub use topology::{Graph, GraphError, Topology};
 pub use trace::{Trace, TraceOptions, TraceRow, trace};

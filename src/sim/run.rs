@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::base::Rng;
-use crate::proto::Command;
+use crate::proto::{Command, Config, RoleChoice, Strategy};
 
 use super::options::NotSettled;
 use super::report::{columns, json_lines, share};
-use super::scenario::Scenario;
+use super::scenario::{Asking, Scenario};
 use super::topology::{GraphError, MOST_SERVENTS, Topology};
 use super::world::{ServentId, World};
 
@@ -112,6 +112,9 @@ pub fn run(scenario: &Scenario) -> Result<RunReport, RunError> {
     for &holder in &holders {
         world.share(holder, scenario.workload.file.clone());
     }
+    if scenario.tables {
+        (0..scenario.nodes).for_each(|id| world.tell_words(id));
+    }
     watch(&mut world, scenario.settle_secs, &mut report);
     ask(&mut world, scenario, &holders, &mut rng, &mut report);
     if scenario.kill_per_mille > 0 {
@@ -143,7 +146,9 @@ fn build(scenario: &Scenario, rng: &mut Rng) -> Result<World, RunError> {
     }
     let mut world = World::new(options);
     for id in 0..scenario.nodes {
-        world.add();
+        let leaf = id + scenario.leaves >= scenario.nodes && id > 0;
+        let role = if leaf { RoleChoice::Leaf } else { RoleChoice::Ultrapeer };
+        world.add_with(Config { role, ..world.config() });
         if id > 0 {
             world.connect(id, 0);
         }
@@ -184,8 +189,13 @@ fn ask(world: &mut World, scenario: &Scenario, holders: &[ServentId], rng: &mut 
     askers.truncate(scenario.searches);
     for by in askers {
         let at = world.now();
-        let Some(guid) = world.search(by, &scenario.workload.query, None) else { continue };
-        world.run_for(Duration::from_secs(5));
+        let strategy = match scenario.strategy {
+            Asking::Flood => Strategy::Flood,
+            Asking::Dynamic => Strategy::Dynamic,
+        };
+        let asked = world.search_by(by, &scenario.workload.query, None, Some(strategy));
+        let Some(guid) = asked else { continue };
+        world.run_for(Duration::from_secs(scenario.wait_secs));
         let alive = world.alive();
         let Some(flood) = world.flood(guid) else { continue };
         report.searches.push(SearchRow {

@@ -16,6 +16,14 @@ use super::workload::Workload;
 pub struct Scenario {
     /// Servents.
     pub nodes: usize,
+    /// So many of them are leaves, the last ones; only where they find each other themselves.
+    pub leaves: usize,
+    /// Whether neighbours are told the words of files, so that last links and leaves are spared.
+    pub tables: bool,
+    /// How is asked: by a flood, or neighbour after neighbour.
+    pub strategy: Asking,
+    /// Virtual seconds that a query is waited for.
+    pub wait_secs: u64,
     /// All chance comes from it.
     pub seed: u64,
     /// Who is linked to whom; `discover` leaves that to the servents.
@@ -36,6 +44,17 @@ pub struct Scenario {
     pub kill_per_mille: usize,
     /// Virtual seconds to recover in before the second round; no second round without a kill.
     pub recover_secs: u64,
+}
+
+/// How a scenario asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Asking {
+    /// All neighbours, and those that ask for leaves do the same.
+    #[default]
+    Flood,
+    /// One neighbour after the other; ultrapeers do so for leaves too, in a network that they know to be large.
+    Dynamic,
 }
 
 /// Settings of a servent that a scenario may change; absent ones keep their defaults.
@@ -60,6 +79,10 @@ impl Default for Scenario {
     fn default() -> Self {
         Self {
             nodes: 200,
+            leaves: 0,
+            tables: false,
+            strategy: Asking::default(),
+            wait_secs: 5,
             seed: 1,
             topology: Topology::Discover,
             latency: Latency::default(),

@@ -11,7 +11,7 @@ use bytes::BytesMut;
 use futures::channel::{mpsc, oneshot};
 use futures::{FutureExt, SinkExt, StreamExt};
 
-use super::link::{LinkEnd, WRITE_BATCH};
+use super::link::{Common, LinkEnd, Packers, WRITE_BATCH};
 use super::rt::{self, TcpStream};
 use crate::base::{HashSeed, Instant, Map, Rng};
 use crate::proto::{Command, Config, ConnId, Event, Input, Outbox, Output, Servent};
@@ -149,7 +149,7 @@ pub fn start(config: Config, mut rng: Rng, clock: Clock) -> Running {
         accepted: 0,
         outbox: Outbox::new(),
         events: Vec::new(),
-        to_driver: to_driver.clone(),
+        common: Common { driver: to_driver.clone(), packers: Packers::default() },
         low: Vec::new(),
         parcel: Parcel::default(),
     };
@@ -164,7 +164,7 @@ struct Driver {
     accepted: u64,
     outbox: Outbox,
     events: Vec<Event>,
-    to_driver: mpsc::Sender<Message>,
+    common: Common,
     /// Links with little room.
     low: Vec<ConnId>,
     parcel: Parcel,
@@ -275,7 +275,7 @@ impl Driver {
             Message::Accepted { stream, from, head, rest } => {
                 self.accepted += 1;
                 let conn = ConnId::accepted(self.accepted);
-                let link = LinkEnd::accept(conn, stream, from, rest, self.to_driver.clone());
+                let link = LinkEnd::accept(conn, stream, from, rest, &self.common);
                 self.links.insert(conn, link);
                 self.handle(Input::Handshake { conn, from, head });
             }
@@ -339,7 +339,7 @@ impl Driver {
         match output {
             Output::Dial { conn, addr, purpose } => {
                 log::debug!(target: "filbert::net", "dialling {addr} ({purpose:?})");
-                self.links.insert(conn, LinkEnd::dial(conn, addr, self.to_driver.clone()));
+                self.links.insert(conn, LinkEnd::dial(conn, addr, &self.common));
             }
             Output::Handshake { conn, verdict, head } => {
                 if let Some(link) = self.links.get(&conn) {

@@ -4,46 +4,42 @@
 //! what the driver gives it, and says once how it ended. What waits for a slow peer waits in the servent's
 //! queue: here lies at most [`ROOM`] bytes, so that a peer that does not read stops nobody but itself.
 
-use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+mod packing;
+mod reading;
+mod writing;
+
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use futures::channel::{mpsc, oneshot};
 use futures::future::{BoxFuture, Either, select};
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt, SinkExt, StreamExt};
 
+pub(super) use self::packing::Packers;
+use self::packing::Packing;
+use self::reading::Intake;
+pub(super) use self::writing::WRITE_BATCH;
 use super::driver::Message;
 use super::rt::{self, TcpStream};
 use crate::proto::{CloseReason, ConnId, DialFailure, Direction, Input, Verdict};
-use crate::wire::deflated::{Deflater, Inflater};
+use crate::wire::deflated::Inflater;
 use crate::wire::handshake::{HEAD_LIMIT, Head};
 use crate::wire::head::RawHead;
-use crate::wire::stream::{FrameReader, PAYLOAD_LIMIT};
+use crate::wire::stream::PAYLOAD_LIMIT;
 use crate::wire::{DecodeError, HEADER_LEN};
 
 /// The longest message.
 const LONGEST: usize = HEADER_LEN + PAYLOAD_LIMIT;
 /// Bytes of messages that a link takes before it has written the first of them.
 pub const ROOM: usize = 2 * LONGEST;
-/// A write carries about this much: enough for few system calls, little enough to stay near the queue's order.
-pub(super) const WRITE_BATCH: usize = 64 * 1024;
-/// Pieces of memory that one write gathers at most.
-const WRITE_PIECES: usize = 32;
-/// Bytes asked of a socket at once while little comes, and while much does.
-const READ_LITTLE: usize = 4 * 1024;
-const READ_MUCH: usize = 64 * 1024;
-/// What a deflated link sends is inflated in pieces of this.
-const INFLATED: usize = 16 * 1024;
 /// A dial that takes longer has failed.
 const DIAL_LIMIT: Duration = Duration::from_secs(10);
 /// What is still to be written when a link is closed gets this long.
 const CLOSE_GRACE: Duration = Duration::from_millis(800);
-/// A peer that takes nothing for so long is gone.
-const WRITE_LIMIT: Duration = Duration::from_secs(60);
 
 /// What the driver tells a link.
 #[derive(Debug)]
@@ -94,36 +90,40 @@ struct Line {
     from_driver: mpsc::UnboundedReceiver<ToLink>,
     driver: mpsc::Sender<Message>,
     gauge: Arc<Gauge>,
+    packers: Packers,
+}
+
+/// What all links share.
+#[derive(Clone, Debug)]
+pub(super) struct Common {
+    /// Where they tell what happens.
+    pub(super) driver: mpsc::Sender<Message>,
+    pub(super) packers: Packers,
 }
 
 impl LinkEnd {
     /// Dials `addr`.
-    pub(super) fn dial(conn: ConnId, addr: SocketAddr, driver: mpsc::Sender<Message>) -> Self {
-        Self::start(conn, addr, driver, |line| async move { line.dial().await }.boxed())
+    pub(super) fn dial(conn: ConnId, addr: SocketAddr, common: &Common) -> Self {
+        Self::start(conn, addr, common, |line| async move { line.dial().await }.boxed())
     }
 
     /// Takes up an accepted connection whose first leg was read; `rest` are bytes that came after it.
-    pub(super) fn accept(
-        conn: ConnId,
-        stream: TcpStream,
-        peer: SocketAddr,
-        rest: Vec<u8>,
-        driver: mpsc::Sender<Message>,
-    ) -> Self {
-        Self::start(conn, peer, driver, |line| async move { line.talk(stream, rest).await }.boxed())
+    pub(super) fn accept(conn: ConnId, stream: TcpStream, peer: SocketAddr, rest: Vec<u8>, common: &Common) -> Self {
+        Self::start(conn, peer, common, |line| async move { line.talk(stream, rest).await }.boxed())
     }
 
     fn start(
         conn: ConnId,
         peer: SocketAddr,
-        driver: mpsc::Sender<Message>,
+        common: &Common,
         run: impl FnOnce(Line) -> BoxFuture<'static, Ended>,
     ) -> Self {
         let (to_link, from_driver) = mpsc::unbounded();
         let (closing, closed) = oneshot::channel();
         let gauge = Arc::new(Gauge::default());
+        let Common { driver, packers } = common.clone();
         let mut back = driver.clone();
-        let talk = run(Line { conn, peer, from_driver, driver, gauge: Arc::clone(&gauge) });
+        let talk = run(Line { conn, peer, from_driver, driver, gauge: Arc::clone(&gauge), packers });
         let task = rt::spawn(async move {
             let ended = match select(talk, Box::pin(grace(closed))).await {
                 Either::Left((ended, _)) => ended,
@@ -283,11 +283,11 @@ impl Line {
     }
 
     async fn messages(self, stream: &TcpStream, rest: Vec<u8>, deflated: Deflated) -> CloseReason {
-        let Line { conn, from_driver, driver, gauge, .. } = self;
+        let Line { conn, from_driver, driver, gauge, packers, .. } = self;
         let inflater = deflated.incoming.then(Inflater::default);
-        let deflater = deflated.outgoing.then(Deflater::default);
-        let reading = Box::pin(read(stream, rest, inflater, Intake::new(conn, driver.clone())));
-        let writing = Box::pin(write(stream, deflater, from_driver, driver, gauge));
+        let packing = deflated.outgoing.then(|| Packing::new(packers));
+        let reading = Box::pin(reading::read(stream, rest, Intake::new(conn, inflater, driver.clone())));
+        let writing = Box::pin(writing::write(stream, packing, from_driver, driver, gauge));
         match select(reading, writing).await {
             Either::Left((reason, _)) | Either::Right((reason, _)) => reason,
         }
@@ -310,144 +310,8 @@ async fn read_head(mut stream: &TcpStream, rest: &mut Vec<u8>) -> Result<Head, C
     }
 }
 
-/// From bytes to batches of messages, and those to the driver.
-struct Intake {
-    frames: FrameReader,
-    conn: ConnId,
-    driver: mpsc::Sender<Message>,
-}
-
-impl Intake {
-    fn new(conn: ConnId, driver: mpsc::Sender<Message>) -> Self {
-        Self { frames: FrameReader::new(PAYLOAD_LIMIT), conn, driver }
-    }
-
-    async fn take(&mut self, bytes: &[u8]) -> Result<(), CloseReason> {
-        self.frames.push(bytes);
-        loop {
-            let batch = self.frames.next_batch().map_err(garbage)?;
-            if batch.is_empty() {
-                return Ok(());
-            }
-            let input = Input::Frames { conn: self.conn, batch };
-            self.driver.send(Message::Input(input)).await.map_err(|_| CloseReason::Shutdown)?;
-        }
-    }
-
-    /// ... of a deflated link, piece by piece: few bytes may inflate to many.
-    async fn inflate(&mut self, inflater: &mut Inflater, mut bytes: &[u8]) -> Result<(), CloseReason> {
-        let mut piece = vec![0; INFLATED];
-        loop {
-            match inflater.fill(&mut bytes, &mut piece).map_err(garbage)? {
-                0 => return Ok(()),
-                filled => self.take(&piece[..filled]).await?,
-            }
-        }
-    }
-}
-
 fn garbage(error: DecodeError) -> CloseReason {
     CloseReason::Garbage(error.to_string())
-}
-
-async fn read(
-    mut stream: &TcpStream,
-    rest: Vec<u8>,
-    mut inflater: Option<Inflater>,
-    mut intake: Intake,
-) -> CloseReason {
-    let mut came = rest.len();
-    let mut buffer = rest;
-    loop {
-        let taken = match &mut inflater {
-            None => intake.take(&buffer[..came]).await,
-            Some(inflater) => intake.inflate(inflater, &buffer[..came]).await,
-        };
-        if let Err(reason) = taken {
-            return reason;
-        }
-        if buffer.len() < READ_LITTLE {
-            buffer = vec![0; READ_LITTLE];
-        } else if came == buffer.len() && came < READ_MUCH {
-            buffer.resize(4 * came, 0);
-        } else if came < READ_LITTLE && buffer.len() > READ_LITTLE {
-            // An idle link keeps no buffer for the busiest moment that it had.
-            buffer = vec![0; READ_LITTLE];
-        }
-        came = match stream.read(&mut buffer).await {
-            Ok(0) => return CloseReason::Closed,
-            Ok(n) => n,
-            Err(_) => return CloseReason::Broken,
-        };
-    }
-}
-
-async fn write(
-    stream: &TcpStream,
-    mut deflater: Option<Deflater>,
-    mut from_driver: mpsc::UnboundedReceiver<ToLink>,
-    mut driver: mpsc::Sender<Message>,
-    gauge: Arc<Gauge>,
-) -> CloseReason {
-    while let Some(first) = from_driver.next().await {
-        let (mut pieces, mut bytes) = (VecDeque::new(), 0);
-        let (mut next, mut close) = (Some(first), None);
-        while let Some(order) = next {
-            match order {
-                ToLink::Frames(frames) => {
-                    bytes += frames.len();
-                    pieces.push_back(frames);
-                }
-                ToLink::Leg(..) => {}
-                ToLink::Close(reason) => {
-                    close = Some(reason);
-                    break;
-                }
-            }
-            let more = bytes < WRITE_BATCH && pieces.len() < WRITE_PIECES;
-            next = more.then(|| from_driver.next().now_or_never().flatten()).flatten();
-        }
-        if let Some(deflater) = deflater.as_mut().filter(|_| bytes > 0) {
-            let mut deflated = Vec::new();
-            deflater.push(&Vec::from(pieces).concat(), &mut deflated);
-            pieces = VecDeque::from([deflated.into()]);
-        }
-        match rt::timeout(WRITE_LIMIT, write_pieces(stream, pieces)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return close.unwrap_or(CloseReason::Broken),
-            Err(rt::TimedOut) => return CloseReason::Silent,
-        }
-        if let Some(reason) = close {
-            return reason;
-        }
-        gauge.waiting.fetch_sub(bytes, SeqCst);
-        if gauge.asked.swap(false, SeqCst) {
-            let _ = driver.send(Message::Wrote).await;
-        }
-    }
-    CloseReason::Shutdown
-}
-
-/// Writes all of them, as many as the socket takes with each system call.
-async fn write_pieces(mut stream: &TcpStream, mut pieces: VecDeque<Bytes>) -> io::Result<()> {
-    while !pieces.is_empty() {
-        let mut slices = [IoSlice::new(&[]); WRITE_PIECES];
-        let filled = pieces.iter().zip(&mut slices).map(|(piece, slice)| *slice = IoSlice::new(piece)).count();
-        let mut written = stream.write_vectored(&slices[..filled]).await?;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        while let Some(piece) = pieces.front_mut() {
-            let taken = written.min(piece.len());
-            piece.advance(taken);
-            written -= taken;
-            if !piece.is_empty() {
-                break;
-            }
-            pieces.pop_front();
-        }
-    }
-    Ok(())
 }
 
 /// Closes so that the last words arrive: unread bytes in our buffer would make the system answer with a reset,

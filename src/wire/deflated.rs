@@ -20,17 +20,11 @@ const fn bad(cause: Cause) -> DecodeError {
     DecodeError::new("link", "deflated stream", 0, cause)
 }
 
-/// The receiving end. It holds a window of 32 KiB and what one symbol of the stream left over.
-#[derive(Debug)]
+/// The receiving end. From the first byte on it holds a window of 32 KiB and its tables, 43 KB in all.
+#[derive(Debug, Default)]
 pub struct Inflater {
-    stream: Decompress,
+    stream: Option<Decompress>,
     ended: bool,
-}
-
-impl Default for Inflater {
-    fn default() -> Self {
-        Self { stream: Decompress::new(true), ended: false }
-    }
 }
 
 impl Inflater {
@@ -41,64 +35,108 @@ impl Inflater {
             // A link has one stream: nothing may follow its end.
             return if bytes.is_empty() { Ok(0) } else { Err(bad(Cause::Invalid("goes on behind its end"))) };
         }
-        let (taken, made) = (self.stream.total_in(), self.stream.total_out());
-        let status = self.stream.decompress(bytes, out, FlushDecompress::Sync);
-        *bytes = &bytes[(self.stream.total_in() - taken) as usize..];
-        let filled = (self.stream.total_out() - made) as usize;
+        if bytes.is_empty() && self.stream.is_none() {
+            return Ok(0);
+        }
+        let stream = self.stream.get_or_insert_with(|| Decompress::new(true));
+        let (taken, made) = (stream.total_in(), stream.total_out());
+        let status = stream.decompress(bytes, out, FlushDecompress::Sync);
+        *bytes = &bytes[(stream.total_in() - taken) as usize..];
+        let filled = (stream.total_out() - made) as usize;
         match status {
             Ok(Status::Ok | Status::BufError) if filled == 0 && !bytes.is_empty() => {
                 Err(bad(Cause::Invalid("stands still")))
             }
             Ok(Status::StreamEnd) => {
-                self.ended = true;
+                (self.stream, self.ended) = (None, true);
                 Ok(filled)
             }
-            Ok(_) => self.within_ratio().map(|()| filled),
+            Ok(_) => within_ratio(stream).map(|()| filled),
             Err(_) => Err(bad(Cause::Invalid("is no zlib stream"))),
         }
     }
-
-    fn within_ratio(&self) -> Result<(), DecodeError> {
-        let (came, made) = (self.stream.total_in(), self.stream.total_out());
-        let limit = RATIO_FROM.max(came.saturating_mul(MAX_RATIO));
-        if made <= limit {
-            return Ok(());
-        }
-        Err(bad(Cause::TooLong { length: made as usize, limit: limit as usize }))
-    }
 }
 
-/// The sending end. It costs some 270 KB, most of them the window of its search for repetitions.
-#[derive(Debug)]
-pub struct Deflater(Compress);
-
-impl Default for Deflater {
-    fn default() -> Self {
-        Self(Compress::new(Compression::fast(), true))
+fn within_ratio(stream: &Decompress) -> Result<(), DecodeError> {
+    let (came, made) = (stream.total_in(), stream.total_out());
+    let limit = RATIO_FROM.max(came.saturating_mul(MAX_RATIO));
+    if made <= limit {
+        return Ok(());
     }
+    Err(bad(Cause::TooLong { length: made as usize, limit: limit as usize }))
 }
+
+/// The sending end: one zlib stream that costs memory only while it is packed.
+///
+/// A stream that is flushed ends at a byte, and what follows need not refer to what was before. So each push may go on
+/// in one of two ways, and the receiver notices nothing:
+/// * **stored** (RFC 1951 section 3.2.4): five bytes in front of at most 65,535, and no state at all;
+/// * **packed** by a compressor, which costs some 270 KB, most of them the window of its search for repetitions, and may be
+///   let go after any push: the next one begins a block of its own and refers to nothing before it.
+///
+/// The stream is never ended, nor is the link's.
+#[derive(Debug, Default)]
+pub struct Deflater {
+    begun: bool,
+    /// Raw: the head of the stream is ours.
+    packer: Option<Box<Compress>>,
+}
+
+/// RFC 1950: deflate with a window of 32 KiB, made fast.
+const ZLIB_HEAD: [u8; 2] = [0x78, 0x01];
+/// The most that a stored block holds.
+const STORED: usize = 0xffff;
 
 impl Deflater {
-    /// Appends `bytes`, deflated, to `out`, flushed: the receiver can inflate all of them.
+    /// Appends `bytes` to `out` as they are: for few of them.
+    ///
+    /// What was packed before is flushed, so that a block may begin here; the compressor, if there is one, knows nothing of
+    /// these bytes, and is let go.
+    pub fn store(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        self.packer = None;
+        self.begin(out);
+        for block in bytes.chunks(STORED) {
+            let len = block.len() as u16;
+            out.push(0);
+            out.extend_from_slice(&len.to_le_bytes());
+            out.extend_from_slice(&(!len).to_le_bytes());
+            out.extend_from_slice(block);
+        }
+    }
+
+    /// Appends `bytes` to `out`, compressed and flushed: the receiver can inflate all of them.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
-        let begun = self.0.total_in();
+        self.begin(out);
+        let packer = self.packer.get_or_insert_with(|| Box::new(Compress::new(Compression::fast(), false)));
+        let begun = packer.total_in();
         loop {
-            let rest = &bytes[(self.0.total_in() - begun) as usize..];
+            let rest = &bytes[(packer.total_in() - begun) as usize..];
             out.reserve(STEP);
             let room = out.capacity() - out.len();
-            let made = self.0.total_out();
+            let made = packer.total_out();
             // With memory to write to, deflating cannot fail.
-            let flushed = self.0.compress_vec(rest, out, FlushCompress::Sync).is_err()
-                || ((self.0.total_out() - made) as usize) < room;
-            if flushed && (self.0.total_in() - begun) as usize == bytes.len() {
+            let flushed = packer.compress_vec(rest, out, FlushCompress::Sync).is_err()
+                || ((packer.total_out() - made) as usize) < room;
+            if flushed && (packer.total_in() - begun) as usize == bytes.len() {
                 return;
             }
         }
     }
 
-    /// Bytes in and out so far.
-    pub fn totals(&self) -> (u64, u64) {
-        (self.0.total_in(), self.0.total_out())
+    /// Whether it holds a compressor.
+    pub fn packs(&self) -> bool {
+        self.packer.is_some()
+    }
+
+    /// Lets the compressor go; the stream goes on.
+    pub fn rest(&mut self) {
+        self.packer = None;
+    }
+
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        if !std::mem::replace(&mut self.begun, true) {
+            out.extend_from_slice(&ZLIB_HEAD);
+        }
     }
 }
 
@@ -120,15 +158,23 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_pushed_comes_out_whole_at_each_flush_however_it_is_cut(
-            pushes in prop::collection::vec(prop::collection::vec(0u8..8, 0..3000), 1..6),
+        fn what_goes_in_comes_out_whole_at_each_flush_packed_or_stored_and_however_it_is_cut(
+            pushes in prop::collection::vec((prop::collection::vec(0u8..8, 0..3000), 0..3), 1..8),
             cut in 1usize..500,
             piece in 1usize..700,
         ) {
             let (mut deflater, mut inflater) = (Deflater::default(), Inflater::default());
-            for bytes in pushes {
+            for (bytes, way) in pushes {
                 let mut wire = Vec::new();
-                deflater.push(&bytes, &mut wire);
+                match way {
+                    0 => deflater.store(&bytes, &mut wire),
+                    1 => deflater.push(&bytes, &mut wire),
+                    _ => {
+                        deflater.rest();
+                        deflater.push(&bytes, &mut wire);
+                    }
+                }
+                prop_assert_eq!(deflater.packs(), way > 0);
                 let mut got = Vec::new();
                 for chunk in wire.chunks(cut) {
                     got.extend(inflated(&mut inflater, chunk, piece).expect("our own stream"));
@@ -155,7 +201,6 @@ mod tests {
         let mut wire = Vec::new();
         let mut deflater = Deflater::default();
         deflater.push(&noise, &mut wire);
-        assert_eq!(deflater.totals(), (300_000, wire.len() as u64));
         assert_eq!(inflated(&mut Inflater::default(), &wire, 16 * 1024), Ok(noise));
     }
 
@@ -178,6 +223,21 @@ mod tests {
             wire[1] = 31 - (u16::from(wire[0]) << 8).rem_euclid(31) as u8;
             assert_eq!(inflated(&mut Inflater::default(), &wire, 1024), Ok(text.clone()), "2^{}", info + 8);
         }
+    }
+
+    #[test]
+    fn an_idle_end_holds_nothing_and_what_is_stored_costs_five_bytes() {
+        let (mut deflater, mut inflater, mut wire) = (Deflater::default(), Inflater::default(), Vec::new());
+        assert_eq!(inflated(&mut inflater, b"", 64), Ok(Vec::new()));
+        assert!(inflater.stream.is_none() && !deflater.packs());
+        deflater.store(b"a ping", &mut wire);
+        assert_eq!(wire, b"\x78\x01\x00\x06\x00\xf9\xffa ping");
+        wire.clear();
+        let long = vec![7; STORED + 1];
+        deflater.store(&long, &mut wire);
+        assert_eq!((wire.len(), deflater.packs()), (long.len() + 10, false));
+        assert_eq!(inflated(&mut inflater, b"\x78\x01\x00\x06\x00\xf9\xffa ping", 64), Ok(b"a ping".to_vec()));
+        assert_eq!(inflated(&mut inflater, &wire, 1000), Ok(long));
     }
 
     #[test]

@@ -32,7 +32,7 @@ impl FrameReader {
     /// message at a time, until it yields nothing.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.buffer.is_empty() {
-            // What was there belongs to the messages now, and an idle link shall keep nothing.
+            // What was there belongs to the messages now.
             self.buffer = BytesMut::from(bytes);
         } else {
             self.buffer.extend_from_slice(bytes);
@@ -61,6 +61,10 @@ impl FrameReader {
             }
         };
         self.latest = heads.len();
+        if at == self.buffer.len() {
+            // All of it belongs to the messages: an idle link keeps nothing.
+            return Ok(Frames::new(heads, std::mem::take(&mut self.buffer).freeze()));
+        }
         let memory = self.buffer.split_to(at).freeze();
         self.buffer.reserve(more);
         Ok(Frames::new(heads, memory))

@@ -1,0 +1,102 @@
+//! The reading half of a link: bytes as they come, to batches of messages for the driver.
+//!
+//! A link that waits holds no buffer: one is made when there may be something to read, and let go when there is not.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+
+use futures::channel::mpsc;
+use futures::{AsyncRead, SinkExt};
+
+use super::garbage;
+use crate::net::driver::Message;
+use crate::net::rt::TcpStream;
+use crate::proto::{CloseReason, ConnId, Input};
+use crate::wire::deflated::Inflater;
+use crate::wire::stream::{FrameReader, PAYLOAD_LIMIT};
+
+/// Bytes asked of a socket at once while little comes, and while much does.
+const READ_LITTLE: usize = 4 * 1024;
+const READ_MUCH: usize = 64 * 1024;
+/// What a deflated link sends is inflated in pieces of this.
+const INFLATED: usize = 16 * 1024;
+
+/// From bytes to batches of messages, and those to the driver.
+pub(super) struct Intake {
+    inflater: Option<Inflater>,
+    frames: FrameReader,
+    conn: ConnId,
+    driver: mpsc::Sender<Message>,
+}
+
+impl Intake {
+    pub(super) fn new(conn: ConnId, inflater: Option<Inflater>, driver: mpsc::Sender<Message>) -> Self {
+        Self { inflater, frames: FrameReader::new(PAYLOAD_LIMIT), conn, driver }
+    }
+
+    async fn take(&mut self, mut bytes: &[u8]) -> Result<(), CloseReason> {
+        let Some(mut inflater) = self.inflater.take() else { return self.messages(bytes).await };
+        // Piece by piece: few bytes may inflate to many.
+        let mut piece = vec![0; INFLATED];
+        loop {
+            match inflater.fill(&mut bytes, &mut piece).map_err(garbage)? {
+                0 => break,
+                filled => self.messages(&piece[..filled]).await?,
+            }
+        }
+        self.inflater = Some(inflater);
+        Ok(())
+    }
+
+    async fn messages(&mut self, bytes: &[u8]) -> Result<(), CloseReason> {
+        self.frames.push(bytes);
+        loop {
+            let batch = self.frames.next_batch().map_err(garbage)?;
+            if batch.is_empty() {
+                return Ok(());
+            }
+            let input = Input::Frames { conn: self.conn, batch };
+            self.driver.send(Message::Input(input)).await.map_err(|_| CloseReason::Shutdown)?;
+        }
+    }
+}
+
+/// Reads until the link ends; `rest` came behind the last head.
+pub(super) async fn read(stream: &TcpStream, rest: Vec<u8>, mut intake: Intake) -> CloseReason {
+    let (mut bytes, mut size) = (rest, READ_LITTLE);
+    loop {
+        if let Err(reason) = intake.take(&bytes).await {
+            return reason;
+        }
+        if bytes.len() == size {
+            size = (4 * size).min(READ_MUCH);
+        } else if bytes.len() < READ_LITTLE {
+            size = READ_LITTLE;
+        }
+        if let Err(reason) = next(stream, size, &mut bytes).await {
+            return reason;
+        }
+    }
+}
+
+/// Waits for bytes, `size` at most, and puts them in the place of those in `bytes`.
+async fn next(mut stream: &TcpStream, size: usize, bytes: &mut Vec<u8>) -> Result<(), CloseReason> {
+    let came: io::Result<usize> = poll_fn(|cx| {
+        bytes.resize(size, 0);
+        let polled = Pin::new(&mut stream).poll_read(cx, bytes);
+        if polled.is_pending() {
+            *bytes = Vec::new();
+        }
+        polled
+    })
+    .await;
+    match came {
+        Ok(0) => Err(CloseReason::Closed),
+        Ok(n) => {
+            bytes.truncate(n);
+            Ok(())
+        }
+        Err(_) => Err(CloseReason::Broken),
+    }
+}

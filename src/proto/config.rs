@@ -78,7 +78,8 @@ pub enum Deflate {
     /// What peers send: it costs us a window of 32 KiB each. A widely used client lets those go first that do not take it.
     #[default]
     Receive,
-    /// What we send too, which costs 270 KB for each link and time, and saves half the bytes or so.
+    /// What we send too: it costs 270 KB for each link on which much is sent, nothing for others, and saves half the bytes
+    /// or so.
     Both,
 }
 

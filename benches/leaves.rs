@@ -7,6 +7,8 @@
 //!
 //! `cargo bench --bench leaves` runs it; `-- --links N --seconds S --only WORD` changes it. Linux only.
 
+#![allow(clippy::disallowed_methods)] // the load is a process of its own, with one thread
+
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::process::{Child, Command, Stdio};

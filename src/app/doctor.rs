@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::node::Node;
+use super::portmap::Standing;
 use super::view::{FindingView, ShareView, StatusView};
 use crate::disk;
 use crate::net::rt;
@@ -25,6 +26,7 @@ impl Node {
         let mut findings = vec![ok("servent", format!("filbert {} runs", status.version)), self.port()];
         findings.push(neighbours(&status));
         findings.push(self.reachability());
+        findings.push(self.port_mapping());
         findings.extend(shares(&self.shares().await));
         let unfinished = self.transfers().await;
         let missing = unfinished.iter().filter(|it| it.direction == "down" && !is_over(&it.state));
@@ -44,6 +46,22 @@ impl Node {
                 "`filbert up --listen 0.0.0.0:6346` lets others in",
             ),
             _ => ok("port", format!("it listens on {at}")),
+        }
+    }
+
+    fn port_mapping(&self) -> FindingView {
+        match self.mapping() {
+            Standing::Off(why) => ok("portmap", format!("no router is asked to let others in: {why}")),
+            Standing::Trying => ok("portmap", "the router is being asked to let others in".to_owned()),
+            Standing::Mapped(mapping) => ok(
+                "portmap",
+                format!("the router lets others in at {} (by {})", mapping.external, mapping.dialect.name()),
+            ),
+            Standing::Failed(why) => note(
+                "portmap",
+                format!("the router does not let others in by itself: {why}"),
+                "Turn on PCP, NAT-PMP or UPnP in it, or forward the port by hand",
+            ),
         }
     }
 

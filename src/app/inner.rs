@@ -12,6 +12,7 @@ use futures::{FutureExt, StreamExt};
 use super::downloads::Downloads;
 use super::events::{Bell, Broadcast, lock};
 use super::kept::Kept;
+use super::portmap::PortMap;
 use super::proxies::{Proxies, Wall};
 use super::pushes::Pushes;
 use super::searches::Searches;
@@ -48,6 +49,7 @@ pub(super) struct Inner {
     pub(super) uploads: Uploads,
     pub(super) pushes: Arc<Pushes>,
     pub(super) proxies: Arc<Proxies>,
+    pub(super) portmap: Arc<PortMap>,
     /// Files that answer one query at most: the servent would cut off more, so they are not looked for.
     pub(super) answers: usize,
     pub(super) events: Arc<Broadcast>,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::downloads::{OnExists, Wanted};
 use super::events::lock;
 use super::inner::Inner;
+use super::portmap::{PortMapping, Standing};
 use super::proxies::Wall;
 use super::resolve::HostPort;
 use super::session::LONGEST;
@@ -46,6 +47,8 @@ pub struct Options {
     pub ttl: u8,
     /// What it is in a network of ultrapeers and leaves.
     pub role: RoleChoice,
+    /// Whether the router is asked to let others in.
+    pub portmap: PortMapping,
     /// Which directions of links are deflated.
     pub deflate: Deflate,
     /// Where finished files go, used as is; `None` is the home's own.
@@ -180,6 +183,11 @@ impl Node {
     /// How others see it.
     pub(super) fn wall(&self) -> Wall {
         self.inner.proxies.wall()
+    }
+
+    /// What came of asking the router.
+    pub(super) fn mapping(&self) -> Standing {
+        self.inner.portmap.standing()
     }
 
     /// Where finished files go.
@@ -395,6 +403,7 @@ impl Node {
         for task in tasks {
             task.cancel().await;
         }
+        inner.portmap.end().await;
         inner.searches.shutdown();
         inner.shelf.shutdown().await;
         lock(&inner.dials).clear();

@@ -11,6 +11,7 @@ use super::downloads::{Downloads, DownloadsConfig, Hooks};
 use super::events::{Bell, Broadcast};
 use super::inner::{Inner, Warnings};
 use super::kept::Kept;
+use super::portmap::{PortMap, PortMapping};
 use super::proxies::Proxies;
 use super::pushes::Pushes;
 use super::resolve::HostPort;
@@ -57,6 +58,8 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
     take_up_shares(&options, &kept, &shelf, &warnings, &events).await?;
     let (pushes, called) = Pushes::new(servent, handle.clone());
     let downloads = open_downloads(&options, &searches, &shelf, &pushes, &events, rng.fork()).await?;
+    let choice = if options.private { PortMapping::Off } else { options.portmap };
+    let portmap = PortMap::new(choice, listen);
     let proxies = Arc::new(Proxies::new(servent, handle.clone()));
     let uploads = open_uploads(options.limits.uploads, &downloads, &shelf, &proxies, &events, &handle, rng.fork());
 
@@ -76,6 +79,7 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
         uploads: uploads.clone(),
         pushes: Arc::clone(&pushes),
         proxies,
+        portmap: Arc::clone(&portmap),
         answers: options.limits.messages.answer_entries,
         events,
         warnings,
@@ -95,6 +99,7 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
         rt::spawn(Arc::clone(&inner).tell_words()),
         rt::spawn(Arc::clone(&inner).tend_hosts()),
         rt::spawn(Arc::clone(&inner).connect_all(hosts)),
+        rt::spawn(portmap.tend(listen.port(), inner.handle.clone(), rng.fork())),
     ];
     Ok(Node::new(inner, running.task, listener, tasks, lock))
 }

@@ -56,7 +56,7 @@ pub struct StatusView {
 /// Something that `doctor` looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FindingView {
-    /// What was looked at: `servent port neighbours reachable shares downloads clock warning`.
+    /// What was looked at: `servent port neighbours reachable portmap shares downloads clock warning`.
     pub check: String,
     /// `ok`, `note` or `problem`.
     pub state: String,

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use toml_edit::{DocumentMut, Item};
 
 use super::exit::{Exit, Failure};
-use crate::app::{LIMITS, LimitKey, Limits};
+use crate::app::{LIMITS, LimitKey, Limits, PortMapping};
 use crate::proto::{Deflate, RoleChoice};
 use crate::web::Setting;
 
@@ -51,7 +51,7 @@ pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
     BASIC.into_iter().chain(LIMITS.iter().map(limit)).collect()
 });
 
-const BASIC: [Key; 12] = [
+const BASIC: [Key; 13] = [
     key("listen", Kind::Address, "0.0.0.0:6346", "where peers reach you; port 0 is any free one"),
     key("api", Kind::Address, "127.0.0.1:7346", "where the control API listens"),
     key("connect", Kind::List, "", "hosts to stay connected to"),
@@ -72,6 +72,12 @@ const BASIC: [Key; 12] = [
     ),
     key("lan", Kind::Switch, "true", "look for peers on this network; no effect yet"),
     key("bootstrap", Kind::Switch, "false", "ask public host caches; no effect yet"),
+    key(
+        "portmap",
+        Kind::Word(PortMapping::WORDS),
+        "auto",
+        "have the router let others in (PCP, NAT-PMP, UPnP); auto: if it is at a private address",
+    ),
     key("exclude", Kind::List, "", "what is not shared of any folder: patterns of names or, with a /, of paths"),
     key("download_dir", Kind::Path, "", "where finished files go; empty: the home's own folder"),
 ];

@@ -20,7 +20,7 @@ use super::exit::{Exit, Failure};
 use super::settings::Settings;
 use super::{interrupt, servent, text};
 use crate::app::view::EventView;
-use crate::app::{ErrorCode, Node, Options};
+use crate::app::{ErrorCode, Node, Options, PortMapping};
 use crate::net::rt;
 use crate::proto::{Deflate, RoleChoice};
 use crate::web::{self, Limits, Server};
@@ -156,6 +156,7 @@ pub fn options(config: &Config, args: &Up, settings: &Settings) -> Result<Option
         neighbours: usize::try_from(settings.number("neighbours")).unwrap_or(usize::MAX),
         ttl,
         role: RoleChoice::parse(settings.text("role")).unwrap_or_default(),
+        portmap: PortMapping::parse(settings.text("portmap")).unwrap_or_default(),
         deflate: Deflate::parse(settings.text("deflate")).unwrap_or_default(),
         download_dir,
         limits: settings.limits()?,

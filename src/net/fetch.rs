@@ -91,7 +91,13 @@ impl Link {
 
     /// Sends a request and reads the head of the answer. The body is to be read next.
     pub async fn ask(&mut self, request: &Request) -> Result<Response, Lost> {
-        let bytes = request.encode();
+        self.ask_with(request, b"").await
+    }
+
+    /// The same with a body, which the request's head has to tell of.
+    pub async fn ask_with(&mut self, request: &Request, body: &[u8]) -> Result<Response, Lost> {
+        let mut bytes = request.encode();
+        bytes.extend_from_slice(body);
         let sent = rt::timeout(self.config.head, self.stream.write_all(&bytes)).await;
         sent.map_err(|_| Lost::Silent(self.config.head))?.map_err(broken)?;
         let head = rt::timeout(self.config.head, self.head()).await;

@@ -8,6 +8,7 @@ pub mod fetch;
 pub mod giv;
 mod link;
 mod listen;
+pub mod portmap;
 pub mod rt;
 mod send;
 pub mod serve;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 
-pub use async_std::net::{TcpListener, TcpStream};
+pub use async_std::net::{TcpListener, TcpStream, UdpSocket};
 
 /// A running task. Dropping it cancels the task at its next await; [`Task::detach`] lets it run on.
 #[derive(Debug)]

@@ -135,6 +135,8 @@ pub enum Input {
 pub enum Command {
     /// Our own listening address as others reach it; hits, pongs and handshakes carry it.
     Listening(SocketAddr),
+    /// The router lets others in to us there, or does not any more.
+    Mapped(Option<SocketAddr>),
     /// What we share: pongs carry it.
     Sharing {
         /// Files.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::base::{HashSeed, Instant, Rng, TokenBucket};
 
-use super::address::{canonical, may_name};
+use super::address::{canonical, is_public, may_name};
 use super::dynamic::Dynamic;
 use super::handshake::Pending;
 use super::hosts::Hosts;
@@ -64,6 +64,8 @@ pub struct Servent {
 pub(super) struct Ourselves {
     /// Where we listen, if we do.
     pub(super) listening: Option<SocketAddr>,
+    /// Where the router lets others in to us.
+    pub(super) mapped: Option<SocketAddr>,
     /// Our address as a peer sees it.
     pub(super) seen_as: Option<IpAddr>,
     pub(super) files: u32,
@@ -205,9 +207,14 @@ impl Servent {
     }
 
     /// Our own address as we tell it to peers: where we listen, at the address by which peers see us if we
-    /// listen on all.
+    /// listen on all. Where that is the address at which the router forwards to us, its port is the one.
     pub fn own_addr(&self) -> Option<SocketAddr> {
         let listening = self.us.listening?;
+        let mapped = self.us.mapped.filter(|mapped| self.us.seen_as.is_none_or(|ip| ip == mapped.ip()));
+        // A router between two routers forwards from an address that is nobody's out there.
+        if let Some(mapped) = mapped.filter(|mapped| self.us.seen_as.is_some() || is_public(mapped.ip())) {
+            return Some(mapped);
+        }
         if !listening.ip().is_unspecified() {
             return Some(listening);
         }
@@ -223,6 +230,10 @@ impl Servent {
                     self.restless();
                     out.push(Output::Announce);
                 }
+            }
+            Command::Mapped(external) => {
+                self.us.mapped = external;
+                self.restless();
             }
             Command::Sharing { files, kib } => (self.us.files, self.us.kib) = (files, kib),
             Command::Table(table) => self.on_table_command(now, table),

@@ -82,7 +82,7 @@ impl Servent {
         let before = self.reach();
         self.mind_address(now);
         if self.reach.look(now) {
-            let port = self.us.listening.map_or(0, |addr| addr.port());
+            let port = self.own_addr().map_or(0, |addr| addr.port());
             let mut peers: Vec<_> = self.links.iter().filter(|link| link.talk.calls_back).map(|l| l.conn).collect();
             self.rng.shuffle(&mut peers);
             peers.truncate(ASKED);
@@ -198,9 +198,8 @@ impl Servent {
     }
 
     fn on_proxy_please(&mut self, now: Instant, conn: ConnId, guid: Guid, out: &mut Outbox) {
-        let ours = self.own_addr().map(|us| us.ip());
-        let us = match (ours, self.us.listening, self.is_walled()) {
-            (Some(IpAddr::V4(ip)), Some(listening), false) => SocketAddrV4::new(ip, listening.port()),
+        let us = match (self.own_addr(), self.is_walled()) {
+            (Some(SocketAddr::V4(us)), false) => us,
             // Who cannot be reached itself is of no use.
             _ => return self.drop_message(conn, DropReason::NoRoute),
         };

@@ -83,6 +83,8 @@ impl Home {
                 command.env_remove(name);
             }
         }
+        // No router outside is ever asked.
+        command.env("FILBERT_PORTMAP", "off");
         command.env_remove("RUST_LOG").env("HOME", self.path()).arg("--home").arg(self.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command

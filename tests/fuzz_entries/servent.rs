@@ -708,7 +708,8 @@ impl World {
 
     fn command(&mut self, choices: &mut Choices<'_>) -> Command {
         match choices.byte() % 20 {
-            0 | 1 => Command::Listening(choices.host()),
+            0 => Command::Listening(choices.host()),
+            1 => Command::Mapped(choices.flag().then(|| choices.host())),
             2 => Command::Sharing { files: choices.byte().into(), kib: 1 },
             3 => Command::UploadsBusy(choices.flag()),
             4..=6 => {

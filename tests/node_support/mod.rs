@@ -30,6 +30,7 @@ pub fn options(dir: &Path) -> Options {
         connect: Vec::new(),
         only_listed: true,
         role: filbert::proto::RoleChoice::default(),
+        portmap: filbert::app::PortMapping::Off,
         deflate: filbert::proto::Deflate::default(),
         neighbours: 8,
         ttl: 4,

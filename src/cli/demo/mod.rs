@@ -25,7 +25,7 @@ use super::config::Config;
 use super::exit::{Exit, Failure};
 use super::{get, interrupt, text};
 use crate::app::view::{EventView, HitView, PeerView, SearchDone, SearchLine, TransferView};
-use crate::app::{GetRequest, Limits, Node, Options, SearchRequest};
+use crate::app::{GetRequest, Limits, Node, Options, PortMapping, SearchRequest};
 use crate::base::Rng;
 use crate::disk::{self, Home};
 use crate::net::rt;
@@ -170,6 +170,7 @@ impl Stage<'_> {
                 connect: callable.map(|other| started[other].to_string()).collect(),
                 only_listed: true,
                 role: RoleChoice::Ultrapeer,
+                portmap: PortMapping::Off,
                 deflate: Deflate::default(),
                 neighbours: mesh.nodes,
                 ttl: TTL,

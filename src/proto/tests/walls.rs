@@ -149,3 +149,35 @@ fn who_does_not_say_that_it_speaks_so_gets_no_vendor_message_and_is_not_heard() 
     let far = frame(Kind::Vendor, 1, 1, 1, Vendor::proxy_please().encode());
     assert_eq!(lone.frame(conn, far), [], "for one link");
 }
+
+#[test]
+fn where_the_router_forwards_to_us_is_our_address_if_the_world_sees_us_there() {
+    let mut config = Config::new(ME);
+    config.only_listed = true;
+    let mut lone = Lone::with(config);
+    let mut own = |listening: &str, mapped: Option<&str>| {
+        lone.command(Command::Listening(addr(listening)));
+        lone.command(Command::Mapped(mapped.map(addr)));
+        lone.servent.own_addr().map(|addr| addr.to_string())
+    };
+    assert_eq!(own("0.0.0.0:6346", None), None);
+    assert_eq!(own("0.0.0.0:6346", Some("8.8.8.8:7000")).as_deref(), Some("8.8.8.8:7000"));
+    assert_eq!(own("192.168.0.2:6346", Some("8.8.8.8:7000")).as_deref(), Some("8.8.8.8:7000"));
+    assert_eq!(own("192.168.0.2:6346", Some("10.0.0.9:7000")).as_deref(), Some("192.168.0.2:6346"), "two routers");
+    // A peer that we dial says where it sees us.
+    lone.command(Command::Listening(addr("0.0.0.0:6346")));
+    let out = lone.command(Command::Connect(addr("8.1.1.1:6346")));
+    let Some(Output::Dial { conn, .. }) = out.first() else { panic!("a dial: {out:?}") };
+    let conn = *conn;
+    lone.handle(Input::Dialled { conn });
+    let Head::Connect { headers, .. } = connect(1) else { panic!("a first leg") };
+    let head = Head::Status { code: 200, reason: "OK".into(), headers: headers.with("Remote-IP", "8.8.8.8") };
+    lone.handle(Input::Handshake { conn, from: addr("8.1.1.1:6346"), head });
+    let mut own = |mapped: Option<&str>| {
+        lone.command(Command::Mapped(mapped.map(addr)));
+        lone.servent.own_addr().map(|addr| addr.to_string())
+    };
+    assert_eq!(own(None).as_deref(), Some("8.8.8.8:6346"));
+    assert_eq!(own(Some("8.8.8.8:7000")).as_deref(), Some("8.8.8.8:7000"));
+    assert_eq!(own(Some("9.9.9.9:7000")).as_deref(), Some("8.8.8.8:6346"), "it does not see us there");
+}

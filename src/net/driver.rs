@@ -355,7 +355,7 @@ impl Driver {
             }
             // UDP and LAN discovery have no socket in this version; the servent does without both.
             Output::SendTo { addr, .. } => log::trace!(target: "filbert::net", "no datagram to {addr}: UDP is closed"),
-            Output::Announce => log::trace!(target: "filbert::net", "no announcement: UDP is closed"),
+            Output::Announce(_) => log::trace!(target: "filbert::net", "no announcement: UDP is closed"),
             Output::Close { conn, reason } => {
                 log::debug!(target: "filbert::net", "closing {conn:?}: {reason:?}");
                 self.post();

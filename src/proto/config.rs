@@ -25,6 +25,8 @@ pub struct Config {
     pub leaves: usize,
     /// Open Gnutella links only to hosts that the user named; learn of others, never dial them.
     pub only_listed: bool,
+    /// Announce us on the local network while neighbours are missing.
+    pub lan: bool,
     /// TTL of our own queries. Each step multiplies reach and traffic; real clients send 4 at most.
     pub ttl: u8,
     /// On arrival TTL is clipped so that TTL + hops stays at or below this. Gnutella's own "TTL 7".
@@ -159,6 +161,7 @@ impl Config {
             accept: None,
             leaves: 300,
             only_listed: false,
+            lan: true,
             ttl: 4,
             max_ttl: 7,
             deflate: Deflate::default(),

@@ -82,6 +82,12 @@ pub struct Counters {
     pub received: super::Traffic,
     /// Messages and bytes sent on links.
     pub sent: super::Traffic,
+    /// Messages and bytes that came by UDP.
+    pub udp_received: super::Traffic,
+    /// Messages and bytes sent by UDP, announcements aside.
+    pub udp_sent: super::Traffic,
+    /// Announcements on the local network.
+    pub announcements: u64,
     /// Dials begun.
     pub dials: u64,
     /// Dials that did not lead to a transport connection.

@@ -174,6 +174,8 @@ pub enum Command {
     SetTtl(u8),
     /// Hosts that might be servents.
     AddHosts(Vec<(SocketAddr, HostSource)>),
+    /// Ask these UDP host caches for hosts.
+    AskCaches(Vec<SocketAddr>),
     /// Ask `servent` to connect to us and give us a file.
     SendPush {
         /// Whom.
@@ -274,8 +276,8 @@ pub enum Output {
         /// The message.
         frame: Frame,
     },
-    /// Say on the local network that we are here.
-    Announce,
+    /// Send this ping to all on the local network; those who answer it are hosts there.
+    Announce(Frame),
     /// Close a connection once what was sent before is written; answer with `Disconnected`.
     Close {
         /// The connection.

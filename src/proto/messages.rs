@@ -106,21 +106,6 @@ impl Servent {
         }
     }
 
-    /// A message came by UDP: a ping is answered, for now nothing else is.
-    pub(super) fn on_datagram(&mut self, now: Instant, from: SocketAddr, frame: &Frame, out: &mut Outbox) {
-        let known = frame.header.kind == Kind::Ping && frame.header.ttl > 0;
-        if !known {
-            return self.counters.drops.count(DropReason::Unknown);
-        }
-        self.counters.pings_received += 1;
-        if !self.datagrams.take(1, now) {
-            return self.counters.drops.count(DropReason::RateLimited);
-        }
-        self.counters.pongs_sent += 1;
-        let frame = Frame::new(frame.header.guid, Kind::Pong, 1, self.own_pong().encode());
-        out.push(Output::SendTo { addr: from, frame });
-    }
-
     /// Asks the network.
     pub(super) fn search(
         &mut self,
@@ -379,7 +364,7 @@ impl Servent {
         self.on_link_lost(now, &link, reason, out);
     }
 
-    fn own_pong(&self) -> Pong {
+    pub(super) fn own_pong(&self) -> Pong {
         Pong::new(self.told_addr(), self.us.files, self.us.kib)
     }
 

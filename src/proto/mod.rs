@@ -40,6 +40,7 @@
 mod address;
 mod config;
 mod counters;
+mod datagrams;
 mod dynamic;
 mod handshake;
 mod hosts;

@@ -88,6 +88,7 @@ impl Servent {
         if self.wants_more() && !self.fill(now, &mut due, out) {
             self.discover(now, &mut due, out);
         }
+        self.announce(now, &mut due, out);
         self.neighbourhood.due = due;
         if let Some(due) = due {
             self.wake_by(due);
@@ -109,6 +110,9 @@ impl Servent {
         self.restless();
         self.counters.links_lost += 1;
         self.table_lost(now, link);
+        if self.links.is_empty() {
+            self.announce_anew(now);
+        }
         self.neighbourhood.discover = None;
         let addr = link.identity.addr;
         self.hosts.cool_down(now, addr, &mut self.rng);
@@ -298,7 +302,7 @@ impl Servent {
     }
 
     /// Whether random neighbours are missing.
-    fn wants_more(&self) -> bool {
+    pub(super) fn wants_more(&self) -> bool {
         !self.config.only_listed && self.degree() < self.wanted()
     }
 

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use crate::base::{HashSeed, Instant, Rng, TokenBucket};
+use crate::base::{HashSeed, Instant, Rng};
 
 use super::address::{canonical, is_public, may_name};
+use super::datagrams::Datagrams;
 use super::dynamic::Dynamic;
 use super::handshake::Pending;
 use super::hosts::Hosts;
@@ -49,8 +50,7 @@ pub struct Servent {
     pub(super) standing: Standing,
     pub(super) tables: Tables,
     pub(super) dynamic: Dynamic,
-    /// Pings by UDP that we answer.
-    pub(super) datagrams: TokenBucket,
+    pub(super) datagrams: Box<Datagrams>,
     /// Never later than the next thing to do by time.
     wake: Option<Instant>,
     dials: u64,
@@ -94,11 +94,10 @@ const HEAD_STARTS: u32 = 4;
 impl Servent {
     /// A servent without neighbours. It does nothing until it is told of hosts or of connections.
     pub fn new(config: Config, mut rng: Rng, now: Instant) -> Self {
-        let pings = config.limits.pings;
         Self {
             router: Router::new(&config, &mut rng),
             hosts: Hosts::new(&config.limits, HashSeed::new(&mut rng)),
-            datagrams: TokenBucket::new(pings.per_second, pings.burst, now),
+            datagrams: Box::new(Datagrams::new(&config.limits, now, &mut rng)),
             standing: Standing::new(config.role),
             tables: Tables::default(),
             dynamic: Dynamic::default(),
@@ -227,8 +226,8 @@ impl Servent {
                 let addr = canonical(addr);
                 if self.us.listening.replace(addr) != Some(addr) {
                     self.hosts.forget(&addr);
+                    self.announce_anew(now);
                     self.restless();
-                    out.push(Output::Announce);
                 }
             }
             Command::Mapped(external) => {
@@ -239,6 +238,7 @@ impl Servent {
             Command::Table(table) => self.on_table_command(now, table),
             Command::UploadsBusy(busy) => self.us.uploads_busy = busy,
             Command::Search { id, query, ttl, strategy } => self.search(now, id, &query, ttl, strategy, out),
+            Command::AskCaches(caches) => self.ask_caches(now, caches, out),
             Command::EndSearch(id) => {
                 let queries = self.router.end_search(id);
                 self.dynamic.end(id);

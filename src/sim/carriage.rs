@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
-use crate::proto::{CloseReason, Command, ConnId, DialFailure, Direction, HostSource, Input};
+use crate::proto::{CloseReason, ConnId, DialFailure, Direction, Input};
 use crate::wire::handshake::{HEAD_LIMIT, Head};
 use crate::wire::head::RawHead;
 use crate::wire::hit::QueryHit;
@@ -166,14 +166,14 @@ impl World {
         }
     }
 
-    pub(super) fn announce(&mut self, id: ServentId) {
+    /// All on this network get it, and answer the one who sent it.
+    pub(super) fn announce(&mut self, id: ServentId, frame: &Frame) {
         if self.options.lan == Lan::Apart {
             return;
         }
-        let hosts = vec![(self.nodes[id].addr, HostSource::Lan)];
         for to in (0..self.nodes.len()).filter(|&to| to != id && !self.parted(id, to)).collect::<Vec<_>>() {
             let at = self.now + self.latency(id, to);
-            self.plan(at, What::Tell(to, Input::Command(Command::AddHosts(hosts.clone()))));
+            self.plan(at, What::Datagram { from: id, to: self.nodes[to].addr, frame: frame.clone() });
         }
     }
 

@@ -189,7 +189,7 @@ impl World {
                 let latency = self.at(addr).map_or(Duration::ZERO, |to| self.latency(id, to));
                 self.plan(self.now + latency, What::Datagram { from: id, to: addr, frame });
             }
-            Output::Announce => self.announce(id),
+            Output::Announce(frame) => self.announce(id, &frame),
             Output::Close { conn, reason } => self.close(id, conn, reason),
             Output::Event(event) => self.on_event(id, event),
         }

@@ -411,7 +411,7 @@ impl World {
                     assert!(frame.wire_len() < 100, "a small question gets a small answer");
                     whole(frame);
                 }
-                Output::Announce => {}
+                Output::Announce(frame) => whole(&frame),
                 Output::Close { conn, .. } => {
                     let known = self.conns.get_mut(conn).expect("a connection that the driver knows");
                     assert_ne!(known.stage, Stage::Gone, "{conn:?} is closed twice");

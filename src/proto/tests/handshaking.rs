@@ -241,7 +241,7 @@ fn a_refusal_names_its_code_and_the_hosts_in_it_are_learnt() {
 #[test]
 fn a_dial_that_leads_to_ourselves_is_never_repeated() {
     let mut config = Config::new(ME);
-    config.neighbours = 4;
+    (config.neighbours, config.lan) = (4, false);
     let mut lone = Lone::with(config);
     let host = "10.2.2.2:6346";
     let conn = dialled(&mut lone, host);

@@ -1,5 +1,6 @@
 //! The servent as a whole: alone against a scripted driver ([`lone`]), and in small worlds ([`world`]).
 
+mod datagrams;
 mod dynamic;
 mod handshaking;
 mod leaves;

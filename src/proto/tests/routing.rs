@@ -464,18 +464,6 @@ fn messages_we_do_not_route_are_counted_and_dropped() {
 }
 
 #[test]
-fn a_ping_by_udp_gets_one_pong_and_not_too_many_do() {
-    let mut lone = Lone::new();
-    let from = addr("8.8.8.8:6346");
-    let ping = || Input::Datagram { from, frame: frame(Kind::Ping, 1, 1, 0, Bytes::new()) };
-    let pong = frame(Kind::Pong, 1, 1, 0, Pong::new(addr("10.0.0.1:6346"), 0, 0).encode());
-    assert_eq!(lone.handle(ping()), [Output::SendTo { addr: from, frame: pong }]);
-    let answered = (0..200).filter(|_| !lone.handle(ping()).is_empty()).count();
-    assert_eq!(answered, 49);
-    assert_eq!(lone.handle(Input::Datagram { from, frame: query_frame(1, 1, 0) }), []);
-}
-
-#[test]
 fn the_mean_distance_of_what_a_peer_sends_is_kept() {
     let mut lone = Lone::new();
     let links = lone.accept_many(1);

@@ -207,7 +207,7 @@ fn a_listed_host_that_was_down_meanwhile_is_dialled_soon_when_its_second_link_en
 
 #[test]
 fn a_servent_without_links_and_hosts_never_wakes() {
-    let mut lone = Lone::with(Config::new(Guid([1; 16])));
+    let mut lone = Lone::with(Config { lan: false, ..Config::new(Guid([1; 16])) });
     assert_eq!(lone.servent.next_timeout(), None);
     assert_eq!(lone.sleep_until(Instant::from_secs(100_000)), []);
 }

@@ -207,7 +207,7 @@ impl World {
                 }
                 Output::Close { conn, .. } => self.hang_up(node, conn),
                 Output::Event(event) => self.events.push((node, event)),
-                Output::SendTo { .. } | Output::Announce => {}
+                Output::SendTo { .. } | Output::Announce(_) => {}
             }
         }
     }

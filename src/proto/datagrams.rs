@@ -1,0 +1,279 @@
+//! Datagrams: what is said by UDP, to whom no link leads.
+//!
+//! | datagram | what becomes of it |
+//! |---|---|
+//! | Ping | a Pong, with hosts in GGEP `IPP` if it asks for them with `SCP` |
+//! | Pong | taken if it answers a Ping of ours: that of an announcement names a host on this network, that of a host cache hosts anywhere |
+//! | Push | the same as by a link: somebody who knows our address, but no way to us over links, asks us to connect |
+//! | others | dropped |
+//!
+//! **Announcements.** While neighbours are missing a Ping goes to all on this network, at once, after a second, and ever
+//! more rarely. Who hears it answers; those who answer are hosts to be dialled. Nobody is asked who did not join the group:
+//! no network is scanned.
+//!
+//! **Never an amplifier.** A datagram's sender address may be forged. Whatever is answered, an address is sent at most
+//! [`ANSWER_FACTOR`] times the bytes that came from it ("three times the amount of data received", RFC 9000 section 8), and all
+//! addresses together are answered at the rate of [`super::Limits::pings`]. All bytes are counted.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::base::{HashSeed, Instant, Lru, Rng, TokenBucket};
+use crate::wire::ping::Ping;
+use crate::wire::pong::Pong;
+use crate::wire::push::Push;
+use crate::wire::{Frame, Guid, Kind};
+
+use super::address::{Scope, canonical, is_dialable, may_name, scope, subnet};
+use super::config::Limits;
+use super::servent::Servent;
+use super::{DropReason, Event, HostSource, Outbox, Output};
+
+/// An address is sent at most this many times what came from it.
+const ANSWER_FACTOR: usize = 3;
+/// Addresses whose bytes are remembered; and what one may have saved up.
+const REMEMBERED: usize = 1024;
+const MOST_CREDIT: usize = 4096;
+/// Hosts in one `IPP`, told and read.
+const HOSTS_TOLD: usize = 8;
+const HOSTS_READ: usize = 64;
+/// Pongs are taken so long after our Ping.
+const ANSWER_TIME: Duration = Duration::from_secs(60);
+/// Answers to one Ping of ours that are taken.
+const MOST_ANSWERS: usize = 64;
+/// The pause after an announcement, at first and at last.
+const ANNOUNCE_FIRST: Duration = Duration::from_secs(1);
+const ANNOUNCE_LAST: Duration = Duration::from_secs(300);
+
+/// A Ping of ours that may be answered.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    guid: Guid,
+    at: Instant,
+    answers: usize,
+}
+
+impl Asked {
+    /// Whether one more answer to it is taken.
+    fn takes(asked: &mut Option<Self>, guid: Guid, now: Instant) -> bool {
+        let Some(asked) = asked.as_mut().filter(|asked| asked.guid == guid) else { return false };
+        asked.answers += 1;
+        now.since(asked.at) < ANSWER_TIME && asked.answers <= MOST_ANSWERS
+    }
+}
+
+/// What we remember of datagrams.
+#[derive(Debug)]
+pub(super) struct Datagrams {
+    /// Answers, to all together.
+    answers: TokenBucket,
+    /// Bytes that an address may still be sent.
+    credit: Lru<IpAddr, usize>,
+    announced: Option<Asked>,
+    caches_asked: Option<Asked>,
+    /// When the next announcement is due, and how long to wait after it.
+    announce_at: Option<(Instant, Duration)>,
+}
+
+impl Datagrams {
+    pub(super) fn new(limits: &Limits, now: Instant, rng: &mut Rng) -> Self {
+        let pings = limits.pings;
+        Self {
+            answers: TokenBucket::new(pings.per_second, pings.burst, now),
+            credit: Lru::new(REMEMBERED, HashSeed::new(rng)),
+            announced: None,
+            caches_asked: None,
+            announce_at: None,
+        }
+    }
+
+    /// So many bytes came from there.
+    fn came(&mut self, from: IpAddr, bytes: usize) {
+        let from = subnet(from);
+        let credit = self.credit.get(&from).map_or(0, |credit| *credit);
+        self.credit.put(from, (credit + ANSWER_FACTOR * bytes).min(MOST_CREDIT));
+    }
+
+    /// Whether so many bytes may go there; they are taken from what may.
+    fn may_go(&mut self, to: IpAddr, bytes: usize) -> bool {
+        match self.credit.get(&subnet(to)) {
+            Some(credit) if *credit >= bytes => {
+                *credit -= bytes;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn credit_of(&mut self, to: IpAddr) -> usize {
+        self.credit.get(&subnet(to)).map_or(0, |credit| *credit)
+    }
+}
+
+impl Servent {
+    /// A message came by UDP.
+    pub(super) fn on_datagram(&mut self, now: Instant, from: SocketAddr, frame: &Frame, out: &mut Outbox) {
+        let from = canonical(from);
+        self.counters.udp_received.count(frame.wire_len());
+        let ours = [self.datagrams.announced, self.datagrams.caches_asked];
+        if frame.header.kind == Kind::Ping && ours.into_iter().flatten().any(|asked| asked.guid == frame.header.guid) {
+            return; // Our own announcement, as all on this machine hear it.
+        }
+        self.datagrams.came(from.ip(), frame.wire_len());
+        let dropped = match frame.header.kind {
+            Kind::Ping if frame.header.ttl > 0 => self.answer_datagram(now, from, frame, out),
+            Kind::Pong => self.on_pong_datagram(now, from, frame),
+            Kind::Push => self.on_push_datagram(now, from, frame, out),
+            _ => Some(DropReason::Unknown),
+        };
+        if let Some(reason) = dropped {
+            self.counters.drops.count(reason);
+        }
+    }
+
+    /// Asks these host caches for hosts (UDP host caches: a Ping with GGEP `SCP`).
+    pub(super) fn ask_caches(&mut self, now: Instant, caches: Vec<SocketAddr>, out: &mut Outbox) {
+        let frame = self.ping_for_hosts();
+        self.datagrams.caches_asked = Some(Asked { guid: frame.header.guid, at: now, answers: 0 });
+        for addr in caches.into_iter().map(canonical) {
+            if is_dialable(addr) && !self.is_ourselves(addr) {
+                self.send_datagram(addr, frame.clone(), out);
+            }
+        }
+    }
+
+    /// Announces us on this network while neighbours are missing, ever more rarely; notes when to do so again.
+    pub(super) fn announce(&mut self, now: Instant, due: &mut Option<Instant>, out: &mut Outbox) {
+        let reaches_others = self.us.listening.is_some_and(|addr| !addr.ip().is_loopback());
+        if !self.config.lan || !reaches_others || !self.wants_more() {
+            return;
+        }
+        let (mut at, mut wait) = self.datagrams.announce_at.unwrap_or((now, ANNOUNCE_FIRST));
+        if at <= now {
+            let frame = self.ping_for_hosts();
+            self.datagrams.announced = Some(Asked { guid: frame.header.guid, at: now, answers: 0 });
+            self.counters.announcements += 1;
+            out.push(Output::Announce(frame));
+            // Not all at the same time, that began at the same time.
+            at = now + wait + wait * self.rng.below(256) as u32 / 1024;
+            wait = (2 * wait).min(ANNOUNCE_LAST);
+        }
+        self.datagrams.announce_at = Some((at, wait));
+        *due = Some(due.map_or(at, |due| due.min(at)));
+    }
+
+    /// Something changed: we listen elsewhere, or have lost a neighbour. Announcements begin anew, soon.
+    pub(super) fn announce_anew(&mut self, now: Instant) {
+        self.datagrams.announce_at = Some((now, ANNOUNCE_FIRST));
+    }
+
+    /// A Ping that asks for hosts, for ultrapeers.
+    fn ping_for_hosts(&mut self) -> Frame {
+        let mut ping = Ping::default();
+        ping.ggep.push("SCP", &[1]);
+        Frame::new(Guid::random(&mut self.rng), Kind::Ping, 1, ping.encode())
+    }
+
+    fn send_datagram(&mut self, addr: SocketAddr, frame: Frame, out: &mut Outbox) {
+        self.counters.udp_sent.count(frame.wire_len());
+        out.push(Output::SendTo { addr, frame });
+    }
+
+    /// A Pong for a Ping, with as many hosts as it asks for and its sender's own bytes allow.
+    fn answer_datagram(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) -> Option<DropReason> {
+        self.counters.pings_received += 1;
+        let mut pong = self.own_pong();
+        let mut answer = Frame::new(frame.header.guid, Kind::Pong, 1, pong.encode());
+        if Ping::decode(&frame.payload).is_ok_and(|ping| ping.ggep.has("SCP")) {
+            let tell = |addr: SocketAddr| addr.is_ipv4() && addr != from && may_name(from.ip(), addr.ip());
+            let linked = self.links.ultrapeers().filter(|link| link.identity.listens).map(|link| link.identity.addr);
+            let mut hosts: Vec<_> = linked.filter(|addr| tell(*addr)).collect();
+            self.rng.shuffle(&mut hosts);
+            hosts.truncate(HOSTS_TOLD);
+            let more = HOSTS_TOLD - hosts.len();
+            hosts.extend(self.hosts.proven(more, &mut self.rng, |addr| tell(addr) && !hosts.contains(&addr)));
+            let credit = self.datagrams.credit_of(from.ip());
+            while !hosts.is_empty() {
+                pong = self.own_pong();
+                pong.ggep.push("IPP", &packed(&hosts));
+                let longer = Frame::new(frame.header.guid, Kind::Pong, 1, pong.encode());
+                if longer.wire_len() <= credit {
+                    answer = longer;
+                    break;
+                }
+                hosts.pop();
+            }
+        }
+        if !self.datagrams.may_go(from.ip(), answer.wire_len()) || !self.datagrams.answers.take(1, now) {
+            return Some(DropReason::RateLimited);
+        }
+        self.counters.pongs_sent += 1;
+        self.send_datagram(from, answer, out);
+        None
+    }
+
+    fn on_pong_datagram(&mut self, now: Instant, from: SocketAddr, frame: &Frame) -> Option<DropReason> {
+        let guid = frame.header.guid;
+        let announced = Asked::takes(&mut self.datagrams.announced, guid, now);
+        let by_cache = !announced && Asked::takes(&mut self.datagrams.caches_asked, guid, now);
+        if !announced && !by_cache {
+            return Some(DropReason::NoRoute);
+        }
+        let Ok(pong) = Pong::decode(&frame.payload) else { return Some(DropReason::Malformed) };
+        self.counters.pongs_received += 1;
+        let host = canonical(pong.host());
+        // Who does not know its own address is where its datagram came from.
+        let host = if host.ip().is_unspecified() { SocketAddr::new(from.ip(), host.port()) } else { host };
+        if announced && host.ip() == from.ip() && scope(from.ip()) < Scope::World {
+            self.learn_named(now, host, HostSource::Lan);
+        }
+        if by_cache && let Some(Ok(hosts)) = pong.ggep.get("IPP") {
+            for &[a, b, c, d, p0, p1] in hosts.as_chunks::<6>().0.iter().take(HOSTS_READ) {
+                let host = SocketAddr::from(([a, b, c, d], u16::from_le_bytes([p0, p1])));
+                self.learn_host(now, from.ip(), host, HostSource::Stranger);
+            }
+        }
+        None
+    }
+
+    fn on_push_datagram(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) -> Option<DropReason> {
+        let Ok(push) = Push::decode(&frame.payload) else { return Some(DropReason::Malformed) };
+        if push.servent != self.config.servent {
+            return Some(DropReason::NoRoute);
+        }
+        let addr = canonical(push.host());
+        if !is_dialable(addr) || !may_name(from.ip(), addr.ip()) || self.is_ourselves(addr) {
+            return Some(DropReason::Malformed);
+        }
+        if !self.may_dial_asked(now, addr) {
+            return Some(DropReason::RateLimited);
+        }
+        self.counters.pushes_received += 1;
+        out.push(Output::Event(Event::PushRequested { addr, index: push.index }));
+        None
+    }
+}
+
+/// "IPP": IPv4 address and port, six bytes each, the port little endian.
+fn packed(hosts: &[SocketAddr]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(6 * hosts.len());
+    for host in hosts {
+        if let SocketAddr::V4(host) = host {
+            bytes.extend_from_slice(&host.ip().octets());
+            bytes.extend_from_slice(&host.port().to_le_bytes());
+        }
+    }
+    bytes
+}

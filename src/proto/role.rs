@@ -19,7 +19,7 @@ use std::time::Duration;
 use crate::base::Instant;
 
 use super::servent::Servent;
-use super::{CloseReason, Event, Outbox, Output, Role, RoleChoice};
+use super::{CloseReason, Event, Outbox, Output, Reachable, Role, RoleChoice};
 
 /// A network is large when so many hosts are known, and small again when it is half of that.
 const LARGE: usize = 100;
@@ -122,7 +122,7 @@ impl Servent {
     /// Whether we would make a good ultrapeer on a large network.
     fn is_fit(&self, now: Instant) -> bool {
         let up_for = now.since(Instant::ZERO);
-        up_for >= FIT_AFTER && self.counters.links_in > 0 && self.config.accept_limit() >= FIT_DEGREE
+        up_for >= FIT_AFTER && self.reach() == Reachable::Yes && self.config.accept_limit() >= FIT_DEGREE
     }
 
     fn random_part(&mut self, of: Duration) -> Duration {

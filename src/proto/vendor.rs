@@ -30,6 +30,8 @@ const TAKEN: [Which; 5] =
     [Which::CONNECT_BACK, Which::PROXY_PLEASE, Which::PROXY_YES, Which::STATUS_PLEASE, Which::STATUS];
 /// Neighbours that are our push proxies at most; hits and answers name no more.
 const PROXIES: usize = 4;
+/// Who is asked to be our push proxy and says nothing for so long will not be.
+const PROXY_ANSWER: Duration = Duration::from_secs(10);
 /// A peer is called back at most so often.
 const CALL_EVERY: Duration = Duration::from_secs(30);
 
@@ -43,8 +45,8 @@ pub(super) struct Talk {
     /// It takes BEAR/11, and BEAR/12.
     tells_status: bool,
     takes_status: bool,
-    /// We asked it to be our push proxy.
-    asked: bool,
+    /// When we asked it to be our push proxy.
+    asked_at: Option<Instant>,
     /// It is, at that address.
     proxy: Option<Box<SocketAddr>>,
     /// We are its push proxy.
@@ -218,7 +220,7 @@ impl Servent {
         let at = canonical(SocketAddr::from(at));
         // Our hits will send others there: nobody names a third one.
         let its_own = at.ip() == link.identity.remote.ip() || (link.identity.listens && at == link.identity.addr);
-        if !link.talk.asked || !its_own || !is_dialable(at) {
+        if link.talk.asked_at.is_none() || !its_own || !is_dialable(at) {
             return self.drop_message(conn, DropReason::Malformed);
         }
         if link.talk.proxy.replace(Box::new(at)).is_none_or(|before| *before != at) {
@@ -232,14 +234,16 @@ impl Servent {
         if !self.is_walled() {
             return;
         }
-        let asked = self.links.iter().filter(|link| link.talk.asked).count();
-        let willing = self.links.iter().filter(|link| link.talk.proxies && !link.talk.asked);
+        let hopeful = |at: Instant| now.since(at) < PROXY_ANSWER;
+        let taken =
+            self.links.iter().filter(|l| l.talk.proxy.is_some() || l.talk.asked_at.is_some_and(hopeful)).count();
+        let willing = self.links.iter().filter(|link| link.talk.proxies && link.talk.asked_at.is_none());
         let mut willing: Vec<_> = willing.map(|link| (link.conn.direction() == Direction::In, link.conn)).collect();
         willing.sort_unstable();
-        willing.truncate(PROXIES.saturating_sub(asked));
+        willing.truncate(PROXIES.saturating_sub(taken));
         for (_, conn) in willing {
             if let Some(link) = self.links.get_mut(conn) {
-                link.talk.asked = true;
+                link.talk.asked_at = Some(now);
             }
             self.send_vendor(now, conn, Some(self.config.servent), &Vendor::proxy_please(), out);
         }

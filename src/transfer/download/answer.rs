@@ -1,12 +1,14 @@
 //! What a source's answer means: which bytes it brings, or when it may be asked again.
 
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
 use super::sources::Queued;
 use super::{Contact, Download, Lost, Output, Partial, Phase, SizeFrom, SourceId};
 use crate::base::Instant;
-use crate::transfer::BlockMap;
+use crate::transfer::{BlockMap, MAX_PROXIES};
+use crate::wire::addr;
 use crate::wire::http::Response;
 
 /// A connection that brought fewer bytes than this before it was lost counts as a failure, and so does a shorter
@@ -46,6 +48,9 @@ impl Download {
         }
         known.touched = now;
         known.available = available(&head);
+        if let Some(proxies) = push_proxies(&head) {
+            known.source.proxies = proxies;
+        }
         known.queued = None;
         match judge(&head, size) {
             Verdict::Body { first, end, size } => {
@@ -336,4 +341,11 @@ fn available(head: &Response) -> Option<Vec<Range<u64>>> {
     let mut parts: Vec<Range<u64>> = parts.collect();
     parts.sort_by_key(|part| (part.start, part.end));
     Some(parts)
+}
+
+/// "A servent that receives this list MUST immediately replace its known list of proxy servers" (`push_proxy` section
+/// 4.2, where the header later lost its plural).
+fn push_proxies(head: &Response) -> Option<Vec<SocketAddr>> {
+    let name = ["X-Push-Proxies", "X-Push-Proxy"].into_iter().find(|name| head.headers.get(name).is_some())?;
+    Some(head.headers.items(name).filter_map(addr::parse).take(MAX_PROXIES).collect())
 }

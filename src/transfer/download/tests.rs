@@ -212,6 +212,29 @@ fn the_network_is_asked_less_and_less_often_and_anew_when_it_changes() {
 }
 
 #[test]
+fn a_walled_source_is_waited_for_and_names_its_push_proxies_anew() {
+    let mut bench = Bench::asking(MIB);
+    assert_eq!(bench.reason(), "asking 127.0.0.1:1");
+    assert_eq!(bench.feed(Input::Pushing { source: SourceId(0) }), []);
+    assert_eq!(bench.reason(), "waiting for a connection back from 127.0.0.1:1, which cannot be connected to");
+    let busy =
+        [("Retry-After", "60"), ("X-Push-Proxies", "10.0.0.1:6346, nonsense, 10.0.0.2:1"), ("Content-Length", "0")];
+    bench.feed(Input::Head { source: SourceId(0), head: head(503, &busy) });
+    let proxies = &bench.machine.sources().next().expect("a source").proxies;
+    assert_eq!(proxies.iter().map(ToString::to_string).collect::<Vec<_>>(), ["10.0.0.1:6346", "10.0.0.2:1"]);
+    let mut bench = Bench::asking(MIB);
+    bench.feed(Input::Pushing { source: SourceId(0) });
+    bench.feed(Input::Lost { source: SourceId(0), how: Lost::NotCalled });
+    assert!(
+        bench.reason().starts_with(
+            "source 127.0.0.1:1 cannot be connected to, and did not connect to us when asked to, next try 0:0"
+        ),
+        "{}",
+        bench.reason()
+    );
+}
+
+#[test]
 fn a_busy_source_is_not_asked_before_the_time_it_named_even_when_found_again() {
     let mut bench = Bench::asking(MIB);
     let busy = head(503, &[("Retry-After", "60"), ("X-Queued", "ID=c703; position=3; lifetime=90")]);

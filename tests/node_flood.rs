@@ -5,7 +5,7 @@ mod node_support;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use filbert::proto::Rate;
+use filbert::proto::{Rate, RoleChoice};
 use filbert::wire::query::Query;
 use filbert::wire::{Frame, Guid, Kind};
 use node_support::{Peer, Raw, eventually, run, shutdown, start, start_with, within};
@@ -150,5 +150,30 @@ fn twelve_that_know_only_the_first_find_each_other_and_survive_the_loss_of_four(
             .await;
         }
         shutdown(survivors).await;
+    });
+}
+
+#[test]
+fn an_ultrapeer_with_nothing_but_a_leaf_searches_it_and_the_leaf_searches_it() {
+    run(async {
+        let ultrapeer = start(&[("blue train.ogg", b"x")], &[]).await;
+        let leaf = start_with(&[("green song.ogg", b"y")], &[&ultrapeer], |o| o.role = RoleChoice::Leaf).await;
+        eventually("the leaf has told its words", async || {
+            ultrapeer.node.peers().await.iter().any(|peer| peer.table_taken.is_some_and(|taken| taken >= 3))
+        })
+        .await;
+        let status = ultrapeer.node.status().await;
+        assert_eq!((status.neighbours, status.leaves, status.role.as_str()), (0, 1, "ultrapeer"));
+        let status = leaf.node.status().await;
+        assert_eq!((status.neighbours, status.leaves, status.role.as_str()), (1, 0, "leaf"));
+        let (hits, _) = ultrapeer.search("green song", None, 1000).await;
+        assert_eq!(hits.len(), 1);
+        let (hits, _) = leaf.search("blue train", None, 1000).await;
+        assert_eq!(hits.len(), 1);
+        let (hits, _) = ultrapeer.search("red bus", None, 300).await;
+        assert_eq!(hits.len(), 0);
+        let kept: u64 = ultrapeer.node.peers().await.iter().map(|peer| peer.kept_back).sum();
+        assert_eq!(kept, 1, "the leaf was not asked for what it does not have");
+        shutdown(vec![ultrapeer, leaf]).await;
     });
 }

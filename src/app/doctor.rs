@@ -106,7 +106,7 @@ pub fn no_servent(state: &Path, home_flag: &str) -> FindingView {
 }
 
 fn neighbours(status: &StatusView) -> FindingView {
-    match status.neighbours {
+    match status.neighbours + status.leaves {
         0 => problem(
             "neighbours",
             "no peer is connected, so nothing can be found".to_owned(),

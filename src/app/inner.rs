@@ -219,7 +219,7 @@ impl Inner {
 
     /// Whether at least one peer is linked.
     pub(super) async fn is_linked(&self) -> bool {
-        self.handle.inspect(|servent, _| servent.degree() > 0).await.unwrap_or(false)
+        self.handle.inspect(|servent, _| servent.degree() + servent.leaves() > 0).await.unwrap_or(false)
     }
 
     pub(super) fn warn(&self, message: String) {

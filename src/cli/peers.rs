@@ -36,7 +36,11 @@ pub async fn peers(config: &Config, args: &Peers) -> Result<(), Failure> {
         return Ok(());
     }
     let rows: Vec<Vec<String>> = peers.iter().map(row).collect();
-    config.say.table(&["address", "program", "dir", "hops", "in", "out", "dropped", "since"], (1, Long::Cut), &rows)
+    config.say.table(
+        &["address", "program", "role", "dir", "hops", "in", "out", "dropped", "since"],
+        (1, Long::Cut),
+        &rows,
+    )
 }
 
 fn row(peer: &PeerView) -> Vec<String> {
@@ -47,10 +51,11 @@ fn row(peer: &PeerView) -> Vec<String> {
         Some((reason, n)) => format!("{n} {reason}, ..."),
         None => "0".to_owned(),
     };
-    let role = if peer.role == "leaf" { " (leaf)" } else { "" };
+    let role = if peer.role == "leaf" { "leaf" } else { "ultra" };
     vec![
         text::safe(&peer.addr),
-        format!("{}{role}", text::safe(&peer.vendor)),
+        text::safe(&peer.vendor),
+        role.to_owned(),
         peer.direction.clone(),
         format!("{:.1}", peer.hops_avg),
         traffic(&peer.received),

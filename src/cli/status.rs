@@ -27,6 +27,7 @@ fn sentence(status: &StatusView) -> String {
         left => format!(", {left} still being hashed"),
     };
     let leaves = match status.leaves {
+        0 if status.role == "leaf" => " (we are a leaf)".to_owned(),
         0 => String::new(),
         1 => ", 1 leaf".to_owned(),
         n => format!(", {n} leaves"),

@@ -17,7 +17,7 @@ use crate::net::giv::{self, Callers, News};
 use crate::net::rt::TcpStream;
 use crate::net::{Handle, rt};
 use crate::proto::{Command, PushBy};
-use crate::transfer::{Lost, Source};
+use crate::transfer::{Lost, Reach, Source};
 use crate::wire::Guid;
 use crate::wire::head::Headers;
 use crate::wire::http::Request;
@@ -27,6 +27,8 @@ use crate::wire::push::Giv;
 const BY_WAY: Duration = Duration::from_secs(10);
 /// ... and so long in all.
 const IN_ALL: Duration = Duration::from_secs(30);
+/// A source that may only be down, since nothing says that it is behind a wall, has a third of both.
+const IN_DOUBT: u32 = 3;
 /// Calls that we make at a time because strangers asked for them; more are left out.
 const CALLS: usize = 8;
 /// A push proxy has so long to take a connection, and to answer.
@@ -86,9 +88,10 @@ impl Pushes {
         let mut expected = self.callers.expect(servent, source.addr.ip()).ok_or(Lost::NoWay)?;
         self.counts.asked.fetch_add(1, SeqCst);
         let (index, proxies) = (source.index, source.proxies);
+        let share = if source.reach == Reach::Push { 1 } else { IN_DOUBT };
         let first = if proxies.is_empty() { IN_ALL } else { BY_WAY };
-        let ways =
-            [Some((PushBy::Way, first)), (!proxies.is_empty()).then(|| (PushBy::Proxies(proxies), IN_ALL - BY_WAY))];
+        let second = (!proxies.is_empty()).then(|| (PushBy::Proxies(proxies), (IN_ALL - BY_WAY) / share));
+        let ways = [Some((PushBy::Way, first / share)), second];
         let mut lost = Lost::NoWay;
         for (by, patience) in ways.into_iter().flatten() {
             self.handle.command(Command::SendPush { servent, index, by });

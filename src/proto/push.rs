@@ -26,7 +26,7 @@ use super::{ConnId, DropReason, Event, Outbox, Output, PushBy};
 const PROXIES_ASKED: usize = 3;
 /// Dials in a minute that pushes to loopback, link-local and private addresses may cause, and to one of them.
 const NEAR_DIALS: usize = 60;
-const NEAR_DIALS_PER_HOST: usize = 12;
+const NEAR_DIALS_PER_HOST: usize = 30;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Dials of the last minute to addresses that are not public.

@@ -16,6 +16,7 @@ use crate::disk::{DiskError, Fault, Partial};
 use crate::net::fetch::{FetchConfig, Link};
 use crate::net::rt;
 use crate::transfer::{Input, Lost, Reach, Source, SourceId};
+use crate::wire::addr::is_public;
 use crate::wire::head::Headers;
 use crate::wire::http::{ByteRange, Request, percent_decode};
 
@@ -128,13 +129,18 @@ impl Contact {
         if self.source.reach == Reach::Direct {
             match Link::connect(self.source.addr, FetchConfig::default()).await {
                 Ok(link) => return Ok(link),
-                Err(how) if self.source.servent.is_none() => return Err(how),
+                Err(how) if self.source.servent.is_none() || self.is_nobody_there(&how) => return Err(how),
                 Err(how) => failed = Some(how),
             }
         }
         self.live.tell(Input::Pushing { source: self.id });
         // Of one that may be connected to at other times, why it could not says more.
         (self.inner.hooks.push)(self.source.clone()).await.map_err(|how| failed.unwrap_or(how))
+    }
+
+    /// Within a site a refusal means what it says; from outside it may be a wall that speaks.
+    fn is_nobody_there(&self, how: &Lost) -> bool {
+        *how == Lost::Refused && !is_public(self.source.addr.ip())
     }
 
     async fn receive(&self, link: &mut Link, decision: Decision) -> Result<(), Option<Lost>> {

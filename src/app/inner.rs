@@ -39,6 +39,8 @@ const TELL_SHARES_EVERY: Duration = Duration::from_millis(200);
 /// What the parts of a servent share.
 pub(super) struct Inner {
     pub(super) servent: Guid,
+    /// Our own, where links may be encrypted.
+    pub(super) key: Option<[u8; 32]>,
     pub(super) listen: SocketAddr,
     pub(super) clock: Clock,
     pub(super) handle: Handle,

@@ -3,17 +3,20 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::{Deserialize, Serialize};
 
 use super::{Error, ErrorCode};
 use crate::base::Rng;
 use crate::disk::state::StateFile;
+use crate::net::Identity;
 use crate::wire::Guid;
 
 /// The files of the state directory.
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
     servent: StateFile,
+    key: StateFile,
     pub(super) hosts: StateFile,
     pub(super) shares: StateFile,
     pub(super) search: StateFile,
@@ -58,6 +61,7 @@ impl Kept {
         let file = |name: &str, kind| StateFile::new(state.join(name), kind, 1);
         Self {
             servent: file("servent.json", "servent"),
+            key: file("key.json", "key"),
             hosts: file("hosts.json", "hosts"),
             shares: file("shares.json", "shares"),
             search: file("search.json", "search"),
@@ -73,6 +77,17 @@ impl Kept {
         let guid = Guid::random(rng);
         save(&self.servent, &guid.to_string())?;
         Ok(guid)
+    }
+
+    /// The key of encrypted links: the one that it always had, or `fresh`.
+    pub(super) fn identity(&self, fresh: [u8; 32]) -> Result<Identity, Error> {
+        let kept: Option<String> = self.key.load().or_log();
+        let kept = kept.and_then(|hex| HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok()?.try_into().ok());
+        if let Some(private) = kept {
+            return Ok(Identity::new(private));
+        }
+        save(&self.key, &HEXLOWER.encode(&fresh))?;
+        Ok(Identity::new(fresh))
     }
 
     /// The hosts of earlier runs, the most promising first: as many as the servent kept in its cache.

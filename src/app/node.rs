@@ -22,7 +22,7 @@ use crate::base::Instant;
 use crate::disk::lock::Lock;
 use crate::library::Criteria;
 use crate::net::rt;
-use crate::proto::{Command, Counters, Deflate, HostSource, Role, RoleChoice, Servent};
+use crate::proto::{Command, Counters, Deflate, Encrypt, HostSource, Role, RoleChoice, Servent};
 
 /// How to run.
 #[derive(Clone, Debug)]
@@ -51,6 +51,8 @@ pub struct Options {
     pub portmap: PortMapping,
     /// Which directions of links are deflated.
     pub deflate: Deflate,
+    /// Whether links are encrypted.
+    pub encrypt: Encrypt,
     /// Where finished files go, used as is; `None` is the home's own.
     pub download_dir: Option<PathBuf>,
     /// Bounds on what strangers can make us do.
@@ -165,6 +167,7 @@ impl Node {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             listen: inner.listen.to_string(),
             servent: inner.servent.to_string(),
+            key: inner.key.as_ref().map(words::key),
             files,
             hashed,
             bytes,

@@ -324,8 +324,12 @@ mod tests {
         let file = StateFile::new(dir.path().join("search.json"), "search", 1);
         rt::block_on(async {
             let mut rng = crate::base::Rng::from_number(1);
-            let running =
-                crate::net::start(crate::proto::Config::new(Guid([9; 16])), rng.fork(), crate::net::Clock::start());
+            let running = crate::net::start(
+                crate::proto::Config::new(Guid([9; 16])),
+                None,
+                rng.fork(),
+                crate::net::Clock::start(),
+            );
             let open = || Searches::open(Guid([9; 16]), running.handle.clone(), file.clone());
             let searches = open();
             assert_eq!(searches.hit(1), None);

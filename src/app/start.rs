@@ -23,8 +23,8 @@ use super::{Error, ErrorCode, Node, Options};
 use crate::base::Rng;
 use crate::disk::lock::{Lock, LockError};
 use crate::net::rt::{self, TcpListener};
-use crate::net::{self, Clock, Descriptors, Ends, ListenConfig};
-use crate::proto::{self, Command, HostSource};
+use crate::net::{self, Clock, Descriptors, Ends, Identity, ListenConfig};
+use crate::proto::{self, Command, Encrypt, HostSource};
 use crate::wire::Guid;
 
 /// Ports tried after the default one when that is taken.
@@ -51,7 +51,13 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
         warnings.add(message, &events);
     }
     let clock = Clock::start();
-    let running = net::start(servent_config(&options, servent, descriptors), rng.fork(), clock);
+    let identity = match (options.encrypt, options.private) {
+        (Encrypt::Off, _) => None,
+        (_, true) => Some(Identity::new(seed()?)),
+        (_, false) => Some(kept.identity(seed()?)?),
+    };
+    let key = identity.as_ref().map(Identity::public);
+    let running = net::start(servent_config(&options, servent, descriptors), identity, rng.fork(), clock);
     let handle = running.handle;
     let searches = Searches::open(servent, handle.clone(), kept.search.clone());
     let shelf = Shelf::open(&options, &mut rng, &warnings, &events)?;
@@ -69,6 +75,7 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
 
     let inner = Arc::new(Inner {
         servent,
+        key,
         listen,
         clock,
         handle,
@@ -155,6 +162,7 @@ fn servent_config(options: &Options, servent: Guid, descriptors: Descriptors) ->
         only_listed: options.only_listed,
         ttl: options.ttl,
         deflate: options.deflate,
+        encrypt: options.encrypt,
         role: options.role,
         leaves: options.limits.leaves,
         accept: (options.limits.peers > 0).then_some(options.limits.peers),

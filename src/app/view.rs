@@ -27,6 +27,8 @@ pub struct StatusView {
     pub listen: String,
     /// Servent GUID, hex.
     pub servent: String,
+    /// The first 16 hex digits of our own key, where links may be encrypted.
+    pub key: Option<String>,
     /// Files that can be found now.
     pub files: u64,
     /// Files hashed.
@@ -156,6 +158,10 @@ pub struct PeerView {
     pub table_taken: Option<u64>,
     /// Queries that its table kept from it.
     pub kept_back: u64,
+    /// Whether the link is encrypted.
+    pub encrypted: bool,
+    /// If so, the first 16 hex digits of the key that the peer proved to own: compare them with its `status`.
+    pub key: Option<String>,
     /// What was dropped, by reason.
     pub drops: BTreeMap<String, u64>,
     /// Seconds since the link is up.

@@ -57,9 +57,16 @@ pub(super) fn peer(info: &PeerInfo, now: Instant) -> PeerView {
         table_slots: info.table.map(|(slots, _)| slots as u64),
         table_taken: info.table.map(|(_, taken)| taken as u64),
         kept_back: info.kept_back,
+        encrypted: info.key.is_some(),
+        key: info.key.as_ref().map(key),
         drops: info.drops.iter().map(|(reason, &n)| (reason.word().to_owned(), n)).collect(),
         since_s: now.since(info.since).as_secs(),
     }
+}
+
+/// What a key is told apart by: its first 16 hex digits.
+pub(super) fn key(key: &[u8; 32]) -> String {
+    data_encoding::HEXLOWER.encode(&key[..8])
 }
 
 /// `ultrapeer` or `leaf`.

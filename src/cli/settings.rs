@@ -14,7 +14,7 @@ use toml_edit::{DocumentMut, Item};
 
 use super::exit::{Exit, Failure};
 use crate::app::{LIMITS, LimitKey, Limits, PortMapping};
-use crate::proto::{Deflate, RoleChoice};
+use crate::proto::{Deflate, Encrypt, RoleChoice};
 use crate::web::Setting;
 
 /// A setting that can be made.
@@ -51,7 +51,7 @@ pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
     BASIC.into_iter().chain(LIMITS.iter().map(limit)).collect()
 });
 
-const BASIC: [Key; 13] = [
+const BASIC: [Key; 14] = [
     key("listen", Kind::Address, "0.0.0.0:6346", "where peers reach you; port 0 is any free one"),
     key("api", Kind::Address, "127.0.0.1:7346", "where the control API listens"),
     key("connect", Kind::List, "", "hosts to stay connected to"),
@@ -63,6 +63,12 @@ const BASIC: [Key; 13] = [
         Kind::Word(Deflate::WORDS),
         "receive",
         "which directions of links to neighbours are deflated, where they want it too",
+    ),
+    key(
+        "encrypt",
+        Kind::Word(Encrypt::WORDS),
+        "off",
+        "whether links to neighbours are encrypted: only filberts can; require makes no others; downloads never are",
     ),
     key(
         "role",

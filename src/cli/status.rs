@@ -70,6 +70,7 @@ mod tests {
             version: String::new(),
             listen: "127.0.0.1:6346".into(),
             servent: String::new(),
+            key: None,
             files: 12,
             hashed: 10,
             bytes: 2048,

@@ -22,7 +22,7 @@ use super::{interrupt, servent, text};
 use crate::app::view::EventView;
 use crate::app::{ErrorCode, Node, Options, PortMapping};
 use crate::net::rt;
-use crate::proto::{Deflate, RoleChoice};
+use crate::proto::{Deflate, Encrypt, RoleChoice};
 use crate::web::{self, Limits, Server};
 
 /// How many ports above the usual one are tried when another home has it.
@@ -158,6 +158,7 @@ pub fn options(config: &Config, args: &Up, settings: &Settings) -> Result<Option
         role: RoleChoice::parse(settings.text("role")).unwrap_or_default(),
         portmap: PortMapping::parse(settings.text("portmap")).unwrap_or_default(),
         deflate: Deflate::parse(settings.text("deflate")).unwrap_or_default(),
+        encrypt: Encrypt::parse(settings.text("encrypt")).unwrap_or_default(),
         download_dir,
         limits: settings.limits()?,
         private: false,

@@ -5,17 +5,18 @@
 //! it sleeps until somebody speaks or [`Servent::next_timeout`] comes.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use futures::channel::{mpsc, oneshot};
 use futures::{FutureExt, SinkExt, StreamExt};
 
-use super::link::{Common, LinkEnd, Packers, WRITE_BATCH};
+use super::link::{Common, FirstLeg, LinkEnd, Packers, WRITE_BATCH};
 use super::rt::{self, TcpStream};
+use super::secret::Identity;
 use crate::base::{HashSeed, Instant, Map, Rng};
 use crate::proto::{Command, Config, ConnId, Event, Input, Outbox, Output, Servent};
-use crate::wire::handshake::Head;
 
 /// Messages from links that may wait for the driver; a link whose message waits reads no further.
 const INBOX: usize = 256;
@@ -33,7 +34,7 @@ pub(super) enum Message {
     /// Something for the servent.
     Input(Input),
     /// Somebody dialled us and sent the first leg.
-    Accepted { stream: TcpStream, from: SocketAddr, head: Head, rest: Vec<u8> },
+    Accepted { stream: TcpStream, from: SocketAddr, first: FirstLeg },
     /// A handshake is through: messages may flow.
     Opened(ConnId),
     /// A link that was asked to tell wrote something: its room is looked at, as it is after every message.
@@ -113,8 +114,8 @@ impl Handle {
 pub struct Gate(mpsc::Sender<Message>);
 
 impl Gate {
-    pub(super) async fn enter(&mut self, stream: TcpStream, from: SocketAddr, head: Head, rest: Vec<u8>) {
-        let _ = self.0.send(Message::Accepted { stream, from, head, rest }).await;
+    pub(super) async fn enter(&mut self, stream: TcpStream, from: SocketAddr, first: FirstLeg) {
+        let _ = self.0.send(Message::Accepted { stream, from, first }).await;
     }
 
     /// Somebody opened a connection to us.
@@ -136,8 +137,8 @@ pub struct Running {
     pub task: rt::Task<()>,
 }
 
-/// Starts a servent.
-pub fn start(config: Config, mut rng: Rng, clock: Clock) -> Running {
+/// Starts a servent; `identity` is its own where links may be encrypted.
+pub fn start(config: Config, identity: Option<Identity>, mut rng: Rng, clock: Clock) -> Running {
     let (to_driver, inbox) = mpsc::channel(INBOX);
     let (handle, orders) = mpsc::unbounded();
     let (events_out, events) = mpsc::channel(EVENT_BATCHES);
@@ -149,7 +150,7 @@ pub fn start(config: Config, mut rng: Rng, clock: Clock) -> Running {
         accepted: 0,
         outbox: Outbox::new(),
         events: Vec::new(),
-        common: Common { driver: to_driver.clone(), packers: Packers::default() },
+        common: Common { driver: to_driver.clone(), packers: Packers::default(), identity: identity.map(Arc::new) },
         low: Vec::new(),
         parcel: Parcel::default(),
     };
@@ -272,10 +273,11 @@ impl Driver {
                 }
                 self.handle(input);
             }
-            Message::Accepted { stream, from, head, rest } => {
+            Message::Accepted { stream, from, first } => {
                 self.accepted += 1;
                 let conn = ConnId::accepted(self.accepted);
-                let link = LinkEnd::accept(conn, stream, from, rest, &self.common);
+                let head = first.head.clone();
+                let link = LinkEnd::accept(conn, stream, from, first, &self.common);
                 self.links.insert(conn, link);
                 self.handle(Input::Handshake { conn, from, head });
             }

@@ -16,15 +16,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::channel::{mpsc, oneshot};
-use futures::future::{BoxFuture, Either, select};
+use futures::future::{BoxFuture, Either, Select, select};
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt, SinkExt, StreamExt};
 
 pub(super) use self::packing::Packers;
 use self::packing::Packing;
 use self::reading::Intake;
+use self::writing::Outgoing;
 pub(super) use self::writing::WRITE_BATCH;
 use super::driver::Message;
 use super::rt::{self, TcpStream};
+use super::secret::{self, Identity, Opener, Sealer, Transcript};
 use crate::proto::{CloseReason, ConnId, DialFailure, Direction, Input, Verdict};
 use crate::wire::deflated::Inflater;
 use crate::wire::handshake::{HEAD_LIMIT, Head};
@@ -76,12 +78,49 @@ pub(super) struct LinkEnd {
     _task: rt::Task<()>,
 }
 
-/// Which directions of a link are deflated: each as its sender said in its last leg.
-#[derive(Clone, Copy, Debug, Default)]
-struct Deflated {
-    incoming: bool,
-    outgoing: bool,
+/// The first leg of who dialled us.
+#[derive(Debug)]
+pub(super) struct FirstLeg {
+    pub(super) head: Head,
+    legs: Transcript,
+    /// What came behind it.
+    rest: Vec<u8>,
 }
+
+impl FirstLeg {
+    /// `bytes` are those of `head`.
+    pub(super) fn new(head: Head, bytes: &[u8], rest: Vec<u8>) -> Self {
+        let mut legs = Transcript::default();
+        legs.add(bytes);
+        Self { head, legs, rest }
+    }
+}
+
+/// How messages are coded.
+#[derive(Clone, Copy, Debug, Default)]
+struct Coding {
+    /// Which directions are deflated: each as its sender said in its last leg.
+    inflate: bool,
+    deflate: bool,
+    /// All three legs said so.
+    encrypt: bool,
+}
+
+/// What one leg says of that.
+#[derive(Clone, Copy, Debug)]
+struct Says {
+    deflates: bool,
+    encrypts: bool,
+}
+
+impl Says {
+    fn of(head: &Head) -> Self {
+        Self { deflates: head.deflates(), encrypts: head.encrypts() }
+    }
+}
+
+/// What came behind the handshake, and how what follows is coded.
+type Opened = (Vec<u8>, Coding, Option<(Sealer, Opener)>);
 
 /// The link's end of the talk with the driver.
 struct Line {
@@ -91,6 +130,8 @@ struct Line {
     driver: mpsc::Sender<Message>,
     gauge: Arc<Gauge>,
     packers: Packers,
+    identity: Option<Arc<Identity>>,
+    legs: Transcript,
 }
 
 /// What all links share.
@@ -99,31 +140,36 @@ pub(super) struct Common {
     /// Where they tell what happens.
     pub(super) driver: mpsc::Sender<Message>,
     pub(super) packers: Packers,
+    /// Where links may be encrypted.
+    pub(super) identity: Option<Arc<Identity>>,
 }
 
 impl LinkEnd {
     /// Dials `addr`.
     pub(super) fn dial(conn: ConnId, addr: SocketAddr, common: &Common) -> Self {
-        Self::start(conn, addr, common, |line| async move { line.dial().await }.boxed())
+        Self::start(conn, addr, Transcript::default(), common, |line| async move { line.dial().await }.boxed())
     }
 
-    /// Takes up an accepted connection whose first leg was read; `rest` are bytes that came after it.
-    pub(super) fn accept(conn: ConnId, stream: TcpStream, peer: SocketAddr, rest: Vec<u8>, common: &Common) -> Self {
-        Self::start(conn, peer, common, |line| async move { line.talk(stream, rest).await }.boxed())
+    /// Takes up an accepted connection whose first leg was read.
+    pub(super) fn accept(conn: ConnId, stream: TcpStream, peer: SocketAddr, first: FirstLeg, common: &Common) -> Self {
+        let FirstLeg { legs, rest, .. } = first;
+        Self::start(conn, peer, legs, common, |line| async move { line.talk(stream, rest).await }.boxed())
     }
 
     fn start(
         conn: ConnId,
         peer: SocketAddr,
+        legs: Transcript,
         common: &Common,
         run: impl FnOnce(Line) -> BoxFuture<'static, Ended>,
     ) -> Self {
         let (to_link, from_driver) = mpsc::unbounded();
         let (closing, closed) = oneshot::channel();
         let gauge = Arc::new(Gauge::default());
-        let Common { driver, packers } = common.clone();
+        let Common { driver, packers, identity } = common.clone();
         let mut back = driver.clone();
-        let talk = run(Line { conn, peer, from_driver, driver, gauge: Arc::clone(&gauge), packers });
+        let shared = Arc::clone(&gauge);
+        let talk = run(Line { conn, peer, from_driver, driver, gauge: shared, packers, identity, legs });
         let task = rt::spawn(async move {
             let ended = match select(talk, Box::pin(grace(closed))).await {
                 Either::Left((ended, _)) => ended,
@@ -222,26 +268,37 @@ impl Line {
     async fn talk(mut self, stream: TcpStream, rest: Vec<u8>) -> Ended {
         // Messages are small and answers are waited for.
         let _ = stream.set_nodelay(true);
-        let reason = match self.handshake(&stream, rest).await {
-            Ok((rest, deflated)) => self.messages(&stream, rest, deflated).await,
+        // What each stage needs is held as long as the stage lasts: a link spends its life in the second.
+        let reason = match self.open(&stream, rest).boxed().await {
+            Ok((rest, coding, secret)) => self.messages(&stream, rest, coding, secret).await.factor_first().0,
             Err(reason) => reason,
         };
-        linger(&stream).await;
+        linger(&stream).boxed().await;
         Ended::Closed(reason)
     }
 
+    /// All that comes before messages.
+    async fn open(&mut self, stream: &TcpStream, rest: Vec<u8>) -> Result<Opened, CloseReason> {
+        let (mut rest, coding) = self.handshake(stream, rest).await?;
+        let secret = self.secure(stream, &mut rest, coding).await?;
+        let _ = self.driver.send(Message::Opened(self.conn)).await;
+        Ok((rest, coding, secret))
+    }
+
     /// Three legs; returns what came behind the last head, and how the messages are coded.
-    async fn handshake(&mut self, stream: &TcpStream, mut rest: Vec<u8>) -> Result<(Vec<u8>, Deflated), CloseReason> {
-        let deflated = if self.conn.direction() == Direction::Out {
+    async fn handshake(&mut self, stream: &TcpStream, mut rest: Vec<u8>) -> Result<(Vec<u8>, Coding), CloseReason> {
+        let coding = if self.conn.direction() == Direction::Out {
             self.write_leg(stream).await?;
             let head = self.read_leg(stream, &mut rest).await?;
-            let incoming = head.deflates();
+            let theirs = Says::of(&head);
             self.tell(Input::Handshake { conn: self.conn, from: self.peer, head }).await;
-            Deflated { incoming, outgoing: self.write_leg(stream).await? }
+            let ours = self.write_leg(stream).await?;
+            let encrypt = theirs.encrypts && ours.encrypts;
+            Coding { inflate: theirs.deflates, deflate: ours.deflates, encrypt }
         } else {
-            let outgoing = self.write_leg(stream).await?;
+            let ours = self.write_leg(stream).await?;
             let head = self.read_leg(stream, &mut rest).await?;
-            let incoming = head.deflates();
+            let theirs = Says::of(&head);
             let refused = match &head {
                 Head::Status { code: 200, .. } => None,
                 Head::Status { code, reason, .. } => Some(CloseReason::Refused(*code, reason.clone())),
@@ -251,19 +308,21 @@ impl Line {
             if let Some(reason) = refused {
                 return Err(reason);
             }
-            Deflated { incoming, outgoing }
+            let encrypt = ours.encrypts && theirs.encrypts;
+            Coding { inflate: theirs.deflates, deflate: ours.deflates, encrypt }
         };
-        let _ = self.driver.send(Message::Opened(self.conn)).await;
-        Ok((rest, deflated))
+        Ok((rest, coding))
     }
 
-    /// Writes the next leg; whether it says that we deflate.
-    async fn write_leg(&mut self, mut stream: &TcpStream) -> Result<bool, CloseReason> {
+    /// Writes the next leg; returns what it says.
+    async fn write_leg(&mut self, mut stream: &TcpStream) -> Result<Says, CloseReason> {
         match self.from_driver.next().await {
             Some(ToLink::Leg(verdict, head)) => {
-                stream.write_all(&head.encode()).await.map_err(|_| CloseReason::Broken)?;
+                let bytes = head.encode();
+                self.legs.add(&bytes);
+                stream.write_all(&bytes).await.map_err(|_| CloseReason::Broken)?;
                 match (verdict, head) {
-                    (Verdict::Offer | Verdict::Accept, head) => Ok(head.deflates()),
+                    (Verdict::Offer | Verdict::Accept, head) => Ok(Says::of(&head)),
                     (Verdict::Refuse, Head::Status { code, reason, .. }) => Err(CloseReason::WeRefused(code, reason)),
                     (Verdict::Refuse, Head::Connect { .. }) => Err(CloseReason::WeRefused(0, String::new())),
                 }
@@ -275,30 +334,61 @@ impl Line {
     }
 
     async fn read_leg(&mut self, stream: &TcpStream, rest: &mut Vec<u8>) -> Result<Head, CloseReason> {
-        match select(Box::pin(read_head(stream, rest)), self.from_driver.next()).await {
+        match select(Box::pin(read_head(stream, rest, &mut self.legs)), self.from_driver.next()).await {
             Either::Left((head, _)) => head,
-            Either::Right((Some(ToLink::Close(reason)), _)) => Err(reason),
-            Either::Right(_) => Err(CloseReason::Shutdown),
+            Either::Right((order, _)) => Err(closed(order)),
         }
     }
 
-    async fn messages(self, stream: &TcpStream, rest: Vec<u8>, deflated: Deflated) -> CloseReason {
+    /// Encrypts the link, if that was agreed.
+    async fn secure(
+        &mut self,
+        stream: &TcpStream,
+        rest: &mut Vec<u8>,
+        coding: Coding,
+    ) -> Result<Option<(Sealer, Opener)>, CloseReason> {
+        let Some(identity) = self.identity.take().filter(|_| coding.encrypt) else { return Ok(None) };
+        let agree = secret::agree(stream, rest, self.conn.direction(), &identity, self.legs);
+        let (sealer, opener, key) = match select(Box::pin(agree), self.from_driver.next()).await {
+            Either::Left((agreed, _)) => agreed?,
+            Either::Right((order, _)) => return Err(closed(order)),
+        };
+        self.tell(Input::Secured { conn: self.conn, key }).await;
+        Ok(Some((sealer, opener)))
+    }
+
+    /// Carries messages both ways until one of them ends.
+    fn messages(
+        self,
+        stream: &TcpStream,
+        rest: Vec<u8>,
+        coding: Coding,
+        secret: Option<(Sealer, Opener)>,
+    ) -> Select<BoxFuture<'_, CloseReason>, BoxFuture<'_, CloseReason>> {
         let Line { conn, from_driver, driver, gauge, packers, .. } = self;
-        let inflater = deflated.incoming.then(Inflater::default);
-        let packing = deflated.outgoing.then(|| Packing::new(packers));
-        let reading = Box::pin(reading::read(stream, rest, Intake::new(conn, inflater, driver.clone())));
-        let writing = Box::pin(writing::write(stream, packing, from_driver, driver, gauge));
-        match select(reading, writing).await {
-            Either::Left((reason, _)) | Either::Right((reason, _)) => reason,
-        }
+        let (sealer, opener) = secret.unzip();
+        let inflater = coding.inflate.then(Inflater::default);
+        let packing = coding.deflate.then(|| Packing::new(packers));
+        let reading = reading::read(stream, rest, Intake::new(conn, opener, inflater, driver.clone()));
+        let writing = writing::write(stream, Outgoing { packing, sealer }, from_driver, driver, gauge);
+        select(reading.boxed(), writing.boxed())
+    }
+}
+
+/// Why the driver spoke before the handshake was through.
+fn closed(order: Option<ToLink>) -> CloseReason {
+    match order {
+        Some(ToLink::Close(reason)) => reason,
+        _ => CloseReason::Shutdown,
     }
 }
 
 /// Reads a head; what came behind it is left in `rest`.
-async fn read_head(mut stream: &TcpStream, rest: &mut Vec<u8>) -> Result<Head, CloseReason> {
+async fn read_head(mut stream: &TcpStream, rest: &mut Vec<u8>, legs: &mut Transcript) -> Result<Head, CloseReason> {
     let mut buffer = [0; 1024];
     loop {
         if let Some((raw, taken)) = RawHead::decode(rest, HEAD_LIMIT).map_err(garbage)? {
+            legs.add(&rest[..taken]);
             rest.drain(..taken);
             return Head::parse(raw).map_err(garbage);
         }

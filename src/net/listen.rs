@@ -24,6 +24,7 @@ use futures::{AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt};
 use super::descriptors::Descriptors;
 use super::driver::Gate;
 use super::giv::Callers;
+use super::link::FirstLeg;
 use super::rt::{self, TcpListener, TcpStream};
 use super::serve::{Rest, Seats, Shelf, serve};
 use crate::wire::addr::{canonical, is_public, scope, subnet};
@@ -125,7 +126,7 @@ struct Served {
 
 /// What an undecided connection turned out to be.
 enum Decided {
-    Link(TcpStream, SocketAddr, Head, Vec<u8>),
+    Link(TcpStream, SocketAddr, FirstLeg),
     Http(TcpStream, SocketAddr, Vec<u8>, Opening),
     Giv(TcpStream, SocketAddr, Giv, Vec<u8>),
     Gone(SocketAddr),
@@ -230,7 +231,7 @@ pub async fn listen(config: ListenConfig, listener: TcpListener, ends: Ends) {
                     gate.reached(from).await;
                 }
                 match decided {
-                    Ok(Decided::Link(stream, from, head, rest)) => gate.enter(stream, from, head, rest).await,
+                    Ok(Decided::Link(stream, from, first)) => gate.enter(stream, from, first).await,
                     Ok(Decided::Http(stream, from, read, _)) => {
                         let ip = subnet(from.ip());
                         let here = from_address.get(&ip).copied().unwrap_or_default();
@@ -311,7 +312,7 @@ async fn decide(mut stream: TcpStream, from: SocketAddr, opening: Opening) -> De
     }
     let decided = rt::timeout(HEAD_TIME, first_words(&mut stream, &mut read)).await;
     match decided {
-        Ok(Ok(First::Link(head, rest))) => Decided::Link(stream, from, head, rest),
+        Ok(Ok(First::Link(first))) => Decided::Link(stream, from, first),
         Ok(Ok(First::Http)) => Decided::Http(stream, from, read, opening),
         Ok(Ok(First::Giv(giv, rest))) => Decided::Giv(stream, from, giv, rest),
         Ok(Ok(First::Not(why))) => gone(from, why),
@@ -326,7 +327,7 @@ fn gone(from: SocketAddr, why: &str) -> Decided {
 }
 
 enum First {
-    Link(Head, Vec<u8>),
+    Link(FirstLeg),
     Http,
     Giv(Giv, Vec<u8>),
     Not(&'static str),
@@ -341,7 +342,8 @@ async fn first_words(stream: &mut TcpStream, read: &mut Vec<u8>) -> io::Result<F
             Some(Dialect::Http) => return Ok(First::Http),
             Some(Dialect::Gnutella) => {
                 if let Some((raw, taken)) = RawHead::decode(read, HEAD_LIMIT).map_err(bad)? {
-                    return Ok(First::Link(Head::parse(raw).map_err(bad)?, read.split_off(taken)));
+                    let rest = read.split_off(taken);
+                    return Ok(First::Link(FirstLeg::new(Head::parse(raw).map_err(bad)?, read, rest)));
                 }
             }
             Some(Dialect::Giv) => {

@@ -10,6 +10,7 @@ mod link;
 mod listen;
 pub mod portmap;
 pub mod rt;
+mod secret;
 mod send;
 pub mod serve;
 
@@ -17,3 +18,4 @@ pub use descriptors::Descriptors;
 pub use driver::{Clock, Gate, Handle, Running, start};
 pub use link::ROOM;
 pub use listen::{Dialect, Ends, HEAD_TIME, ListenConfig, bind, listen};
+pub use secret::Identity;

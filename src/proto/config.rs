@@ -33,6 +33,8 @@ pub struct Config {
     pub max_ttl: u8,
     /// Which directions of our links are deflated.
     pub deflate: Deflate,
+    /// Whether our links are encrypted.
+    pub encrypt: Encrypt,
     /// Speak vendor messages with those who do. The simulator does not: nobody calls back there.
     pub vendor_messages: bool,
     /// Something is sent on a link that was silent for this long, or up to a twentieth earlier, so that the two ends do
@@ -93,6 +95,29 @@ impl Deflate {
     pub fn parse(word: &str) -> Option<Self> {
         let at = Self::WORDS.iter().position(|known| *known == word)?;
         [Self::Off, Self::Receive, Self::Both].get(at).copied()
+    }
+}
+
+/// Whether our links are encrypted. Only filberts can: for others it is `Off` whatever they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encrypt {
+    /// None is.
+    #[default]
+    Off,
+    /// Those are whose other end wants it too.
+    Prefer,
+    /// No other links are made.
+    Require,
+}
+
+impl Encrypt {
+    /// The words for them.
+    pub const WORDS: &'static [&'static str] = &["off", "prefer", "require"];
+
+    /// By its word.
+    pub fn parse(word: &str) -> Option<Self> {
+        let at = Self::WORDS.iter().position(|known| *known == word)?;
+        [Self::Off, Self::Prefer, Self::Require].get(at).copied()
     }
 }
 
@@ -165,6 +190,7 @@ impl Config {
             ttl: 4,
             max_ttl: 7,
             deflate: Deflate::default(),
+            encrypt: Encrypt::default(),
             vendor_messages: true,
             keep_alive: Duration::from_secs(15),
             keep_alive_leaf: Duration::from_secs(60),

@@ -12,6 +12,9 @@
 //! TLS/1.0`. Each direction of a link is deflated when its receiver says `Accept-Encoding: deflate` and then its sender, in
 //! its last leg, `Content-Encoding: deflate`.
 //!
+//! A link is encrypted when all three legs say `X-Filbert-Noise`: offered, taken, confirmed. Who requires that refuses others
+//! with 403.
+//!
 //! An ultrapeer has slots for peers and slots for leaves; a leaf has a few for ultrapeers, and none for other leaves. Whoever
 //! finds none is told of others (`X-Try-Ultrapeers`, `X-Try`). A crawler (`Crawler: 0.1`, `crawler`) gets its lists and no
 //! link.
@@ -23,13 +26,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::base::Instant;
 use crate::wire::Guid;
-use crate::wire::handshake::Head;
+use crate::wire::handshake::{Head, NOISE_HEADER, NOISE_WAY};
 use crate::wire::head::Headers;
 
 use super::address::{self, Scope, may_name, scope};
 use super::link::{Identity, Link, Slot};
 use super::servent::Servent;
-use super::{CloseReason, ConnId, Deflate, Direction, Event, HostSource, Outbox, Output, Purpose, Role, Verdict};
+use super::{
+    CloseReason, ConnId, Deflate, Direction, Encrypt, Event, HostSource, Outbox, Output, Purpose, Role, Verdict,
+};
 
 /// Hosts that we name in `X-Try-Ultrapeers`, and the most that we read from one leg.
 const TRY_HOSTS: usize = 10;
@@ -37,6 +42,8 @@ const TRY_HOSTS_READ: usize = 20;
 /// What servents had that do not tell (`dynamic_query`, section 2.4): "on a degree 6 network ... with a TTL of 7".
 const OLD_DEGREE: u8 = 6;
 const OLD_MAX_TTL: u8 = 7;
+/// What who wants no encryption is told by who requires it.
+const PLAIN: (u16, &str) = (403, "Encrypted links only");
 /// Peers and leaves that a crawler is told of, of each.
 const CRAWLED: usize = 100;
 /// Characters of a stranger's `User-Agent` or reason that we keep.
@@ -88,6 +95,8 @@ struct Hello {
     us: Option<IpAddr>,
     /// It takes a deflated stream.
     inflates: bool,
+    /// It wants the link encrypted.
+    encrypts: bool,
     vendor_messages: bool,
     /// It takes our table of words.
     takes_table: bool,
@@ -121,6 +130,7 @@ impl Hello {
             servent: headers.get("GUID").and_then(|guid| guid.trim().parse().ok()),
             listen: listen.and_then(address::parse),
             vendor_messages: headers.get("Vendor-Message").is_some(),
+            encrypts: headers.has_token(NOISE_HEADER, NOISE_WAY),
             inflates: headers.has_token("Accept-Encoding", "deflate"),
             takes_table: headers.get("X-Ultrapeer-Query-Routing").is_some(),
             degree: number(headers, "X-Degree").unwrap_or(OLD_DEGREE),
@@ -156,6 +166,7 @@ impl Hello {
             remote,
             agent: self.agent.as_str().into(),
             servent: self.servent,
+            key: None,
             vendor_messages: self.vendor_messages,
             role: self.role.unwrap_or(Role::Ultrapeer),
             takes_table: self.takes_table,
@@ -199,7 +210,7 @@ impl Servent {
         if met || self.links.iter().any(|link| link.is_at(remote)) {
             return self.close_pending(now, conn, CloseReason::Duplicate, out);
         }
-        let headers = self.offer(remote);
+        let headers = self.secured(self.offer(remote), true);
         out.push(Output::Handshake { conn, verdict: Verdict::Offer, head: Head::Connect { version: (0, 6), headers } });
     }
 
@@ -233,6 +244,11 @@ impl Servent {
         let Some(identity) = pending.identity.filter(|_| pending.stage == Stage::Agreed) else {
             return out.push(Output::Close { conn, reason: CloseReason::Broken });
         };
+        if identity.key.is_none() && !self.may_be_plain() {
+            // Somebody took the header out of the third leg, or never meant it.
+            let reason = CloseReason::WeRefused(PLAIN.0, PLAIN.1.to_owned());
+            return self.turn_away(now, conn, identity.remote, reason, out);
+        }
         // Both sides may have let both connections through; both now choose the same one.
         let twin = identity.servent.and_then(|theirs| Some((theirs, self.links.of_servent(theirs)?.conn)));
         if let Some((theirs, twin)) = twin {
@@ -326,6 +342,9 @@ impl Servent {
         if version < (0, 6) {
             return Err((503, "Gnutella 0.6 or later, please"));
         }
+        if !self.may_be_plain() && !hello.encrypts {
+            return Err(PLAIN);
+        }
         if hello.servent == Some(self.config.servent) {
             return Err((409, "I am you"));
         }
@@ -402,12 +421,16 @@ impl Servent {
             pending.stage = Stage::Agreed;
             pending.identity = Some(Box::new(identity));
         }
-        let head = Head::Status { code: 200, reason: "OK".to_owned(), headers: self.coded(Headers::default(), &hello) };
+        let headers = self.secured(self.coded(Headers::default(), &hello), hello.encrypts);
+        let head = Head::Status { code: 200, reason: "OK".to_owned(), headers };
         out.push(Output::Handshake { conn, verdict: Verdict::Accept, head });
     }
 
     /// Why we refuse in the third leg somebody who accepted us.
     fn second_thoughts(&self, conn: ConnId, hello: &Hello, remote: SocketAddr) -> Option<(u16, &'static str)> {
+        if !self.may_be_plain() && !hello.encrypts {
+            return Some(PLAIN);
+        }
         if hello.role == Some(Role::Leaf) && !self.has_slot_for(Role::Leaf) {
             let leaf = self.role() == Role::Leaf;
             return Some(if leaf { (503, "Shielded leaf node") } else { (503, "No leaf slot free") });
@@ -487,7 +510,7 @@ impl Servent {
 
     /// Headers of our accepting second leg.
     fn answer(&mut self, to: &Identity, hello: &Hello) -> Headers {
-        let mut headers = self.coded(self.offer(to.remote), hello);
+        let mut headers = self.secured(self.coded(self.offer(to.remote), hello), hello.encrypts);
         if self.role() == Role::Ultrapeer {
             // Whoever gets this has a slot: we need it as what it is.
             headers.push("X-Ultrapeer-Needed", "True");
@@ -499,6 +522,24 @@ impl Servent {
     fn coded(&self, headers: Headers, hello: &Hello) -> Headers {
         let deflates = self.config.deflate == Deflate::Both && hello.inflates;
         if deflates { headers.with("Content-Encoding", "deflate") } else { headers }
+    }
+
+    /// Where both want it: that the link is to be encrypted.
+    fn secured(&self, headers: Headers, wanted: bool) -> Headers {
+        let encrypts = self.config.encrypt != Encrypt::Off && wanted;
+        if encrypts { headers.with(NOISE_HEADER, NOISE_WAY) } else { headers }
+    }
+
+    fn may_be_plain(&self) -> bool {
+        self.config.encrypt != Encrypt::Require
+    }
+
+    /// The driver encrypted a connection.
+    pub(super) fn on_secured(&mut self, conn: ConnId, key: [u8; 32]) {
+        let agreed = self.pending.get_mut(&conn).filter(|pending| pending.stage == Stage::Agreed);
+        if let Some(identity) = agreed.and_then(|pending| pending.identity.as_mut()) {
+            identity.key = Some(key);
+        }
     }
 
     /// Headers of a refusal: who we are, and who may have a slot.

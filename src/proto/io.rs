@@ -92,6 +92,13 @@ pub enum Input {
         /// Bytes that the link takes now.
         room: usize,
     },
+    /// The connection is encrypted from here on, as both wanted; told before it is `Connected`.
+    Secured {
+        /// The connection.
+        conn: ConnId,
+        /// The key that the other end proved to own.
+        key: [u8; 32],
+    },
     /// Messages arrived on a link.
     Frames {
         /// The link.
@@ -535,6 +542,8 @@ pub struct PeerInfo {
     pub queries_out: u64,
     /// Queries received from it, duplicates included.
     pub queries_in: u64,
+    /// The key that it proved to own, if the link is encrypted.
+    pub key: Option<[u8; 32]>,
     /// What was dropped of what it sent us or was to get from us.
     pub drops: BTreeMap<DropReason, u64>,
     /// Slots of the table of words that it told us, and how many of them are taken.

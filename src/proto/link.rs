@@ -30,6 +30,8 @@ pub(super) struct Identity {
     pub(super) agent: Box<str>,
     /// Its servent GUID, if it told.
     pub(super) servent: Option<Guid>,
+    /// The key that it proved to own: the link is encrypted.
+    pub(super) key: Option<[u8; 32]>,
     /// It speaks vendor messages.
     pub(super) vendor_messages: bool,
     /// What it is.
@@ -199,6 +201,7 @@ impl Link {
             duplicates_in: self.duplicates_in,
             queries_out: self.queries_out,
             queries_in: self.queries_in,
+            key: self.identity.key,
             drops: self.drops.by_reason(),
             table: self.tables.as_ref().and_then(|tables| tables.theirs()).map(|table| (table.len(), table.taken())),
             kept_back: self.kept_back,

@@ -62,7 +62,7 @@ mod tables;
 mod ttl;
 mod vendor;
 
-pub use config::{Config, Deflate, Limits, Rate, RoleChoice};
+pub use config::{Config, Deflate, Encrypt, Limits, Rate, RoleChoice};
 pub use counters::{Counters, Drops};
 pub use io::{
     Answer, CloseReason, Command, ConnId, DialFailure, Direction, DropReason, Event, HostInfo, HostSource, Input,

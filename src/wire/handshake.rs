@@ -14,6 +14,11 @@ use super::{Cause, DecodeError};
 /// A handshake head is at most this long (8 KiB).
 pub const HEAD_LIMIT: usize = 8 * 1024;
 
+/// The header by which filberts agree to encrypt a link, ours alone, and the way that it names (`net::secret`).
+pub const NOISE_HEADER: &str = "X-Filbert-Noise";
+/// See [`NOISE_HEADER`].
+pub const NOISE_WAY: &str = "XX/25519/ChaChaPoly/BLAKE2s";
+
 /// One leg of a handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Head {
@@ -50,6 +55,11 @@ impl Head {
     /// Whether its sender says that all its messages will be one deflated stream ([`deflated`](super::deflated)).
     pub fn deflates(&self) -> bool {
         self.headers().has_token("Content-Encoding", "deflate")
+    }
+
+    /// Whether its sender wants the link encrypted, in the way that we know.
+    pub fn encrypts(&self) -> bool {
+        self.headers().has_token(NOISE_HEADER, NOISE_WAY)
     }
 
     /// Reads the first line (tolerant: a missing reason, `GNUTELLA/0.6 200`). A version before 0.6 is an error:

@@ -32,6 +32,7 @@ pub fn options(dir: &Path) -> Options {
         role: filbert::proto::RoleChoice::default(),
         portmap: filbert::app::PortMapping::Off,
         deflate: filbert::proto::Deflate::default(),
+        encrypt: filbert::proto::Encrypt::default(),
         neighbours: 8,
         ttl: 4,
         download_dir: None,

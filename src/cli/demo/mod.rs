@@ -172,6 +172,7 @@ impl Stage<'_> {
                 role: RoleChoice::Ultrapeer,
                 portmap: PortMapping::Off,
                 deflate: Deflate::default(),
+                encrypt: Default::default(),
                 neighbours: mesh.nodes,
                 ttl: TTL,
                 download_dir: None,

@@ -12,6 +12,7 @@ use futures::{AsyncRead, SinkExt};
 use super::garbage;
 use crate::net::driver::Message;
 use crate::net::rt::TcpStream;
+use crate::net::secret::Opener;
 use crate::proto::{CloseReason, ConnId, Input};
 use crate::wire::deflated::Inflater;
 use crate::wire::stream::{FrameReader, PAYLOAD_LIMIT};
@@ -24,6 +25,7 @@ const INFLATED: usize = 16 * 1024;
 
 /// From bytes to batches of messages, and those to the driver.
 pub(super) struct Intake {
+    opener: Option<Opener>,
     inflater: Option<Inflater>,
     frames: FrameReader,
     conn: ConnId,
@@ -31,11 +33,26 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    pub(super) fn new(conn: ConnId, inflater: Option<Inflater>, driver: mpsc::Sender<Message>) -> Self {
-        Self { inflater, frames: FrameReader::new(PAYLOAD_LIMIT), conn, driver }
+    pub(super) fn new(
+        conn: ConnId,
+        opener: Option<Opener>,
+        inflater: Option<Inflater>,
+        driver: mpsc::Sender<Message>,
+    ) -> Self {
+        Self { opener, inflater, frames: FrameReader::new(PAYLOAD_LIMIT), conn, driver }
     }
 
-    async fn take(&mut self, mut bytes: &[u8]) -> Result<(), CloseReason> {
+    async fn take(&mut self, bytes: &[u8]) -> Result<(), CloseReason> {
+        match &mut self.opener {
+            None => self.inflate(bytes).await,
+            Some(opener) => {
+                let opened = opener.open(bytes)?;
+                self.inflate(&opened).await
+            }
+        }
+    }
+
+    async fn inflate(&mut self, mut bytes: &[u8]) -> Result<(), CloseReason> {
         let Some(mut inflater) = self.inflater.take() else { return self.messages(bytes).await };
         // Piece by piece: few bytes may inflate to many.
         let mut piece = vec![0; INFLATED];

@@ -15,6 +15,7 @@ use super::packing::Packing;
 use super::{Gauge, ToLink};
 use crate::net::driver::Message;
 use crate::net::rt::{self, TcpStream};
+use crate::net::secret::Sealer;
 use crate::proto::CloseReason;
 
 /// A write carries about this much: enough for few system calls, little enough to stay near the queue's order.
@@ -24,20 +25,43 @@ const WRITE_PIECES: usize = 32;
 /// A peer that takes nothing for so long is gone.
 const WRITE_LIMIT: Duration = Duration::from_secs(60);
 
-/// Writes until the link is closed; `packing` is there if what we send is deflated.
+/// What becomes of the bytes that we send.
+pub(super) struct Outgoing {
+    /// They are deflated.
+    pub(super) packing: Option<Packing>,
+    /// They are encrypted, after that.
+    pub(super) sealer: Option<Sealer>,
+}
+
+impl Outgoing {
+    fn code(&mut self, mut pieces: VecDeque<Bytes>) -> Result<VecDeque<Bytes>, CloseReason> {
+        if pieces.is_empty() {
+            return Ok(pieces);
+        }
+        if let Some(packing) = &mut self.packing {
+            pieces = VecDeque::from([packing.code(pieces).into()]);
+        }
+        if let Some(sealer) = &mut self.sealer {
+            pieces = VecDeque::from([sealer.seal(&Vec::from(pieces).concat())?.into()]);
+        }
+        Ok(pieces)
+    }
+}
+
+/// Writes until the link is closed.
 pub(super) async fn write(
     stream: &TcpStream,
-    mut packing: Option<Packing>,
+    mut outgoing: Outgoing,
     mut from_driver: mpsc::UnboundedReceiver<ToLink>,
     mut driver: mpsc::Sender<Message>,
     gauge: Arc<Gauge>,
 ) -> CloseReason {
-    while let Some(first) = next(&mut from_driver, &mut packing).await {
+    while let Some(first) = next(&mut from_driver, &mut outgoing.packing).await {
         let batch = gather(first, &mut from_driver);
         let bytes = batch.bytes;
-        let pieces = match &mut packing {
-            Some(packing) if bytes > 0 => VecDeque::from([packing.code(batch.pieces).into()]),
-            _ => batch.pieces,
+        let pieces = match outgoing.code(batch.pieces) {
+            Ok(pieces) => pieces,
+            Err(reason) => return reason,
         };
         // What a write in pieces needs is not held while none is under way.
         match Box::pin(rt::timeout(WRITE_LIMIT, write_pieces(stream, pieces))).await {

@@ -52,6 +52,7 @@ fn links_are_encrypted_when_both_ends_want_it_and_refused_where_one_requires_it(
                 assert_eq!((link.encrypted, link.key.is_some()), (encrypted, encrypted));
                 if encrypted {
                     assert_eq!(link.key, a.node.status().await.key);
+                    eventually("the other end is through too", async || a.node.peers().await.len() == 1).await;
                     assert_eq!(a.node.peers().await[0].key, b.node.status().await.key);
                 }
                 assert_eq!(b.search("blue train", None, 500).await.0.len(), 1);

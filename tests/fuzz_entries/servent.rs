@@ -414,11 +414,11 @@ impl World {
                 Output::Send { to, frame } => self.on_send(to, frame, cause),
                 Output::SendTo { addr, frame } => {
                     let Cause::Datagram(from, asked) = cause else { panic!("{output:?} out of the blue") };
-                    assert_eq!((addr, frame.header.guid), (from, asked.header.guid));
+                    assert_eq!((*addr, frame.header.guid), (canonical(*from), asked.header.guid));
                     assert!(frame.wire_len() < 100, "a small question gets a small answer");
                     whole(frame);
                 }
-                Output::Announce(frame) => whole(&frame),
+                Output::Announce(frame) => whole(frame),
                 Output::Close { conn, .. } => {
                     let known = self.conns.get_mut(conn).expect("a connection that the driver knows");
                     assert_ne!(known.stage, Stage::Gone, "{conn:?} is closed twice");

@@ -455,6 +455,24 @@ proptest! {
         let has_words = !filbert::library::words(&name).is_empty();
         if file_name && has_words {
             prop_assert_eq!(library.search(&criteria, 1).len(), 1);
+            prop_assert!(library.may_match(&name, &[]));
+        }
+    }
+
+    #[test]
+    fn what_no_file_may_match_is_not_found(
+        names in prop::collection::vec("[a-cA-Cé]{1,2}([_ .-]{1,2}[a-cA-Cé]{1,2}){0,5}", 1..4),
+        text in "([a-cA-Cé]{1,2}[_ .\\\"-]{0,2}){0,4}",
+    ) {
+        let mut library = Library::default();
+        for (n, name) in names.iter().enumerate() {
+            library.put(RootId(n as u32), Path::new(name), stamp(1, 1));
+        }
+        let found = !library.search(&Criteria::from_wire(&text, &[]), 1).is_empty();
+        prop_assert!(!found || library.may_match(&text, &[]), "{text:?} is found");
+        // Of plain words it is exact where one name has them all.
+        if let ([name], true, true) = (&names[..], text.is_ascii(), !filbert::library::words(&text).is_empty()) {
+            prop_assert_eq!(library.may_match(&text, &[]), found, "{} in {}", text, name);
         }
     }
 }

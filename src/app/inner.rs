@@ -100,14 +100,16 @@ impl Inner {
     ///
     /// Searching our files is the one thing here that takes time, so queries wait for it in a short line of
     /// their own: what else happened is not held up, and when more is asked than can be searched, it is the
-    /// queries that waited longest that get no answer.
+    /// queries that waited longest that get no answer. Those that ask for words that no file has, which are most, do
+    /// not stand in that line.
     pub(super) async fn live(self: Arc<Self>, mut events: mpsc::Receiver<Vec<Event>>) {
         let mut waiting = VecDeque::new();
         loop {
             let batch = if waiting.is_empty() { Some(events.next().await) } else { events.next().now_or_never() };
             match batch {
                 Some(None) => return,
-                Some(Some(batch)) => {
+                Some(Some(mut batch)) => {
+                    self.sift(&mut batch);
                     for event in batch {
                         self.on_event(event, &mut waiting);
                     }
@@ -121,6 +123,18 @@ impl Inner {
                 self.on_query(guid, &query, hops);
             }
         }
+    }
+
+    /// Takes out the queries that no file of ours matches for sure.
+    fn sift(&self, batch: &mut Vec<Event>) {
+        let library = self.shelf.library();
+        batch.retain(|event| match event {
+            Event::QueryReceived { guid, query, hops } if !library.may_match(&query.text.to_str(), &query.urns) => {
+                self.tell_query(*guid, query, *hops, 0);
+                false
+            }
+            _ => true,
+        });
     }
 
     fn on_event(&self, event: Event, waiting: &mut VecDeque<(Guid, Query, u8)>) {
@@ -178,6 +192,10 @@ impl Inner {
             let entries = files.iter().map(entry).collect();
             self.handle.command(Command::AnswerQuery(Answer { query: guid, entries }));
         }
+        self.tell_query(guid, query, hops, answered);
+    }
+
+    fn tell_query(&self, guid: Guid, query: &Query, hops: u8, answered: u64) {
         self.events.tell(|| EventView::Query { guid: guid.to_string(), text: query_text(query), hops, answered });
     }
 

@@ -13,7 +13,7 @@ use crate::wire::words::{self, Token};
 
 /// The longest query text that can match anything, in bytes: names have 255 at most, and folding at most
 /// multiplies that. Longer ones, which only come from strangers, match nothing.
-const MAX_TEXT: usize = 4096;
+pub(super) const MAX_TEXT: usize = 4096;
 /// The most words of a query that a name can have. A query of more words matches nothing.
 const MAX_WORDS: usize = 128;
 

@@ -52,6 +52,8 @@ enum Files {
 }
 
 const MANY: u32 = 63;
+/// Longer words are not looked up before a search is made of them.
+const PLAIN_WORD: usize = 64;
 
 impl Index {
     /// No files. `rng` keys it.
@@ -97,6 +99,20 @@ impl Index {
             });
         }
         known.then_some(views)
+    }
+
+    /// Whether each word of a text may be in some name. It says "perhaps" of text that is not ASCII and of long words.
+    pub(super) fn may_have(&self, text: &str) -> bool {
+        let mut words = text.as_bytes().split(|byte| !byte.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+        let is_known = |word: &[u8]| {
+            let mut folded = [0; PLAIN_WORD];
+            let Some(folded) = folded.get_mut(..word.len()) else { return true };
+            folded.copy_from_slice(word);
+            folded.make_ascii_lowercase();
+            let hash = self.seed.hash(folded);
+            self.shards[shard_of(hash)].find(hash).is_some()
+        };
+        !text.is_ascii() || words.all(is_known)
     }
 
     /// How many terms there are.

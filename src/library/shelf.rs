@@ -14,6 +14,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::cells::{Cells, os_name};
 use super::contents::Contents;
+use super::criteria::MAX_TEXT;
 use super::folders::{self, Folders};
 use super::index::Index;
 use super::records::{Record, Records};
@@ -221,6 +222,12 @@ impl Library {
             self.totals.entry(root).or_default().hashed += 1;
         }
         true
+    }
+
+    /// Whether a query may match any file: not if it has a word that no name has. Nothing is allocated for that, so that
+    /// of queries that find nothing, which are most, there may be many.
+    pub fn may_match(&self, text: &str, urns: &[Urn]) -> bool {
+        !urns.is_empty() || (text.len() <= MAX_TEXT && self.index.may_have(text))
     }
 
     /// At most `limit` files that match. Where more do, each search begins at another place among them, so that

@@ -155,22 +155,23 @@ mod pool {
 
     /// So long the load is looked at before it counts.
     const WINDOW: Duration = Duration::from_millis(250);
-    /// Steps of tasks in a second above which all processors are put to work, and below which one thread is enough.
-    const BUSY: u32 = 2_000;
-    const QUIET: u32 = 200;
+    /// How much of that time tasks take steps where all processors are put to work, and where one thread is enough. Many
+    /// short steps, a few thousand messages a second, are no work for two: they would only wake each other.
+    const BUSY: f64 = 0.5;
+    const QUIET: f64 = 0.05;
     /// Steps that take longer hold the others up: when there are so many, those get threads of their own.
     const LONG_STEP: Duration = Duration::from_millis(5);
     const LONG_STEPS: u32 = 3;
 
     struct Load {
         since: Option<Instant>,
-        steps: u32,
+        busy: Duration,
         long_steps: u32,
         /// Threads beside the first.
         more: usize,
     }
 
-    static LOAD: Mutex<Load> = Mutex::new(Load { since: None, steps: 0, long_steps: 0, more: 0 });
+    static LOAD: Mutex<Load> = Mutex::new(Load { since: None, busy: Duration::ZERO, long_steps: 0, more: 0 });
 
     /// Starts the pool, once. The first who calls it decides how many threads there are: async-std would start them all.
     pub(super) fn start() {
@@ -203,23 +204,23 @@ mod pool {
 
     impl Load {
         fn step(&mut self, began: Instant, took: Duration) {
-            self.steps += 1;
+            self.busy += took;
             self.long_steps += u32::from(took >= LONG_STEP);
             let elapsed = began.saturating_duration_since(*self.since.get_or_insert(began));
             if elapsed < WINDOW {
                 return;
             }
-            let in_a_second = f64::from(self.steps) / elapsed.as_secs_f64();
-            if in_a_second > f64::from(BUSY) || self.long_steps >= LONG_STEPS {
+            let busy = self.busy.as_secs_f64() / elapsed.as_secs_f64();
+            if busy > BUSY || self.long_steps >= LONG_STEPS {
                 let missing = processors().saturating_sub(1 + self.more);
                 self.more += missing;
                 if missing > 0 {
                     async_global_executor::spawn(spawn_more_threads(missing)).detach();
                 }
-            } else if in_a_second < f64::from(QUIET) {
+            } else if busy < QUIET {
                 (0..std::mem::take(&mut self.more)).for_each(|_| stop_thread().detach());
             }
-            *self = Self { since: Some(began), steps: 0, long_steps: 0, more: self.more };
+            *self = Self { since: Some(began), busy: Duration::ZERO, long_steps: 0, more: self.more };
         }
     }
 }

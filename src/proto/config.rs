@@ -210,7 +210,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             seen: 64 * 1024,
-            seen_max: 1024 * 1024,
+            seen_max: 768 * 1024,
             seen_age: Duration::from_secs(600),
             routes: 32 * 1024,
             queue_bytes: 256 * 1024,

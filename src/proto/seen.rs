@@ -54,6 +54,8 @@ impl Seen {
         let first = !self.old.has(print);
         if self.young.len >= self.max {
             self.turn();
+            // It will fill too: if it grew step by step, each step would leave a hole in memory.
+            self.young.make_room(self.old.len);
             self.until = now + self.age;
         }
         self.young.insert(print);
@@ -131,6 +133,14 @@ impl Generation {
     fn room_for(len: usize) -> usize {
         let places = len.saturating_mul(4).div_ceil(3);
         places.checked_next_power_of_two().unwrap_or(usize::MAX).max(Self::LEAST)
+    }
+
+    /// An empty one gets room for `len` fingerprints.
+    fn make_room(&mut self, len: usize) {
+        let room = Self::room_for(len);
+        if self.len == 0 && self.places.len() < room {
+            self.places = vec![EMPTY; room].into_boxed_slice();
+        }
     }
 
     fn has(&self, print: u64) -> bool {
@@ -293,6 +303,17 @@ mod tests {
             seen.first(n, Instant::from_secs(1000 + u64::from(n) * 300));
         }
         assert!(places(&seen) <= 16, "{} places for {}", places(&seen), seen.len());
+    }
+
+    #[test]
+    fn after_a_full_generation_the_next_has_its_room_at_once() {
+        let mut seen = seen(8, 3000);
+        for n in 0..3000 {
+            seen.first(n, Instant::ZERO);
+        }
+        assert_eq!((seen.young.places.len(), seen.old.places.len()), (4096, 0), "it grew");
+        seen.first(3000, Instant::ZERO);
+        assert_eq!((seen.young.places.len(), seen.old.places.len()), (4096, 4096));
     }
 
     #[test]

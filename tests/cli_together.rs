@@ -346,3 +346,34 @@ fn nothing_outside_the_share_can_be_read() {
     }
     servent.get("/api/v1/status");
 }
+
+#[test]
+fn the_doctor_says_what_is_wrong_and_how_to_mend_it() {
+    let home = Home::new();
+    let findings = home.run(&["--json", "doctor"]).expect(1).lines();
+    let state = |findings: &[Value], check: &str| {
+        let found = findings.iter().find(|it| it["check"] == check);
+        found.unwrap_or_else(|| panic!("nothing of {check}: {findings:?}"))["state"].clone()
+    };
+    assert_eq!(state(&findings, "servent"), "problem");
+    assert!(findings.iter().all(|it| it["state"] != "problem" || it["fix"].is_string()), "{findings:?}");
+    let alone = home.up(&["--only-listed"]);
+    let told = home.run(&["doctor"]).expect(1).stdout;
+    assert!(told.contains("problem  neighbours: no peer is connected") && told.contains("-> "), "{told}");
+    alone.kill();
+
+    let line = Line::new(&[("Blue Train.flac", b"blue")]);
+    // The one in the middle was dialled; the others are called back by it.
+    for home in [&line.b, &line.a] {
+        let findings = until("others can connect to it", || {
+            let findings = home.run(&["--json", "doctor"]).expect(0).lines();
+            let reachable = findings.iter().find(|it| it["check"] == "reachable").expect("reachability");
+            (reachable["state"] == "ok").then_some(findings)
+        });
+        for check in ["servent", "port", "neighbours", "portmap", "shares", "downloads", "clock"] {
+            assert_ne!(state(&findings, check), "problem");
+        }
+    }
+    let status = line.a.run(&["status"]).expect(0).stdout;
+    assert!(status.contains("others can connect to you"), "{status}");
+}

@@ -29,8 +29,9 @@ const BY_WAY: Duration = Duration::from_secs(10);
 const IN_ALL: Duration = Duration::from_secs(30);
 /// A source that may only be down, since nothing says that it is behind a wall, has a third of both.
 const IN_DOUBT: u32 = 3;
-/// Calls that we make at a time because strangers asked for them; more are left out.
-const CALLS: usize = 8;
+/// Calls that we make at a time because strangers asked for them; more are left out. The servent allows seventy a minute, of
+/// which each lasts ten seconds at most: those who name hosts that do not answer cannot take all.
+const CALLS: usize = 16;
 /// A push proxy has so long to take a connection, and to answer.
 const PROXY_LIMIT: Duration = Duration::from_secs(10);
 /// Connections that we opened and that wait to be served.

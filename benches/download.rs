@@ -129,6 +129,7 @@ fn server(path: &Path, digests: Digests) -> std::net::SocketAddr {
         open: Box::new(move |_, path| filbert::disk::open_beneath(&dir, path)),
         tree: Box::new(|_| filbert::transfer::upload::Tree::Nothing),
         pass_on: Box::new(|_, _, _| unreachable!("no proxy is asked")),
+        browse: None,
         describe: Box::new(|_| {}),
         next_id: Box::new(move || ids.fetch_add(1, Ordering::Relaxed)),
         changed: Box::new(|_| {}),

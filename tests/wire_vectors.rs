@@ -553,6 +553,16 @@ fn browsing_a_host_gives_its_files_as_query_hits() {
         entries.map(|entry| (entry.index, entry.size(), entry.name, entry.urns)).collect()
     };
     assert_eq!(files(&frames), files(&self::frames(&inflated(&unchunked(&body)))));
+    // What our own `browse` makes of it, plain and deflated, and of the page.
+    for (bytes, deflated) in [(&by_close, false), (&unchunked(&body), true)] {
+        let (mut reader, mut read) = (filbert::transfer::browse::Reader::new(deflated), Vec::new());
+        bytes.chunks(1000).for_each(|piece| reader.push(piece, |hit| read.extend(hit.entries)).expect("a list"));
+        assert_eq!((read.len(), reader.end()), (201, Ok(())));
+        let two: Vec<_> = read.iter().filter(|entry| !entry.alternates().is_empty()).collect();
+        assert_eq!((two.len(), two[0].alternates().len()), (1, 2));
+    }
+    let (_, _, page) = exchange("09a-browse-html");
+    assert!(filbert::transfer::browse::Reader::new(false).push(&unchunked(&page), |_| ()).is_err());
     assert!(frames.iter().all(|f| f.header.guid == Guid::default() && (f.header.ttl, f.header.hops) == (1, 0)));
     let entries: Vec<_> = hits(&frames).into_iter().flat_map(|hit| hit.entries).collect();
     assert_eq!((frames.len(), entries.len()), (21, 201));

@@ -16,7 +16,7 @@ use super::resolve::HostPort;
 use super::session::LONGEST;
 use super::shelf::{Consent, Lasting, Totals};
 use super::view::{EventView, HostView, PeerView, SearchLine, SearchView, ShareView, StatusView, TransferView};
-use super::{Error, ErrorCode, Limits, words};
+use super::{Error, ErrorCode, Limits, browses, words};
 use crate::app::events::BoxStream;
 use crate::base::Instant;
 use crate::disk::lock::Lock;
@@ -49,6 +49,8 @@ pub struct Options {
     pub role: RoleChoice,
     /// Whether the router is asked to let others in.
     pub portmap: PortMapping,
+    /// Whether others may have the list of all that is shared.
+    pub browse: bool,
     /// Which directions of links are deflated.
     pub deflate: Deflate,
     /// Whether links are encrypted.
@@ -300,6 +302,16 @@ impl Node {
             ));
         }
         Ok(self.inner.searches.begin(request, criteria))
+    }
+
+    /// Asks a host, `HOST[:PORT]`, for the list of all that it shares. Waits until the list begins; its files come as
+    /// the hits of a search do.
+    pub async fn browse(&self, host: String) -> Result<SearchView, Error> {
+        let addrs = HostPort::parse(&host)?.resolve().await;
+        // Code `NotFound` would say that nothing is shared there.
+        let addrs = addrs.map_err(|error| Error { code: ErrorCode::Failed, ..error })?;
+        let opened = browses::open(host.trim(), &addrs).await?;
+        Ok(self.inner.searches.browse(opened))
     }
 
     /// Waits for a first neighbour.

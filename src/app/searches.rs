@@ -12,6 +12,7 @@ use std::time::Instant;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
+use super::browses::Opened;
 use super::events::BoxStream;
 use super::events::{Bell, lock};
 use super::session::{Session, content_of, same_urn};
@@ -115,6 +116,43 @@ impl Searches {
             self.handle.command(Command::Search { id: search, query, ttl: request.ttl, strategy: None });
         }
         view
+    }
+
+    /// Lists what a host has; the numbers are those of this list from now on.
+    pub(super) fn browse(self: &Arc<Self>, opened: Opened) -> SearchView {
+        let mut table = lock(&self.table);
+        let id = table.sessions.last_key_value().map_or(1, |(last, _)| last + 1);
+        let mut session = Session::browse(opened.addr);
+        // Both look into the table first, so they wait until we are through.
+        session.task = Some(rt::spawn(Arc::clone(self).mind(id)));
+        session.reads = Some(rt::spawn(Arc::clone(self).read(id, opened)));
+        let view = session.view(id);
+        table.make_room();
+        table.sessions.insert(id, session);
+        table.latest = Latest::Session(id);
+        view
+    }
+
+    async fn read(self: Arc<Self>, id: u64, opened: Opened) {
+        let read = opened.read(|hit| {
+            let mut table = lock(&self.table);
+            let Some(session) = table.sessions.get_mut(&id).filter(|session| session.ended.is_none()) else {
+                return false;
+            };
+            session.take(hit, 1, self.own);
+            let goes_on = session.ended.is_none();
+            drop(table);
+            self.bell.ring();
+            goes_on
+        });
+        let read = read.await;
+        if let Some(session) = lock(&self.table).sessions.get_mut(&id) {
+            match read {
+                Ok(()) => session.end(),
+                Err(why) => session.cut_short(format!("it {why}")),
+            }
+        }
+        self.bell.ring();
     }
 
     /// Asks who has content, for a download.
@@ -230,7 +268,7 @@ impl Searches {
             let mut table = lock(&self.table);
             let searches = table.forget_routes(id);
             let Some(session) = table.sessions.get_mut(&id) else { return };
-            session.end();
+            session.time_is_over();
             let kept = Kept { query: session.request.query.clone(), hits: session.hits.clone() };
             (matches!(table.latest, Latest::Session(latest) if latest == id).then_some(kept), searches)
         };

@@ -1,6 +1,8 @@
 //! One search: what was asked, the hits that count, and when it is over.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -9,30 +11,38 @@ use super::SearchRequest;
 use super::view::{HitView, SearchDone, SearchView, SourceView};
 use crate::library::Criteria;
 use crate::net::rt;
+use crate::proto::{is_dialable, is_strangers_port, may_name};
 use crate::transfer::Expected;
+use crate::wire::addr::is_public;
 use crate::wire::hit::{Entry, QueryHit};
 use crate::wire::{Guid, Urn};
 
 /// Hits that one search lists; what comes after them is counted and left out.
 const MAX_HITS: usize = 10_000;
+/// Files of a host that are listed, and bytes of their names: some 200 MB in all. A longer list is cut short.
+const MAX_BROWSED: usize = 200_000;
+const MAX_BROWSED_NAMES: usize = 24 << 20;
 /// Bytes of a name in a hit: a path on any system fits. A hit with a longer one is counted and left out.
 const MAX_NAME: usize = 4096;
 /// Without `--wait`: a search is over so long after its last hit ...
 const QUIET: Duration = Duration::from_secs(2);
 /// ... and so long after it went out in any case.
 pub(super) const LONGEST: Duration = Duration::from_secs(5);
+/// A list of a host is read for so long at most.
+const LONGEST_LIST: Duration = Duration::from_secs(600);
 
 /// A search that is remembered.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) request: SearchRequest,
-    criteria: Criteria,
-    texts: Vec<String>,
+    asked: Asked,
     began: Instant,
     last_hit: Option<Instant>,
     pub(super) hits: Vec<HitView>,
-    seen: BTreeSet<(String, u32, Option<String>)>,
-    files: BTreeSet<String>,
+    /// Of what was listed: who has it under which number, and its content; hashed, for there may be many.
+    seen: HashSet<u64>,
+    files: HashSet<u64>,
+    hasher: RandomState,
     left_out: BTreeMap<&'static str, u64>,
     guid: Option<Guid>,
     neighbours_asked: u64,
@@ -40,26 +50,54 @@ pub(super) struct Session {
     /// Its hits are in the state: readers may be told that it is over.
     pub(super) kept: bool,
     pub(super) task: Option<rt::Task<()>>,
+    /// Reads the list of a host.
+    pub(super) reads: Option<rt::Task<()>>,
+    /// Why a list is not whole, in words.
+    cut_short: Option<String>,
+    /// Bytes of the names in it.
+    names: usize,
+}
+
+/// Who was asked, and for what.
+#[derive(Debug)]
+enum Asked {
+    /// The network, for what matches, with these words.
+    Network(Box<Criteria>, Vec<String>),
+    /// A host, for all that it has.
+    Host(SocketAddr),
 }
 
 impl Session {
     /// A search that goes out now, with these words.
     pub(super) fn new(request: SearchRequest, criteria: Criteria, texts: Vec<String>) -> Self {
+        Self::of(request, Asked::Network(Box::new(criteria), texts))
+    }
+
+    /// The list of a host, which begins now.
+    pub(super) fn browse(host: SocketAddr) -> Self {
+        let request = SearchRequest { query: format!("browse {host}"), ttl: None, wait_ms: None, max: None };
+        Self::of(request, Asked::Host(host))
+    }
+
+    fn of(request: SearchRequest, asked: Asked) -> Self {
         Self {
             request,
-            criteria,
-            texts,
+            asked,
             began: Instant::now(),
             last_hit: None,
             hits: Vec::new(),
-            seen: BTreeSet::new(),
-            files: BTreeSet::new(),
+            seen: HashSet::new(),
+            files: HashSet::new(),
+            hasher: RandomState::new(),
             left_out: BTreeMap::new(),
             guid: None,
             neighbours_asked: 0,
             ended: None,
             kept: false,
             task: None,
+            reads: None,
+            cut_short: None,
+            names: 0,
         }
     }
 
@@ -76,10 +114,29 @@ impl Session {
 
     /// When it is over if nothing more comes.
     pub(super) fn deadline(&self) -> Instant {
+        if let Asked::Host(_) = self.asked {
+            return self.began + LONGEST_LIST;
+        }
         match self.request.wait_ms {
             Some(millis) => self.began + Duration::from_millis(millis.min(24 * 3600 * 1000)),
             None => self.last_hit.map_or(self.began + LONGEST, |last| (last + QUIET).min(self.began + LONGEST)),
         }
+    }
+
+    /// Its time is over, whatever comes of it.
+    pub(super) fn time_is_over(&mut self) {
+        if let (Asked::Host(_), None) = (&self.asked, self.ended) {
+            self.cut_short(format!("it took longer than {} minutes", LONGEST_LIST.as_secs() / 60));
+        }
+        self.end();
+    }
+
+    /// A list ends before its end.
+    pub(super) fn cut_short(&mut self, why: String) {
+        if self.ended.is_none() {
+            self.cut_short.get_or_insert(why);
+        }
+        self.end();
     }
 
     /// Takes a hit.
@@ -98,33 +155,43 @@ impl Session {
 
     /// Lists one file of a hit, or says why not.
     fn take_entry(&mut self, hit: &QueryHit, entry: &Entry, hops: u8, own: Guid) -> Result<(), &'static str> {
-        if hit.servent == own {
-            return Err("own");
-        }
-        if self.hits.len() >= MAX_HITS {
-            return Err("too_many");
-        }
         if entry.name.0.len() > MAX_NAME {
             return Err("name_too_long");
         }
         let name = file_name(&entry.name.to_str()).to_owned();
-        let asked_by_name = self.criteria.urns.is_empty();
-        let matches = if asked_by_name {
-            self.criteria.matches(&name, entry.size())
-        } else {
-            self.criteria.urns.iter().any(|asked| entry.urns.iter().any(|urn| same_urn(asked, urn)))
+        let mut view = match &self.asked {
+            Asked::Network(criteria, _) => {
+                if hit.servent == own {
+                    return Err("own");
+                }
+                if self.hits.len() >= MAX_HITS {
+                    return Err("too_many");
+                }
+                if !matches(criteria, entry, &name) {
+                    return Err("no_match");
+                }
+                view_of(hit, entry, name, hops)
+            }
+            Asked::Host(host) => {
+                if self.hits.len() >= MAX_BROWSED || self.names + name.len() > MAX_BROWSED_NAMES {
+                    self.cut_short(format!("its list is longer than {MAX_BROWSED} files, or its names are very long"));
+                    return Err("too_many");
+                }
+                // It answers there, whatever its hits say.
+                let mut view = view_of(hit, entry, name, hops);
+                let source = &mut view.source;
+                (source.addr, source.push, source.proxies) = (host.to_string(), false, Vec::new());
+                view
+            }
         };
-        if !matches {
-            return Err("no_match");
-        }
-        let mut view = view_of(hit, entry, name, hops);
-        if !self.seen.insert((view.source.servent.clone(), view.index, view.urn.clone())) {
+        if !self.seen.insert(self.hasher.hash_one((&view.source.servent, view.index, &view.urn))) {
             return Err("duplicate");
         }
         let now = Instant::now();
         view.hit = self.hits.len() as u32 + 1;
         view.query_ms = now.duration_since(self.began).as_millis() as u64;
-        self.files.insert(content_of(&view));
+        self.files.insert(self.hasher.hash_one(content_of(&view)));
+        self.names += view.name.len();
         self.last_hit = Some(now);
         self.hits.push(view);
         Ok(())
@@ -160,15 +227,30 @@ impl Session {
             files: self.files.len() as u64,
             neighbours_asked: self.neighbours_asked,
             elapsed_ms: self.elapsed_ms(),
-            explain: json!({
-                "asked_with": self.texts,
-                "urns": self.criteria.urns.iter().map(ToString::to_string).collect::<Vec<_>>(),
-                "ttl": self.request.ttl,
-                "hits_by_hops": hops,
-                "left_out": self.left_out,
-            }),
+            explain: match &self.asked {
+                Asked::Network(criteria, texts) => json!({
+                    "asked_with": texts,
+                    "urns": criteria.urns.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                    "ttl": self.request.ttl,
+                    "hits_by_hops": hops,
+                    "left_out": self.left_out,
+                }),
+                Asked::Host(host) => json!({
+                    "browsed": host.to_string(),
+                    "cut_short": self.cut_short,
+                    "left_out": self.left_out,
+                }),
+            },
         }
     }
+}
+
+/// Whether a file is what was asked for.
+fn matches(criteria: &Criteria, entry: &Entry, name: &str) -> bool {
+    if criteria.urns.is_empty() {
+        return criteria.matches(name, entry.size());
+    }
+    criteria.urns.iter().any(|asked| entry.urns.iter().any(|urn| same_urn(asked, urn)))
 }
 
 /// The last part of a path: some servents send the whole.
@@ -212,12 +294,27 @@ fn view_of(hit: &QueryHit, entry: &Entry, name: String, hops: u8) -> HitView {
             vendor: hit.qhd.as_ref().map(|qhd| printable(&qhd.vendor)).unwrap_or_default(),
             push: hit.qhd.as_ref().and_then(|qhd| qhd.push()).unwrap_or(false),
             busy: hit.qhd.as_ref().and_then(|qhd| qhd.busy()).unwrap_or(false),
+            browse: hit.qhd.as_ref().is_some_and(|qhd| qhd.browse()),
             proxies: hit.proxies().iter().map(ToString::to_string).collect(),
         },
+        alternates: alternates(hit.host(), entry).iter().map(ToString::to_string).collect(),
         index: entry.index,
         hops,
         query_ms: 0,
     }
+}
+
+/// Whom a hit names besides its source, as far as the source may name them (`proto::address`). Without a SHA-1 nobody
+/// could be asked for the file.
+fn alternates(source: SocketAddr, entry: &Entry) -> Vec<SocketAddr> {
+    if entry.sha1().is_none() {
+        return Vec::new();
+    }
+    let may = |addr: &SocketAddr| {
+        let port = !is_public(addr.ip()) || is_strangers_port(addr.port());
+        port && is_dialable(*addr) && may_name(source.ip(), addr.ip()) && *addr != source
+    };
+    entry.alternates().into_iter().map(SocketAddr::from).filter(may).collect()
 }
 
 fn printable(vendor: &[u8; 4]) -> String {

@@ -12,20 +12,23 @@ use super::events::{Bell, Broadcast};
 use super::inner::{Inner, Warnings};
 use super::kept::Kept;
 use super::portmap::{PortMap, PortMapping};
-use super::proxies::Proxies;
+use super::proxies::{Proxies, Wall};
 use super::pushes::Pushes;
 use super::resolve::HostPort;
 use super::searches::Searches;
-use super::shelf::{Consent, Lasting, Shelf};
-use super::uploads::{UploadHooks, Uploads, UploadsConfig};
+use super::shelf::{Consent, Lasting, Shelf, Totals};
+use super::uploads::{BrowseHooks, UploadHooks, Uploads, UploadsConfig};
 use super::view::EventView;
 use super::{Error, ErrorCode, Node, Options};
 use crate::base::Rng;
 use crate::disk::lock::{Lock, LockError};
 use crate::net::rt::{self, TcpListener};
 use crate::net::{self, Clock, Descriptors, Ends, Identity, ListenConfig};
-use crate::proto::{self, Command, Encrypt, HostSource};
+use crate::proto::{self, Command, Encrypt, HostSource, Reachable};
+use crate::transfer::browse;
 use crate::wire::Guid;
+use crate::wire::ggep::Ggep;
+use crate::wire::hit::{Qhd, QueryHit};
 
 /// Ports tried after the default one when that is taken.
 const NEXT_PORTS: u16 = 100;
@@ -67,7 +70,9 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
     let choice = if options.private { PortMapping::Off } else { options.portmap };
     let portmap = PortMap::new(choice, listen);
     let proxies = Arc::new(Proxies::new(servent, handle.clone()));
-    let uploads = open_uploads(options.limits.uploads, &downloads, &shelf, &proxies, &events, &handle, rng.fork());
+    let browse = options.browse.then(|| browse_hooks(servent, listen, &shelf, &proxies));
+    let uploads =
+        open_uploads(options.limits.uploads, browse, &downloads, &shelf, &proxies, &events, &handle, rng.fork());
 
     handle.command(Command::Listening(listen));
     let cached = kept.hosts();
@@ -164,6 +169,7 @@ fn servent_config(options: &Options, servent: Guid, descriptors: Descriptors) ->
         deflate: options.deflate,
         encrypt: options.encrypt,
         role: options.role,
+        browse: options.browse,
         leaves: options.limits.leaves,
         accept: (options.limits.peers > 0).then_some(options.limits.peers),
         limits: options.limits.messages.clone(),
@@ -203,8 +209,33 @@ async fn open_downloads(
     Downloads::open(config, hooks, rng).await
 }
 
+/// The list of what we share, and what our hits say of us in it.
+fn browse_hooks(servent: Guid, listen: SocketAddr, shelf: &Shelf, proxies: &Arc<Proxies>) -> BrowseHooks {
+    let (list, totals, proxies) = (shelf.clone(), shelf.clone(), Arc::clone(proxies));
+    BrowseHooks {
+        list: Box::new(move |from, count, each| list.library().list(from, count, each)),
+        totals: Box::new(move || {
+            let Totals { files, bytes, .. } = totals.totals();
+            browse::Totals { files, bytes }
+        }),
+        hit: Box::new(move || {
+            let Wall { reachable, us, proxies } = proxies.wall();
+            let walled = reachable == Reachable::No;
+            let mut ggep = Ggep::default();
+            if walled {
+                Qhd::push_proxies(&mut ggep, &proxies);
+            }
+            Qhd::push_browse(&mut ggep);
+            let qhd = Qhd::new(proto::Config::new(servent).vendor, walled, false).with_ggep(ggep);
+            QueryHit::new(us.unwrap_or(listen), 0, Vec::new(), qhd, servent)
+        }),
+    }
+}
+
+#[allow(clippy::too_many_arguments, reason = "each is a part that the uploads are joined to")]
 fn open_uploads(
     config: UploadsConfig,
+    browse: Option<BrowseHooks>,
     downloads: &Downloads,
     shelf: &Shelf,
     proxies: &Arc<Proxies>,
@@ -220,6 +251,7 @@ fn open_uploads(
         open: Box::new(move |root, path| open.open_file(root, path)),
         tree: Box::new(move |file| tree.tree(file)),
         pass_on: Box::new(move |request, servent, from| pass_on.pass_on(request, servent, from)),
+        browse,
         describe: Box::new(move |headers| describe.describe(headers)),
         next_id: Box::new(move || downloads.next_id()),
         changed: Box::new(move |view| events.tell(|| EventView::Transfer(view))),

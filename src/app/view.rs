@@ -196,6 +196,9 @@ pub struct SourceView {
     pub push: bool,
     /// All its upload slots were taken.
     pub busy: bool,
+    /// It can be browsed.
+    #[serde(default)]
+    pub browse: bool,
     /// Who passes a Push on to it: `ip:port`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub proxies: Vec<String>,
@@ -220,6 +223,9 @@ pub struct HitView {
     pub urn: Option<String>,
     /// Who has it.
     pub source: SourceView,
+    /// Who else has it, as the source says: `ip:port`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alternates: Vec<String>,
     /// The source's number for it.
     pub index: u32,
     /// Links to the source: a neighbour is 1.

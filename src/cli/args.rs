@@ -79,6 +79,13 @@ pub enum Command {
     /// Ask the network; hits are shown as they arrive
     #[structopt(after_help = SEARCH_EXAMPLES)]
     Search(Search),
+    /// All that a host shares; its numbers are for `filbert get`
+    #[structopt(after_help = "Examples:\n    filbert browse 192.168.1.20\n    filbert browse attic.local:6346 --json")]
+    Browse {
+        /// HOST or HOST:PORT; the port is 6346 if you name none
+        #[structopt(parse(try_from_os_str = utf8), value_name = "HOST")]
+        host: String,
+    },
     /// Download: a hit's number, a urn, a magnet link or an http:// address
     #[structopt(after_help = GET_EXAMPLES)]
     Get(Get),

@@ -8,6 +8,7 @@
 
 mod args;
 mod argv;
+mod browse;
 mod client;
 mod config;
 mod configure;
@@ -71,6 +72,7 @@ async fn act(config: &Config, command: Option<Command>) -> Result<(), Failure> {
     match command {
         Command::Up(args) => return up::up(config, &args).await,
         Command::Search(args) => return search::search(config, &args).await,
+        Command::Browse { host } => return browse::browse(config, &host).await,
         Command::Get(args) => return get::get(config, &args).await,
         Command::Demo(args) => return demo::demo(config, &args).await,
         _ => {}
@@ -95,7 +97,7 @@ async fn act(config: &Config, command: Option<Command>) -> Result<(), Failure> {
             Command::Config(args) => configure::configure(config, &args).await,
             Command::Sim(args) => sim::sim(config, args).await,
             Command::Version => status::version(config),
-            Command::Up(_) | Command::Search(_) | Command::Get(_) | Command::Demo(_) => Ok(()),
+            Command::Up(_) | Command::Search(_) | Command::Browse { .. } | Command::Get(_) | Command::Demo(_) => Ok(()),
         }
     })
     .await

@@ -42,13 +42,17 @@ pub async fn search(config: &Config, args: &Search) -> Result<(), Failure> {
         Err(Failure::new(Exit::Failed, "the servent went away in the middle of the search"))
     })
     .await;
-    // Nobody reads its hits any more: the servent need not gather them.
+    let_go(&done, begun).await;
+    done
+}
+
+/// When a search was broken off, nobody reads its hits any more: the servent need not gather them.
+pub async fn let_go(done: &Result<(), Failure>, begun: &Mutex<Option<(Client, u64)>>) {
     let left = begun.lock().ok().and_then(|mut begun| begun.take());
-    let broken_off = matches!(&done, Err(failure) if matches!(failure.exit, Exit::Interrupted | Exit::TimedOut));
+    let broken_off = matches!(done, Err(failure) if matches!(failure.exit, Exit::Interrupted | Exit::TimedOut));
     if let (true, Some((client, id))) = (broken_off, left) {
         let _ = rt::timeout(GOODBYE, client.delete(&format!("/api/v1/searches/{id}"))).await;
     }
-    done
 }
 
 /// The request that was typed; nonsense ends here, before anybody is asked.
@@ -246,8 +250,10 @@ mod tests {
                 vendor: "FLBT".into(),
                 push: false,
                 busy,
+                browse: false,
                 proxies: Vec::new(),
             },
+            alternates: Vec::new(),
             index: 0,
             hops,
             query_ms: 1,

@@ -51,7 +51,7 @@ pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
     BASIC.into_iter().chain(LIMITS.iter().map(limit)).collect()
 });
 
-const BASIC: [Key; 14] = [
+const BASIC: [Key; 15] = [
     key("listen", Kind::Address, "0.0.0.0:6346", "where peers reach you; port 0 is any free one"),
     key("api", Kind::Address, "127.0.0.1:7346", "where the control API listens"),
     key("connect", Kind::List, "", "hosts to stay connected to"),
@@ -76,6 +76,7 @@ const BASIC: [Key; 14] = [
         "auto",
         "what to be in the network: an ultrapeer routes for others, a leaf does not; auto is an ultrapeer until 100 hosts are known",
     ),
+    key("browse", Kind::Switch, "true", "let others see the list of all that you share"),
     key("lan", Kind::Switch, "true", "look for peers on this network; no effect yet"),
     key("bootstrap", Kind::Switch, "false", "ask public host caches; no effect yet"),
     key(

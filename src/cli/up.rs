@@ -157,6 +157,7 @@ pub fn options(config: &Config, args: &Up, settings: &Settings) -> Result<Option
         ttl,
         role: RoleChoice::parse(settings.text("role")).unwrap_or_default(),
         portmap: PortMapping::parse(settings.text("portmap")).unwrap_or_default(),
+        browse: settings.switch("browse"),
         deflate: Deflate::parse(settings.text("deflate")).unwrap_or_default(),
         encrypt: Encrypt::parse(settings.text("encrypt")).unwrap_or_default(),
         download_dir,

@@ -50,6 +50,19 @@ pub struct SharedFile {
     pub digests: Option<Digests>,
 }
 
+/// What a list of all files says of one, see [`Library::list`].
+#[derive(Clone, Copy, Debug)]
+pub struct Listed<'a> {
+    /// Our number for it.
+    pub index: u32,
+    /// Its name for the network.
+    pub name: &'a str,
+    /// Its bytes.
+    pub size: u64,
+    /// Its content names, once hashed.
+    pub digests: Option<&'a Digests>,
+}
+
 /// All files that we share.
 ///
 /// A file can be found as soon as it is put; its content names follow when it is hashed.
@@ -302,13 +315,23 @@ impl Library {
         self.records.iter().filter_map(|(at, _)| self.file(at))
     }
 
-    /// Hands out names and digests of `count` files from place `from` (0 at first) on; returns where to go on, `None` at the
-    /// end. Files that come and go between two calls may be missed or not.
+    /// Hands out names and digests as [`Library::list`] does.
     pub fn names(&self, from: u32, count: usize, mut each: impl FnMut(&str, Option<&Digests>)) -> Option<u32> {
+        self.list(from, count, |file| each(file.name, file.digests))
+    }
+
+    /// Hands out `count` files from place `from` (0 at first) on; returns where to go on, `None` at the end. Files that
+    /// come and go between two calls may be missed or not.
+    pub fn list(&self, from: u32, count: usize, mut each: impl FnMut(Listed<'_>)) -> Option<u32> {
         let mut next = from;
         for (at, record) in self.records.iter_from(from).take(count) {
             let digests = (record.content != 0).then(|| self.contents.get(record.content));
-            each(&name_of(self.cells.name(record.cell)), digests.as_ref());
+            each(Listed {
+                index: self.records.number(at),
+                name: &name_of(self.cells.name(record.cell)),
+                size: Stamp::unpack_size(self.cells.more(record.cell)),
+                digests: digests.as_ref(),
+            });
             next = at + 1;
         }
         (next > from && self.records.iter_from(next).next().is_some()).then_some(next)

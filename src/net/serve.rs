@@ -89,6 +89,14 @@ pub enum Body {
     Bytes(Vec<u8>),
     /// A part of an open file.
     File(Arc<File>, Range<u64>),
+    /// What is made while it is sent.
+    Pieces(Box<dyn Pieces>),
+}
+
+/// A body that is made while it is sent.
+pub trait Pieces: Send {
+    /// Appends the next piece to `out`; when it appends nothing, all is said. Called where it may block.
+    fn next(&mut self, out: &mut Vec<u8>);
 }
 
 /// Since when a connection waits for its next request: the one that does so longest is closed first.
@@ -207,6 +215,8 @@ struct Sending {
     with_head: u64,
     /// What is left of the file.
     file: Option<(Arc<File>, Range<u64>)>,
+    /// What makes the rest.
+    pieces: Option<Box<dyn Pieces>>,
     sent: Arc<AtomicU64>,
     pace: Pace,
     /// Given back when this is dropped.
@@ -319,15 +329,17 @@ impl Client {
             || request.headers.get("Transfer-Encoding").is_some();
         self.last = has_body || !request.keep_alive() || !answer.head.keep_alive();
         self.out = answer.head.encode();
-        let (with_head, file) = match answer.body {
-            Body::Empty => (0, None),
+        let (with_head, file, pieces) = match answer.body {
+            Body::Empty => (0, None, None),
             Body::Bytes(bytes) => {
                 self.out.extend_from_slice(&bytes);
-                (bytes.len() as u64, None)
+                (bytes.len() as u64, None, None)
             }
-            Body::File(file, range) => (0, Some((file, range))),
+            Body::File(file, range) => (0, Some((file, range)), None),
+            Body::Pieces(pieces) => (0, None, Some(pieces)),
         };
-        self.body = Some(Sending { with_head, file, sent: answer.sent, pace: Pace::default(), _slot: answer.slot });
+        let (sent, pace) = (answer.sent, Pace::default());
+        self.body = Some(Sending { with_head, file, pieces, sent, pace, _slot: answer.slot });
     }
 
     fn refuse(&mut self, why: &str) {
@@ -338,14 +350,23 @@ impl Client {
 
     /// Sends what the client takes; `None` when all of the answer is gone.
     fn send(&mut self) -> io::Result<Option<Wants>> {
+        let begun = Instant::now();
         let more = self.body.as_ref().is_some_and(|body| body.file.is_some());
-        if self.gone < self.out.len() {
-            self.gone += send::try_send(&self.stream, &self.out[self.gone..], more)?;
+        loop {
             if self.gone < self.out.len() {
-                return Ok(Some(Wants::Room));
+                self.gone += send::try_send(&self.stream, &self.out[self.gone..], more)?;
+                if self.gone < self.out.len() {
+                    return Ok(Some(Wants::Room));
+                }
+            }
+            self.out_is_gone();
+            if !self.next_piece() {
+                break;
+            }
+            if begun.elapsed() > send::TURN {
+                return Ok(Some(Wants::Work));
             }
         }
-        self.out_is_gone();
         let Some(Sending { file: Some((file, left)), sent, .. }) = &mut self.body else {
             self.body = None;
             return Ok(None);
@@ -364,6 +385,14 @@ impl Client {
         }
         self.body = None;
         Ok(None)
+    }
+
+    /// Takes the next piece of a body that is made while it is sent; `false` when there is none.
+    fn next_piece(&mut self) -> bool {
+        let Some(Sending { pieces: Some(pieces), with_head, .. }) = &mut self.body else { return false };
+        pieces.next(&mut self.out);
+        *with_head = self.out.len() as u64;
+        !self.out.is_empty()
     }
 
     fn out_is_gone(&mut self) {

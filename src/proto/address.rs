@@ -9,12 +9,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 pub(super) use crate::wire::addr::{Scope, canonical, is_public, parse, scope, subnet};
 
 /// Whether somebody at `who` may name `named` to us, and whether we tell `named` to somebody at `who`.
-pub(super) fn may_name(who: IpAddr, named: IpAddr) -> bool {
+pub fn may_name(who: IpAddr, named: IpAddr) -> bool {
     scope(named) >= scope(who)
 }
 
 /// Whether a host could listen there at all.
-pub(super) fn is_dialable(addr: SocketAddr) -> bool {
+pub fn is_dialable(addr: SocketAddr) -> bool {
     let ip = addr.ip();
     let nobody = ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST);
     let this_net = matches!(ip, IpAddr::V4(ip) if ip.octets()[0] == 0);
@@ -22,7 +22,7 @@ pub(super) fn is_dialable(addr: SocketAddr) -> bool {
 }
 
 /// "Never to ports below 1024 except 80 and 443": a swarm must not be turned against mail servers.
-pub(super) fn is_strangers_port(port: u16) -> bool {
+pub fn is_strangers_port(port: u16) -> bool {
     port >= 1024 || port == 80 || port == 443
 }
 

@@ -31,6 +31,8 @@ pub struct Config {
     pub ttl: u8,
     /// On arrival TTL is clipped so that TTL + hops stays at or below this. Gnutella's own "TTL 7".
     pub max_ttl: u8,
+    /// Our hits say that we can be browsed.
+    pub browse: bool,
     /// Which directions of our links are deflated.
     pub deflate: Deflate,
     /// Whether our links are encrypted.
@@ -189,6 +191,7 @@ impl Config {
             lan: true,
             ttl: 4,
             max_ttl: 7,
+            browse: false,
             deflate: Deflate::default(),
             encrypt: Encrypt::default(),
             vendor_messages: true,

@@ -396,6 +396,9 @@ impl Servent {
         if walled {
             Qhd::push_proxies(&mut ggep, &self.push_proxies());
         }
+        if self.config.browse {
+            Qhd::push_browse(&mut ggep);
+        }
         let qhd = Qhd::new(self.config.vendor, walled, self.us.uploads_busy).with_ggep(ggep);
         QueryHit::new(self.told_addr(), 0, entries, qhd, self.config.servent)
     }

@@ -62,6 +62,7 @@ mod tables;
 mod ttl;
 mod vendor;
 
+pub use address::{is_dialable, is_strangers_port, may_name};
 pub use config::{Config, Deflate, Encrypt, Limits, Rate, RoleChoice};
 pub use counters::{Counters, Drops};
 pub use io::{

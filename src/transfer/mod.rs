@@ -2,6 +2,7 @@
 //! behind a download, and the answer to a request.
 
 pub mod blocks;
+pub mod browse;
 pub mod check;
 pub mod download;
 pub mod journal;

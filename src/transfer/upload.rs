@@ -191,7 +191,7 @@ pub fn same_name(name: &str, asked: &str) -> bool {
     name == asked || letters(name) == letters(asked) && !letters(name).is_empty()
 }
 
-fn refuse_method(request: &Request, agent: &str) -> Option<Plan> {
+pub(super) fn refuse_method(request: &Request, agent: &str) -> Option<Plan> {
     if wants_body(request) || request.method.eq_ignore_ascii_case("HEAD") {
         return None;
     }
@@ -201,7 +201,7 @@ fn refuse_method(request: &Request, agent: &str) -> Option<Plan> {
 }
 
 /// What every answer to this request says.
-fn common(request: &Request, agent: &str) -> Headers {
+pub(super) fn common(request: &Request, agent: &str) -> Headers {
     let mut common = headers(agent);
     match (request.keep_alive(), request.version >= (1, 1)) {
         (false, _) => common.push("Connection", "close"),
@@ -211,7 +211,7 @@ fn common(request: &Request, agent: &str) -> Headers {
     common
 }
 
-fn headers(agent: &str) -> Headers {
+pub(super) fn headers(agent: &str) -> Headers {
     Headers::default().with("Server", agent)
 }
 
@@ -253,11 +253,11 @@ fn queued(headers: Headers, wait: &Wait, speaks: Speaks) -> (String, Headers) {
     (reason, headers)
 }
 
-fn response(code: u16, reason: &str, headers: Headers) -> Response {
+pub(super) fn response(code: u16, reason: &str, headers: Headers) -> Response {
     Response { code, reason: reason.to_owned(), version: (1, 1), headers }
 }
 
-fn empty(code: u16, reason: &str, headers: Headers) -> Plan {
+pub(super) fn empty(code: u16, reason: &str, headers: Headers) -> Plan {
     Plan { head: response(code, reason, headers.with("Content-Length", "0")), body: None }
 }
 

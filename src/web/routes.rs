@@ -95,6 +95,7 @@ routes! {
     Token POST   "/api/v1/hosts" import_hosts "Adds hosts to those that we know of: {hosts: [...]}.";
     Token GET    "/api/v1/searches" searches "Searches of this run.";
     Token POST   "/api/v1/searches" search "Asks the network: {query, ttl?, wait_ms?, max?}.";
+    Token POST   "/api/v1/browse" browse "Lists what a host shares, as the hits of a search: {host}.";
     Token GET    "/api/v1/searches/{id}" search_state "A search.";
     Token DELETE "/api/v1/searches/{id}" end_search "Ends a search.";
     Token GET    "/api/v1/searches/{id}/hits" hits "Its hits so far; ?follow=1: a line each, with those to come.";
@@ -253,6 +254,15 @@ async fn searches(call: Call) -> Result<Answer, Error> {
 async fn search(call: Call) -> Result<Answer, Error> {
     let request: SearchRequest = call.json()?;
     Ok(answer::with_status(201, &call.context.node.search(request).await?))
+}
+
+async fn browse(call: Call) -> Result<Answer, Error> {
+    #[derive(Deserialize)]
+    struct Host {
+        host: String,
+    }
+    let Host { host } = call.json()?;
+    Ok(answer::with_status(201, &call.context.node.browse(host).await?))
 }
 
 async fn search_state(call: Call) -> Result<Answer, Error> {

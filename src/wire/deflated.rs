@@ -55,6 +55,11 @@ impl Inflater {
             Err(_) => Err(bad(Cause::Invalid("is no zlib stream"))),
         }
     }
+
+    /// Whether the stream has come to its end.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
 }
 
 fn within_ratio(stream: &Decompress) -> Result<(), DecodeError> {

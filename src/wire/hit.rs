@@ -95,6 +95,16 @@ impl Entry {
         8 + self.name.0.len() + 1 + self.extension.len() + 1
     }
 
+    /// Who else has the file: GGEP `ALT` (four bytes of IPv4 and a port in little endian each). At most [`MAX_ALT`] are
+    /// read.
+    pub fn alternates(&self) -> Vec<SocketAddrV4> {
+        let value = self.ggep.get("ALT").and_then(Result::ok).unwrap_or_default();
+        let addrs = value.as_chunks::<6>().0.iter();
+        let read =
+            |&[a, b, c, d, p0, p1]: &[u8; 6]| SocketAddrV4::new([a, b, c, d].into(), u16::from_le_bytes([p0, p1]));
+        addrs.map(read).take(MAX_ALT).collect()
+    }
+
     /// The first SHA-1 among its names.
     pub fn sha1(&self) -> Option<Sha1> {
         self.urns.iter().find_map(Urn::sha1)
@@ -222,6 +232,16 @@ impl Qhd {
         }
     }
 
+    /// Whether it can be browsed: GGEP `BH`, without a payload (`doc/gnutella/browse_host`).
+    pub fn browse(&self) -> bool {
+        self.ggep.has("BH")
+    }
+
+    /// What [`Self::browse`] reads.
+    pub fn push_browse(ggep: &mut Ggep) {
+        ggep.push("BH", &[]);
+    }
+
     /// The "push needed" flag, if it is stated.
     pub fn push(&self) -> Option<bool> {
         let [first, second, ..] = self.open[..] else { return None };
@@ -261,6 +281,8 @@ impl Qhd {
     }
 }
 
+/// Other sources read from one entry.
+pub const MAX_ALT: usize = 10;
 /// Push proxies read from one hit.
 pub const MAX_PROXIES: usize = 8;
 

@@ -31,6 +31,7 @@ pub fn options(dir: &Path) -> Options {
         only_listed: true,
         role: filbert::proto::RoleChoice::default(),
         portmap: filbert::app::PortMapping::Off,
+        browse: true,
         deflate: filbert::proto::Deflate::default(),
         encrypt: filbert::proto::Encrypt::default(),
         neighbours: 8,

@@ -208,6 +208,7 @@ impl Served {
                 Tree::Row(tree.finish_row())
             }),
             pass_on: Box::new(|_, _, _| unreachable!("no proxy is asked")),
+            browse: None,
             describe: Box::new(|_| {}),
             next_id: Box::new(move || ids.fetch_add(1, Ordering::Relaxed)),
             changed: Box::new(|_| {}),

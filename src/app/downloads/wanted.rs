@@ -11,6 +11,7 @@ use crate::net::rt;
 use crate::transfer::magnet::{Link, LinkError, Magnet};
 use crate::transfer::{Ask, Expected, MAX_PROXIES, Reach, Source};
 use crate::wire::Urn;
+use crate::wire::hit::MAX_ALT;
 use crate::wire::text::strip;
 
 /// What somebody wants to have.
@@ -58,6 +59,7 @@ impl Wanted {
                 wanted.sources.push(source);
             }
         }
+        wanted.add_alternates(hit);
         Ok(wanted)
     }
 
@@ -91,6 +93,17 @@ impl Wanted {
             return Ok(Self::urn(&urn));
         }
         Err(usage(format!("{what:?} is nothing that can be fetched")))
+    }
+
+    /// Those of whom the source of a hit says that they have it too: they are asked by content alone.
+    fn add_alternates(&mut self, hit: &HitView) {
+        let Some(urn) = self.expected.sha1.map(Urn::Sha1) else { return };
+        for addr in hit.alternates.iter().take(MAX_ALT).filter_map(|addr| addr.parse().ok()) {
+            let source = Source::new(addr, Ask::Urn(urn.clone()));
+            if self.sources.iter().all(|known| !known.is_same(&source)) {
+                self.sources.push(source);
+            }
+        }
     }
 
     fn add(&mut self, addr: SocketAddr, link: &Link) -> Result<(), Error> {
@@ -182,8 +195,10 @@ mod tests {
                 vendor: "FLBT".into(),
                 push: false,
                 busy: false,
+                browse: false,
                 proxies: Vec::new(),
             },
+            alternates: Vec::new(),
             index: 9,
             hops: 1,
             query_ms: 0,

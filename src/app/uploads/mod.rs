@@ -5,6 +5,7 @@
 //! A request is a look-up by content or by number; nothing of it ever becomes a path. One row of `transfers` is
 //! one file to one address, however many requests it takes.
 
+mod browse;
 mod row;
 mod slot;
 mod table;
@@ -17,6 +18,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use self::browse::{BrowseHooks, ListFiles};
 use self::slot::Slot;
 use self::table::Table;
 use super::view::TransferView;
@@ -96,6 +98,8 @@ pub struct UploadHooks {
     pub tree: Box<TreeOf>,
     /// Pass a Push on to that servent, and what to answer.
     pub pass_on: Box<PassOn>,
+    /// The list of all that is shared; `None` when nobody may have it.
+    pub browse: Option<BrowseHooks>,
     /// What the answer to a request says of us besides.
     pub describe: Box<dyn Fn(&mut Headers) + Send + Sync>,
     /// A fresh number for a transfer.
@@ -187,6 +191,9 @@ impl Inner {
         let target = request.target();
         if let Target::PushProxy(servent) = target {
             return plain_head((self.hooks.pass_on)(request, servent, from));
+        }
+        if target == Target::Browse {
+            return self.browse(request, from);
         }
         if let Target::Tree(urn) = target {
             return self.tree(request, urn);

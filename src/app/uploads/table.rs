@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::super::meter::Meter;
 use super::super::view::TransferView;
 use super::TICK;
+use super::browse::Browsers;
 use super::row::{Row, Waiting, Waits};
 use super::trees::Trees;
 use crate::base;
@@ -25,6 +26,7 @@ pub(super) struct Table {
     pub(super) rows: BTreeMap<u64, Row>,
     pub(super) meter: Meter,
     pub(super) trees: Trees,
+    pub(super) browsers: Browsers,
     pub(super) ticking: bool,
     /// The queue's time begins here.
     began: Instant,
@@ -37,8 +39,9 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new(config: QueueConfig, rng: Rng) -> Self {
+    pub(super) fn new(config: QueueConfig, mut rng: Rng) -> Self {
         Self {
+            browsers: Browsers::new(rng.fork()),
             queue: Queue::new(config, rng),
             rows: BTreeMap::new(),
             meter: Meter::default(),

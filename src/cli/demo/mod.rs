@@ -171,6 +171,7 @@ impl Stage<'_> {
                 only_listed: true,
                 role: RoleChoice::Ultrapeer,
                 portmap: PortMapping::Off,
+                browse: true,
                 deflate: Deflate::default(),
                 encrypt: Default::default(),
                 neighbours: mesh.nodes,

@@ -20,9 +20,10 @@ use super::shelf::{Shelf, Totals};
 use super::uploads::Uploads;
 use super::view::EventView;
 use super::words;
+use crate::base::Instant;
 use crate::library::{Criteria, SharedFile};
-use crate::net::{Clock, Handle, rt};
-use crate::proto::{Answer, CloseReason, Command, Event, HostSource};
+use crate::net::{Clock, Handle, LanState, rt};
+use crate::proto::{Answer, CloseReason, Command, Event, HostSource, Servent};
 use crate::wire::hit::Entry;
 use crate::wire::query::Query;
 use crate::wire::{Guid, Urn};
@@ -35,6 +36,9 @@ const QUERIES_AT_ONCE: usize = 16;
 const KEEP_HOSTS_AFTER: Duration = Duration::from_secs(30);
 /// The network and the listeners hear of changes in the shares at most this often.
 const TELL_SHARES_EVERY: Duration = Duration::from_millis(200);
+
+/// Who is on this network has answered by then.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// What the parts of a servent share.
 pub(super) struct Inner {
@@ -61,6 +65,8 @@ pub(super) struct Inner {
     pub(super) words_bell: Bell,
     /// Rings when a link came up.
     pub(super) linked: Bell,
+    /// What is known of the local network; `None` when nobody is looked for there.
+    pub(super) lan: Option<Arc<LanState>>,
     pub(super) dials: Mutex<Vec<(SocketAddr, oneshot::Sender<CloseReason>)>>,
     /// Queries that waited too long to be searched.
     pub(super) queries_late: AtomicU64,
@@ -240,6 +246,29 @@ impl Inner {
     /// Whether at least one peer is linked.
     pub(super) async fn is_linked(&self) -> bool {
         self.handle.inspect(|servent, _| servent.degree() + servent.leaves() > 0).await.unwrap_or(false)
+    }
+
+    /// Why nobody is found on this network, in words, and what to do; nothing while somebody is linked, or nobody is
+    /// looked for.
+    pub(super) async fn alone(&self) -> Option<String> {
+        let lan = self.lan.as_ref()?;
+        let look = |servent: &Servent, now: Instant| {
+            let counters = servent.counters();
+            let asked = counters.announcements > 0 && now.since(Instant::ZERO) >= ANSWERS_WITHIN;
+            (servent.degree() > 0, asked && counters.lan_answers == 0)
+        };
+        let (linked, unanswered) = self.handle.inspect(look).await?;
+        if linked {
+            return None;
+        }
+        let next = "Next: filbert connect HOST, with the address of a peer";
+        match lan.trouble() {
+            Some(trouble) => Some(format!("{trouble}. {next}")),
+            None if unanswered => Some(format!(
+                "nobody answered on this network: filbert runs nowhere else on it, or it does not pass multicast on. {next}"
+            )),
+            None => None,
+        }
     }
 
     pub(super) fn warn(&self, message: String) {

@@ -41,6 +41,8 @@ pub struct Options {
     pub connect: Vec<String>,
     /// Dial only those.
     pub only_listed: bool,
+    /// Look for peers on this network.
+    pub lan: bool,
     /// Size of the neighbour set.
     pub neighbours: usize,
     /// TTL of our queries.
@@ -181,7 +183,7 @@ impl Node {
             up_bps: inner.uploads.rate(),
             uptime_s: now.since(Instant::ZERO).as_secs(),
             counters: totals,
-            warnings: inner.warnings.all(),
+            warnings: inner.warnings.all().into_iter().chain(inner.alone().await).collect(),
         }
     }
 
@@ -297,7 +299,8 @@ impl Node {
         }
         let patience = request.wait_ms.map_or(LONGEST, Duration::from_millis);
         if rt::timeout(patience, self.linked()).await.is_err() {
-            return Err(Error::new(ErrorCode::NotConnected, "No peers yet").hint(
+            let why = self.inner.alone().await.map(|why| format!("; {why}")).unwrap_or_default();
+            return Err(Error::new(ErrorCode::NotConnected, format!("No peers yet{why}")).hint(
                 "Same network: run filbert there. Elsewhere: filbert connect HOST. Public hosts: filbert hosts import",
             ));
         }

@@ -23,7 +23,7 @@ use super::{Error, ErrorCode, Node, Options};
 use crate::base::Rng;
 use crate::disk::lock::{Lock, LockError};
 use crate::net::rt::{self, TcpListener};
-use crate::net::{self, Clock, Descriptors, Ends, Identity, ListenConfig};
+use crate::net::{self, Clock, Descriptors, Ends, Identity, Lan, LanState, ListenConfig, Ports};
 use crate::proto::{self, Command, Encrypt, HostSource, Reachable};
 use crate::transfer::browse;
 use crate::wire::Guid;
@@ -60,7 +60,9 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
         (_, false) => Some(kept.identity(seed()?)?),
     };
     let key = identity.as_ref().map(Identity::public);
-    let running = net::start(servent_config(&options, servent, descriptors), identity, rng.fork(), clock);
+    let (ports, lan) = open_udp(&options, listen, &warnings, &events);
+    let config = servent_config(&options, servent, descriptors);
+    let running = net::start_with(config, identity, rng.fork(), clock, ports);
     let handle = running.handle;
     let searches = Searches::open(servent, handle.clone(), kept.search.clone());
     let shelf = Shelf::open(&options, &mut rng, &warnings, &events)?;
@@ -98,6 +100,7 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
         words_changed: AtomicBool::new(false),
         words_bell: Bell::default(),
         linked: Bell::default(),
+        lan,
         dials: Mutex::default(),
         queries_late: AtomicU64::new(0),
         hosts_changed: AtomicBool::new(false),
@@ -161,10 +164,37 @@ async fn open_port(
     Ok((listener, listen))
 }
 
+/// Opens UDP where TCP listens, and the group of the local network. The servent does without either, and says so.
+fn open_udp(
+    options: &Options,
+    listen: SocketAddr,
+    warnings: &Warnings,
+    events: &Broadcast,
+) -> (Ports, Option<Arc<LanState>>) {
+    let udp = net::bind_udp(listen).map_err(|error| {
+        let message = format!("UDP port {} cannot be opened: {error}; pings and pushes by UDP are not answered, and nobody is found on this network", listen.port());
+        warnings.add(message, events);
+    });
+    let udp = udp.ok();
+    let wanted = options.lan && !listen.ip().is_loopback();
+    let Some(socket) = udp.clone().filter(|_| wanted) else { return (Ports { udp, lan: None }, None) };
+    let state = Arc::new(LanState::default());
+    match Lan::open(socket, listen, Arc::clone(&state)) {
+        Ok(lan) => (Ports { udp, lan: Some(lan) }, Some(state)),
+        Err(error) => {
+            let message =
+                format!("peers on this network cannot be found by multicast: {error}. Next: filbert connect HOST");
+            warnings.add(message, events);
+            (Ports { udp, lan: None }, None)
+        }
+    }
+}
+
 fn servent_config(options: &Options, servent: Guid, descriptors: Descriptors) -> proto::Config {
     let mut config = proto::Config {
         neighbours: options.neighbours,
         only_listed: options.only_listed,
+        lan: options.lan && !options.listen.ip().is_loopback(),
         ttl: options.ttl,
         deflate: options.deflate,
         encrypt: options.encrypt,

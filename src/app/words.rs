@@ -125,6 +125,7 @@ pub(super) fn counters(counters: &Counters) -> BTreeMap<String, u64> {
         ("udp_msgs_out", counters.udp_sent.msgs),
         ("udp_bytes_out", counters.udp_sent.bytes),
         ("announcements", counters.announcements),
+        ("lan_answers", counters.lan_answers),
         ("dials", counters.dials),
         ("dials_failed", counters.dials_failed),
         ("links_out", counters.links_out),

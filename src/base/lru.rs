@@ -30,6 +30,11 @@ impl<K: Hash + Eq, V> Lru<K, V> {
         self.entries.get_mut(key)
     }
 
+    /// The value under `key`, made if there is none; it becomes the most recently used.
+    pub fn get_or_put(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
+        self.entries.get_or_insert_mut(key, make)
+    }
+
     /// Stores `value`; returns the entry that had to leave: the one replaced, or the least recently used.
     pub fn put(&mut self, key: K, value: V) -> Option<(K, V)> {
         self.entries.push(key, value)

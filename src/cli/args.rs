@@ -179,7 +179,7 @@ pub struct Up {
     /// Where the control API listens; port 0 is any free one
     #[structopt(long, value_name = "ADDR:PORT")]
     pub api: Option<SocketAddr>,
-    /// Do not look for peers on this network (no effect yet: this version never looks)
+    /// Do not look for peers on this network
     #[structopt(long)]
     pub no_lan: bool,
     /// Ask no public host caches (no effect yet: this version never asks)

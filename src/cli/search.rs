@@ -108,14 +108,21 @@ pub async fn begin(
 ) -> Result<SearchView, Failure> {
     let body = serde_json::to_value(request).map_err(std::io::Error::from)?;
     let started = client.post("/api/v1/searches", body).await;
+    // Behind its semicolon the servent says why, where it knows.
+    let why = |failure: &Failure| failure.message.split_once("; ").map_or(String::new(), |(_, why)| format!("; {why}"));
     started.map_err(|failure| match (failure.exit, whose) {
-        (Exit::NotConnected, Whose::Running) => Failure::new(Exit::NotConnected, "cannot search: no neighbours yet")
-            .hint(format!(
-                "Connect to somebody: filbert{} connect HOST, or add hosts: filbert hosts import FILE",
-                config.home_flag
-            )),
-        (Exit::NotConnected, Whose::Private) => Failure::new(Exit::NotConnected, "cannot search: no neighbours found")
-            .hint("Say where to begin: --connect HOST:PORT, or run your own peer: filbert up"),
+        (Exit::NotConnected, Whose::Running) => {
+            Failure::new(Exit::NotConnected, format!("cannot search: no neighbours yet{}", why(&failure))).hint(
+                format!(
+                    "Connect to somebody: filbert{} connect HOST, or add hosts: filbert hosts import FILE",
+                    config.home_flag
+                ),
+            )
+        }
+        (Exit::NotConnected, Whose::Private) => {
+            Failure::new(Exit::NotConnected, format!("cannot search: no neighbours found{}", why(&failure)))
+                .hint("Say where to begin: --connect HOST:PORT, or run your own peer: filbert up")
+        }
         _ => failure,
     })
 }

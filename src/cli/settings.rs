@@ -77,7 +77,12 @@ const BASIC: [Key; 15] = [
         "what to be in the network: an ultrapeer routes for others, a leaf does not; auto is an ultrapeer until 100 hosts are known",
     ),
     key("browse", Kind::Switch, "true", "let others see the list of all that you share"),
-    key("lan", Kind::Switch, "true", "look for peers on this network; no effect yet"),
+    key(
+        "lan",
+        Kind::Switch,
+        "true",
+        "look for peers on this network, by multicast; never where only loopback is listened on",
+    ),
     key("bootstrap", Kind::Switch, "false", "ask public host caches; no effect yet"),
     key(
         "portmap",

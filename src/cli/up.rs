@@ -153,6 +153,7 @@ pub fn options(config: &Config, args: &Up, settings: &Settings) -> Result<Option
         listen_given: settings.given("listen"),
         connect: settings.list("connect"),
         only_listed: settings.switch("only_listed"),
+        lan: settings.switch("lan"),
         neighbours: usize::try_from(settings.number("neighbours")).unwrap_or(usize::MAX),
         ttl,
         role: RoleChoice::parse(settings.text("role")).unwrap_or_default(),

@@ -12,9 +12,11 @@ use bytes::BytesMut;
 use futures::channel::{mpsc, oneshot};
 use futures::{FutureExt, SinkExt, StreamExt};
 
+use super::lan::Lan;
 use super::link::{Common, FirstLeg, LinkEnd, Packers, WRITE_BATCH};
-use super::rt::{self, TcpStream};
+use super::rt::{self, TcpStream, UdpPort};
 use super::secret::Identity;
+use super::udp;
 use crate::base::{HashSeed, Instant, Map, Rng};
 use crate::proto::{Command, Config, ConnId, Event, Input, Outbox, Output, Servent};
 
@@ -137,12 +139,29 @@ pub struct Running {
     pub task: rt::Task<()>,
 }
 
-/// Starts a servent; `identity` is its own where links may be encrypted.
-pub fn start(config: Config, identity: Option<Identity>, mut rng: Rng, clock: Clock) -> Running {
+/// Where datagrams come and go.
+#[derive(Debug, Default)]
+pub struct Ports {
+    /// Our UDP port.
+    pub udp: Option<UdpPort>,
+    /// The local network.
+    pub lan: Option<Lan>,
+}
+
+/// Starts a servent without UDP; `identity` is its own where links may be encrypted.
+pub fn start(config: Config, identity: Option<Identity>, rng: Rng, clock: Clock) -> Running {
+    start_with(config, identity, rng, clock, Ports::default())
+}
+
+/// Starts a servent.
+pub fn start_with(config: Config, identity: Option<Identity>, mut rng: Rng, clock: Clock, ports: Ports) -> Running {
     let (to_driver, inbox) = mpsc::channel(INBOX);
     let (handle, orders) = mpsc::unbounded();
     let (events_out, events) = mpsc::channel(EVENT_BATCHES);
     let links = Map::with_hasher(HashSeed::new(&mut rng));
+    let mut readers = Vec::new();
+    readers.extend(ports.udp.clone().map(|socket| rt::spawn(udp::read(socket, to_driver.clone()))));
+    readers.extend(ports.lan.as_ref().map(|lan| rt::spawn(lan.listen(to_driver.clone()))));
     let driver = Driver {
         servent: Servent::new(config, rng, clock.now()),
         clock,
@@ -153,6 +172,8 @@ pub fn start(config: Config, identity: Option<Identity>, mut rng: Rng, clock: Cl
         common: Common { driver: to_driver.clone(), packers: Packers::default(), identity: identity.map(Arc::new) },
         low: Vec::new(),
         parcel: Parcel::default(),
+        ports,
+        _readers: readers,
     };
     let task = rt::spawn(driver.run(inbox, orders, events_out));
     Running { handle: Handle(handle), gate: Gate(to_driver), events, task }
@@ -169,6 +190,9 @@ struct Driver {
     /// Links with little room.
     low: Vec<ConnId>,
     parcel: Parcel,
+    ports: Ports,
+    /// Kept because dropping them closes the ports.
+    _readers: Vec<rt::Task<()>>,
 }
 
 /// Messages on their way to links, encoded. A flood is one message for many links, and many floods in a row go to the
@@ -355,9 +379,16 @@ impl Driver {
                 }
                 frame.encode(&mut self.parcel.bytes);
             }
-            // UDP and LAN discovery have no socket in this version; the servent does without both.
-            Output::SendTo { addr, .. } => log::trace!(target: "filbert::net", "no datagram to {addr}: UDP is closed"),
-            Output::Announce(_) => log::trace!(target: "filbert::net", "no announcement: UDP is closed"),
+            Output::SendTo { addr, frame } => {
+                if let Some(socket) = &self.ports.udp {
+                    udp::send(socket, addr, &frame);
+                }
+            }
+            Output::Announce(frame) => {
+                if let Some(lan) = &self.ports.lan {
+                    lan.announce(&frame);
+                }
+            }
             Output::Close { conn, reason } => {
                 log::debug!(target: "filbert::net", "closing {conn:?}: {reason:?}");
                 self.post();

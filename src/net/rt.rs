@@ -4,8 +4,11 @@
 //! that another runtime can take this one's place by changing this file. Nothing here knows of Gnutella.
 
 use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -110,6 +113,37 @@ pub async fn timeout<T>(limit: Duration, future: impl Future<Output = T>) -> Res
     match futures::future::select(future, timer).await {
         futures::future::Either::Left((value, _)) => Ok(value),
         futures::future::Either::Right(_) => Err(TimedOut),
+    }
+}
+
+/// A UDP socket that sends at once or not at all; its clones are one socket.
+#[derive(Clone, Debug)]
+pub struct UdpPort(Arc<async_io::Async<std::net::UdpSocket>>);
+
+impl UdpPort {
+    /// Takes a socket that is bound.
+    pub fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
+        Ok(Self(Arc::new(async_io::Async::new(socket)?)))
+    }
+
+    /// Waits for a datagram; what does not fit into `buffer` is lost.
+    pub async fn recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.0.recv_from(buffer).await
+    }
+
+    /// Sends one at once or not at all.
+    pub fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
+        self.0.get_ref().send_to(bytes, to)
+    }
+
+    /// Where it is bound.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.get_ref().local_addr()
+    }
+
+    /// For its options.
+    pub fn socket(&self) -> &std::net::UdpSocket {
+        self.0.get_ref()
     }
 }
 

@@ -88,6 +88,8 @@ pub struct Counters {
     pub udp_sent: super::Traffic,
     /// Announcements on the local network.
     pub announcements: u64,
+    /// Answers to them that named a host.
+    pub lan_answers: u64,
     /// Dials begun.
     pub dials: u64,
     /// Dials that did not lead to a transport connection.

@@ -8,12 +8,13 @@
 //! | others | dropped |
 //!
 //! **Announcements.** While neighbours are missing a Ping goes to all on this network, at once, after a second, and ever
-//! more rarely. Who hears it answers; those who answer are hosts to be dialled. Nobody is asked who did not join the group:
+//! more rarely. Who hears it answers after a random moment, to its sender alone, so that a crowd does not answer at
+//! once; those who answer are hosts to be dialled. Nobody is asked who did not join the group:
 //! no network is scanned.
 //!
 //! **Never an amplifier.** A datagram's sender address may be forged. Whatever is answered, an address is sent at most
 //! [`ANSWER_FACTOR`] times the bytes that came from it ("three times the amount of data received", RFC 9000 section 8), and all
-//! addresses together are answered at the rate of [`super::Limits::pings`]. All bytes are counted.
+//! addresses together are answered at the rate of [`super::Limits::pings`], each at [`PER_ADDRESS`]. All bytes are counted.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -34,6 +35,12 @@ const ANSWER_FACTOR: usize = 3;
 /// Addresses whose bytes are remembered; and what one may have saved up.
 const REMEMBERED: usize = 1024;
 const MOST_CREDIT: usize = 4096;
+/// Datagrams of one address that are answered in a second, and at once after silence.
+const PER_ADDRESS: u32 = 2;
+const PER_ADDRESS_BURST: u32 = 10;
+/// Who hears an announcement answers within this time; so many answers may wait.
+const JITTER: Duration = Duration::from_millis(250);
+const WAITING: usize = 64;
 /// Hosts in one `IPP`, told and read.
 const HOSTS_TOLD: usize = 8;
 const HOSTS_READ: usize = 64;
@@ -62,13 +69,22 @@ impl Asked {
     }
 }
 
+/// What an address may still be sent.
+#[derive(Debug)]
+struct Credit {
+    bytes: usize,
+    answers: TokenBucket,
+}
+
 /// What we remember of datagrams.
 #[derive(Debug)]
 pub(super) struct Datagrams {
     /// Answers, to all together.
     answers: TokenBucket,
-    /// Bytes that an address may still be sent.
-    credit: Lru<IpAddr, usize>,
+    /// What each address may still be sent.
+    credit: Lru<IpAddr, Credit>,
+    /// Answers to announcements that wait for their moment.
+    later: Vec<(Instant, SocketAddr, Frame)>,
     announced: Option<Asked>,
     caches_asked: Option<Asked>,
     /// When the next announcement is due, and how long to wait after it.
@@ -81,32 +97,48 @@ impl Datagrams {
         Self {
             answers: TokenBucket::new(pings.per_second, pings.burst, now),
             credit: Lru::new(REMEMBERED, HashSeed::new(rng)),
+            later: Vec::new(),
             announced: None,
             caches_asked: None,
             announce_at: None,
         }
     }
 
-    /// So many bytes came from there.
-    fn came(&mut self, from: IpAddr, bytes: usize) {
-        let from = subnet(from);
-        let credit = self.credit.get(&from).map_or(0, |credit| *credit);
-        self.credit.put(from, (credit + ANSWER_FACTOR * bytes).min(MOST_CREDIT));
+    /// The next answer that waits.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.later.iter().map(|(at, ..)| *at).min()
     }
 
-    /// Whether so many bytes may go there; they are taken from what may.
-    fn may_go(&mut self, to: IpAddr, bytes: usize) -> bool {
-        match self.credit.get(&subnet(to)) {
-            Some(credit) if *credit >= bytes => {
-                *credit -= bytes;
-                true
-            }
-            _ => false,
+    /// So many bytes came from there.
+    fn came(&mut self, now: Instant, from: IpAddr, bytes: usize) {
+        let fresh = || Credit { bytes: 0, answers: TokenBucket::new(PER_ADDRESS, PER_ADDRESS_BURST, now) };
+        let credit = self.credit.get_or_put(subnet(from), fresh);
+        credit.bytes = (credit.bytes + ANSWER_FACTOR * bytes).min(MOST_CREDIT);
+    }
+
+    /// Whether something may be done for an address: its rate and that of all are spent.
+    fn may_answer(&mut self, now: Instant, to: IpAddr) -> bool {
+        let Some(credit) = self.credit.get(&subnet(to)) else { return false };
+        credit.answers.take(1, now) && self.answers.take(1, now)
+    }
+
+    /// Whether an answer of so many bytes may go there; they are taken from what may.
+    fn may_go(&mut self, now: Instant, to: IpAddr, bytes: usize) -> bool {
+        let may = self.credit_of(to) >= bytes && self.may_answer(now, to);
+        if may && let Some(credit) = self.credit.get(&subnet(to)) {
+            credit.bytes -= bytes;
         }
+        may
     }
 
     fn credit_of(&mut self, to: IpAddr) -> usize {
-        self.credit.get(&subnet(to)).map_or(0, |credit| *credit)
+        self.credit.get(&subnet(to)).map_or(0, |credit| credit.bytes)
+    }
+
+    /// Whether that ping is one of ours.
+    fn is_ours(&self, frame: &Frame) -> bool {
+        let ours = [self.announced, self.caches_asked];
+        frame.header.kind == Kind::Ping && ours.into_iter().flatten().any(|asked| asked.guid == frame.header.guid)
     }
 }
 
@@ -115,19 +147,61 @@ impl Servent {
     pub(super) fn on_datagram(&mut self, now: Instant, from: SocketAddr, frame: &Frame, out: &mut Outbox) {
         let from = canonical(from);
         self.counters.udp_received.count(frame.wire_len());
-        let ours = [self.datagrams.announced, self.datagrams.caches_asked];
-        if frame.header.kind == Kind::Ping && ours.into_iter().flatten().any(|asked| asked.guid == frame.header.guid) {
-            return; // Our own announcement, as all on this machine hear it.
+        if self.datagrams.is_ours(frame) {
+            return; // Our own, as it came back.
         }
-        self.datagrams.came(from.ip(), frame.wire_len());
-        let dropped = match frame.header.kind {
-            Kind::Ping if frame.header.ttl > 0 => self.answer_datagram(now, from, frame, out),
+        let header = frame.header;
+        if header.ttl == 0 || header.ttl.saturating_add(header.hops) > self.config.max_ttl {
+            return self.counters.drops.count(DropReason::BadHops);
+        }
+        if !is_dialable(from) {
+            return self.counters.drops.count(DropReason::Malformed);
+        }
+        self.datagrams.came(now, from.ip(), frame.wire_len());
+        let dropped = match header.kind {
+            Kind::Ping => self.answer_datagram(now, from, frame, out),
             Kind::Pong => self.on_pong_datagram(now, from, frame),
             Kind::Push => self.on_push_datagram(now, from, frame, out),
             _ => Some(DropReason::Unknown),
         };
         if let Some(reason) = dropped {
             self.counters.drops.count(reason);
+        }
+    }
+
+    /// An announcement came, by the group of this network; there our own address is `at`.
+    pub(super) fn on_announced(&mut self, now: Instant, from: SocketAddr, at: IpAddr, frame: &Frame) {
+        let from = canonical(from);
+        self.counters.udp_received.count(frame.wire_len());
+        let Some(port) = self.us.listening.map(|us| us.port()) else { return };
+        let us = SocketAddr::new(at, port);
+        if !self.config.lan || frame.header.kind != Kind::Ping || frame.header.ttl == 0 || !is_dialable(from) {
+            return self.counters.drops.count(DropReason::Unknown);
+        }
+        if self.datagrams.is_ours(frame) || from == us {
+            return; // Our own announcement, as all on this machine hear it.
+        }
+        self.counters.pings_received += 1;
+        self.datagrams.came(now, from.ip(), frame.wire_len());
+        let pong = Pong::new(us, self.us.files, self.us.kib).encode();
+        let answer = Frame::new(frame.header.guid, Kind::Pong, 1, pong);
+        if self.datagrams.later.len() >= WAITING || !self.datagrams.may_go(now, from.ip(), answer.wire_len()) {
+            return self.counters.drops.count(DropReason::RateLimited);
+        }
+        let moment = now + Duration::from_micros(self.rng.below(JITTER.as_micros() as usize) as u64);
+        self.datagrams.later.push((moment, from, answer));
+        self.wake_by(moment);
+    }
+
+    /// Answers whose moment has come go out.
+    pub(super) fn answer_announcements(&mut self, now: Instant, out: &mut Outbox) {
+        for (at, to, frame) in std::mem::take(&mut self.datagrams.later) {
+            if at > now {
+                self.datagrams.later.push((at, to, frame));
+            } else {
+                self.counters.pongs_sent += 1;
+                self.send_datagram(to, frame, out);
+            }
         }
     }
 
@@ -210,7 +284,7 @@ impl Servent {
                 hosts.pop();
             }
         }
-        if !self.datagrams.may_go(from.ip(), answer.wire_len()) || !self.datagrams.answers.take(1, now) {
+        if !self.datagrams.may_go(now, from.ip(), answer.wire_len()) {
             return Some(DropReason::RateLimited);
         }
         self.counters.pongs_sent += 1;
@@ -231,6 +305,7 @@ impl Servent {
         // Who does not know its own address is where its datagram came from.
         let host = if host.ip().is_unspecified() { SocketAddr::new(from.ip(), host.port()) } else { host };
         if announced && host.ip() == from.ip() && scope(from.ip()) < Scope::World {
+            self.counters.lan_answers += 1;
             self.learn_named(now, host, HostSource::Lan);
         }
         if by_cache && let Some(Ok(hosts)) = pong.ggep.get("IPP") {
@@ -257,7 +332,7 @@ impl Servent {
         if !is_dialable(addr) || !may_name(from.ip(), addr.ip()) || self.is_ourselves(addr) {
             return Some(DropReason::Malformed);
         }
-        if !self.may_dial_asked(now, addr) {
+        if !self.datagrams.may_answer(now, from.ip()) || !self.may_dial_asked(now, addr) {
             return Some(DropReason::RateLimited);
         }
         self.counters.pushes_received += 1;

@@ -113,6 +113,15 @@ pub enum Input {
         /// The message.
         frame: Frame,
     },
+    /// A message came by the group of the local network.
+    Announced {
+        /// From here.
+        from: SocketAddr,
+        /// Our own address there.
+        at: IpAddr,
+        /// The message.
+        frame: Frame,
+    },
     /// The link takes this many bytes in all now: what it had room for before is replaced, not added to.
     Room {
         /// The link.

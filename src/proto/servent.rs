@@ -136,6 +136,7 @@ impl Servent {
                 }
             }
             Input::Datagram { from, frame } => self.on_datagram(now, from, &frame, out),
+            Input::Announced { from, at, frame } => self.on_announced(now, from, at, &frame),
             Input::Room { conn, bytes } => self.links.room(now, conn, bytes, &mut self.counters, out),
             Input::Disconnected { conn, reason } => {
                 if let Some(link) = self.links.remove(conn) {
@@ -159,6 +160,7 @@ impl Servent {
         self.expire_links(now, out);
         self.tell_tables(now, out);
         self.go_on_asking(now, out);
+        self.answer_announcements(now, out);
         if self.neighbourhood.due.is_some_and(|due| due <= now) {
             self.restless();
         }
@@ -424,6 +426,7 @@ impl Servent {
             .chain(self.tables.due)
             .chain(self.reach.due())
             .chain(self.dynamic.due())
+            .chain(self.datagrams.due())
             .min()?;
         Some(soonest.max(now + TICK))
     }

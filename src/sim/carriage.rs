@@ -173,7 +173,8 @@ impl World {
         }
         for to in (0..self.nodes.len()).filter(|&to| to != id && !self.parted(id, to)).collect::<Vec<_>>() {
             let at = self.now + self.latency(id, to);
-            self.plan(at, What::Datagram { from: id, to: self.nodes[to].addr, frame: frame.clone() });
+            let (from, there) = (self.nodes[id].addr, self.nodes[to].addr.ip());
+            self.plan(at, What::Tell(to, Input::Announced { from, at: there, frame: frame.clone() }));
         }
     }
 

@@ -85,6 +85,8 @@ impl Home {
         }
         // No router outside is ever asked.
         command.env("FILBERT_PORTMAP", "off");
+        // Nor does anybody outside hear of us.
+        command.env("FILBERT_LAN", "false");
         command.env_remove("RUST_LOG").env("HOME", self.path()).arg("--home").arg(self.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command

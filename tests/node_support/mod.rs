@@ -29,6 +29,7 @@ pub fn options(dir: &Path) -> Options {
         listen_given: true,
         connect: Vec::new(),
         only_listed: true,
+        lan: false,
         role: filbert::proto::RoleChoice::default(),
         portmap: filbert::app::PortMapping::Off,
         browse: true,

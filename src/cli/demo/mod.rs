@@ -169,6 +169,7 @@ impl Stage<'_> {
                 listen_given: true,
                 connect: callable.map(|other| started[other].to_string()).collect(),
                 only_listed: true,
+                lan: false,
                 role: RoleChoice::Ultrapeer,
                 portmap: PortMapping::Off,
                 browse: true,

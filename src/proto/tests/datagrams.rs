@@ -180,7 +180,70 @@ fn a_push_by_udp_is_a_push_within_what_strangers_may_make_us_dial() {
     assert_eq!(lone.handle(datagram(from, push(ME, "10.0.0.3:6346"))), [], "nobody out there names our neighbours");
     let asked = (0..1000u32).filter(|n| {
         let victim = format!("{}.{}.1.1:6346", 20 + n / 200, n % 200);
+        let from = SocketAddr::from(([8, 8, (n / 200) as u8, (n % 200) as u8], 6346));
         !lone.handle(datagram(from, push(ME, &victim))).is_empty()
     });
     assert_eq!(asked.count(), 9, "ten dials a minute, one is spent");
+}
+
+#[test]
+fn who_hears_an_announcement_answers_after_a_random_moment_to_the_sender_alone() {
+    let lone = |lan| {
+        let mut config = Config::new(ME);
+        (config.only_listed, config.lan) = (true, lan);
+        Lone::with(config)
+    };
+    let heard = |from: &str, guid| Input::Announced {
+        from: addr(from),
+        at: addr("10.0.0.1:1").ip(),
+        frame: frame(Kind::Ping, guid, 1, 0, Bytes::new()),
+    };
+    let pongs = |out: &Outbox| {
+        let pong = |output: &Output| match output {
+            Output::SendTo { addr, frame } => Some((*addr, Pong::decode(&frame.payload).expect("a pong").host())),
+            _ => None,
+        };
+        out.iter().filter_map(pong).collect::<Vec<_>>()
+    };
+    let mut servent = lone(true);
+    assert_eq!(servent.handle(heard("10.0.0.2:6346", 1)), []);
+    let due = servent.servent.next_timeout().expect("an answer waits");
+    assert!(due <= servent.now + std::time::Duration::from_millis(250));
+    assert_eq!(pongs(&servent.sleep_until(due)), [(addr("10.0.0.2:6346"), addr("10.0.0.1:6346"))]);
+    assert_eq!(servent.servent.next_timeout(), None);
+    for n in 0..200 {
+        servent.handle(heard(&format!("10.0.1.{n}:6346"), n));
+    }
+    let then = servent.now + std::time::Duration::from_secs(1);
+    assert!(pongs(&servent.sleep_until(then)).len() <= 50, "a storm is answered with a bounded one");
+    let mut deaf = lone(false);
+    deaf.handle(heard("10.0.0.2:6346", 1));
+    assert_eq!(deaf.servent.next_timeout(), None);
+}
+
+#[test]
+fn an_address_that_asks_too_often_waits_while_others_are_answered() {
+    let mut lone = Lone::new();
+    let ping = |n: u8| datagram(SocketAddr::from(([8, 8, n, 8], 6346)), frame(Kind::Ping, 1, 1, 0, Bytes::new()));
+    let answered = |lone: &mut Lone, n| (0..100).filter(|_| !lone.handle(ping(n)).is_empty()).count();
+    assert_eq!((answered(&mut lone, 1), answered(&mut lone, 2)), (10, 10));
+    lone.now = Instant::from_secs(1);
+    assert_eq!(answered(&mut lone, 1), 2);
+}
+
+#[test]
+fn datagrams_that_make_no_sense_are_dropped_with_their_reason() {
+    let mut lone = Lone::new();
+    let good = addr("8.8.8.8:6346");
+    let rows = [
+        (good, frame(Kind::Ping, 1, 0, 0, Bytes::new()), DropReason::BadHops),
+        (good, frame(Kind::Ping, 1, 200, 100, Bytes::new()), DropReason::BadHops),
+        (addr("8.8.8.8:0"), frame(Kind::Ping, 1, 1, 0, Bytes::new()), DropReason::Malformed),
+        (addr("224.0.0.1:6346"), frame(Kind::Ping, 1, 1, 0, Bytes::new()), DropReason::Malformed),
+        (good, frame(Kind::Push, 1, 1, 0, Bytes::new()), DropReason::Malformed),
+    ];
+    for (from, frame, reason) in rows {
+        assert_eq!(lone.handle(datagram(from, frame.clone())), [], "{from} {frame:?}");
+        assert!(lone.servent.counters().drops.get(reason) > 0, "{from} {frame:?}");
+    }
 }

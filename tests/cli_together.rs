@@ -169,6 +169,31 @@ fn a_private_servent_searches_and_fetches_for_one_command() {
 }
 
 #[test]
+fn a_host_is_browsed_with_a_servent_and_without_one_and_the_numbers_are_fetched() {
+    let line = Line::new(&[("Blue Train.flac", b"blue"), ("Other.txt", b"other")]);
+    let (b, c) = (line.servents[1].listen(), line.servents[2].listen());
+    let guest = Home::new();
+    for home in [&line.a, &guest] {
+        let listed = home.run(&["browse", &c, "--json"]).expect(0).lines();
+        let names: Vec<_> = listed[..2].iter().filter_map(|hit| hit["name"].as_str()).collect();
+        assert!(names.contains(&"Blue Train.flac") && names.contains(&"Other.txt"), "{listed:?}");
+        assert!(listed[..2].iter().all(|hit| hit["source"]["addr"] == c.as_str() && hit["sha1"].is_string()));
+        assert_eq!((listed.len(), &listed[2]["event"], &listed[2]["hits"]), (3, &Value::from("done"), &Value::from(2)));
+        let number = listed[..2].iter().find(|hit| hit["name"] == "Other.txt").map(|hit| hit["hit"].to_string());
+        let got = home.run(&["get", &number.expect("listed")]).expect(0);
+        assert_same(Path::new(got.stdout.trim_end()), b"other");
+        let shown = home.run(&["browse", &c]).expect(0);
+        assert!(shown.stdout.contains("Blue Train.flac") && shown.stdout.lines().count() == 2, "{}", shown.stdout);
+        home.run(&["browse", &b]).expect(3);
+        home.run(&["browse", "127.0.0.1:1"]).expect(1);
+    }
+    let hidden = Home::new();
+    hidden.run(&["config", "set", "browse", "false"]).expect(0);
+    let up = hidden.up(&["--only-listed"]);
+    line.a.run(&["browse", &up.listen()]).expect(6);
+}
+
+#[test]
 fn the_watched_folder_is_searchable_as_it_is_now() {
     let line = Line::new(&[("first.txt", b"1")]);
     let b = &line.servents[1];

@@ -383,6 +383,46 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_list_of_a_host_takes_all_that_it_has_as_being_there() {
+        let host: SocketAddr = "10.0.0.7:6346".parse().expect("an address");
+        let mut session = Session::browse(host);
+        let own = Guid([1; 16]);
+        session.take(&hit(1, vec![entry(1, "one", &[SHA1]), entry(2, "two", &[]), entry(2, "two", &[])]), 1, own);
+        let listed: Vec<_> = session.hits.iter().map(|hit| (hit.hit, &*hit.name, &*hit.source.addr)).collect();
+        assert_eq!(listed, [(1, "one", "10.0.0.7:6346"), (2, "two", "10.0.0.7:6346")]);
+        let long = "x".repeat(MAX_NAME);
+        for n in 3..(3 + MAX_BROWSED_NAMES / MAX_NAME) as u32 {
+            session.take(&hit(1, vec![entry(n, &long, &[])]), 1, own);
+        }
+        assert!(session.names <= MAX_BROWSED_NAMES && session.ended.is_some());
+        assert!(session.done().explain["cut_short"].as_str().is_some_and(|why| why.contains("longer")));
+        let mut late = Session::browse(host);
+        late.time_is_over();
+        assert!(late.done().explain["cut_short"].as_str().is_some_and(|why| why.contains("10 minutes")));
+    }
+
+    #[test]
+    fn a_hit_names_other_sources_as_far_as_it_may() {
+        let alt = |bytes: &[u8]| {
+            let mut ggep = crate::wire::ggep::Ggep::default();
+            ggep.push("ALT", bytes);
+            Entry { ggep, ..entry(1, "x", &[SHA1]) }
+        };
+        let one = |a: u8, port: u16| [&[a, 0, 0, 9][..], &port.to_le_bytes()].concat();
+        let addrs = [one(10, 25), one(80, 25), one(80, 80), one(80, 6346), one(127, 6346), one(224, 6346), one(0, 1)];
+        let entry_of_all = alt(&addrs.concat());
+        let named = |source: &str, entry: &Entry| -> Vec<String> {
+            alternates(source.parse().expect("an address"), entry).iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(named("10.0.0.1:1", &entry_of_all), ["10.0.0.9:25", "80.0.0.9:80", "80.0.0.9:6346"]);
+        assert_eq!(named("81.0.0.1:1", &entry_of_all), ["80.0.0.9:80", "80.0.0.9:6346"]);
+        assert_eq!(named("80.0.0.9:80", &entry_of_all), ["80.0.0.9:6346"], "itself is no other");
+        let many: Vec<u8> = (0..50).flat_map(|n| one(80, 2000 + n)).collect();
+        assert_eq!(named("81.0.0.1:1", &alt(&many)).len(), 10);
+        assert!(named("81.0.0.1:1", &Entry { urns: Vec::new(), ..alt(&many) }).is_empty(), "nobody could be asked");
+    }
+
+    #[test]
     fn the_wished_number_of_hits_ends_a_search() {
         let mut session = session("a", Some(2));
         session.take(&hit(1, (0..5).map(|n| entry(n, "a", &[])).collect()), 1, Guid([9; 16]));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -18,6 +18,10 @@ use crate::app::view::{HitView, SearchDone, SearchLine, SearchView};
 use crate::library::Criteria;
 use crate::net::rt;
 
+/// Hits are shown when no further one comes for so long: till then they are put together by content ...
+const SETTLED: Duration = Duration::from_millis(150);
+/// ... but no hit waits for longer than that.
+const LATEST: Duration = Duration::from_secs(1);
 /// Time to tell the servent that a search was broken off.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -32,11 +36,23 @@ pub async fn search(config: &Config, args: &Search) -> Result<(), Failure> {
         }
         let mut lines = client.lines::<SearchLine>(&format!("/api/v1/searches/{}/hits?follow=1", search.id)).await?;
         let mut shown = Shown::default();
-        while let Some(line) = lines.next().await {
-            match line? {
-                SearchLine::Hit(hit) if config.say.json => config.say.value(&hit)?,
-                SearchLine::Hit(hit) => config.say.line(&shown.row(&hit))?,
-                SearchLine::Done(done) => return end(config, &request.query, &done),
+        loop {
+            let line = match shown.patience() {
+                Some(patience) => rt::timeout(patience, lines.next()).await,
+                None => Ok(lines.next().await),
+            };
+            let Ok(line) = line else {
+                shown.rows().iter().try_for_each(|row| config.say.line(row))?;
+                continue;
+            };
+            match line.transpose()? {
+                Some(SearchLine::Hit(hit)) if config.say.json => config.say.value(&hit)?,
+                Some(SearchLine::Hit(hit)) => shown.take(hit),
+                Some(SearchLine::Done(done)) => {
+                    shown.rows().iter().try_for_each(|row| config.say.line(row))?;
+                    return end(config, &request.query, &done);
+                }
+                None => break,
             }
         }
         Err(Failure::new(Exit::Failed, "the servent went away in the middle of the search"))
@@ -164,29 +180,64 @@ fn hops(explain: &Value) -> Option<(u64, u64)> {
     Some((*all.first()?, *all.last()?))
 }
 
-/// What was shown already, so that sources of the same content stand under the first of them.
+/// Hits that wait to be shown, so that those of the same content stand in one line with the number of its sources.
 #[derive(Default)]
 struct Shown {
-    by_urn: BTreeMap<String, u32>,
+    /// In the order in which their first hits came.
+    waiting: Vec<Content>,
+    since: Option<Instant>,
+    /// Of each content by its name: the number of its first hit, and its sources that were shown.
+    known: BTreeMap<String, (u32, usize)>,
+}
+
+/// The hits of one content that came since it was last shown.
+struct Content {
+    first: HitView,
+    sources: usize,
 }
 
 impl Shown {
-    fn row(&mut self, hit: &HitView) -> String {
-        let hops = text::count(hit.hops.into(), "hop");
-        let busy = if hit.source.busy { ", busy" } else { "" };
-        let first = hit.urn.as_ref().and_then(|urn| self.by_urn.get(urn)).copied();
-        let name = match first {
-            Some(first) => format!("  = {first}, also from"),
-            None => text::safe(&hit.name),
-        };
-        if let (Some(urn), None) = (&hit.urn, first) {
-            self.by_urn.insert(urn.clone(), hit.hit);
+    /// How long more hits may come before those that wait are shown; `None` when none does.
+    fn patience(&self) -> Option<Duration> {
+        self.since.map(|since| LATEST.saturating_sub(since.elapsed()).min(SETTLED))
+    }
+
+    fn take(&mut self, hit: HitView) {
+        self.since.get_or_insert_with(Instant::now);
+        let same = |content: &&mut Content| hit.urn.is_some() && content.first.urn == hit.urn;
+        match self.waiting.iter_mut().find(same) {
+            Some(content) => content.sources += 1,
+            None => self.waiting.push(Content { first: hit, sources: 1 }),
         }
-        let size = if first.is_some() { String::new() } else { text::size(hit.size) };
+    }
+
+    /// A line for each content that has hits which were not shown: itself, or, when it was, how many sources it has by now.
+    fn rows(&mut self) -> Vec<String> {
+        self.since = None;
+        let waiting = std::mem::take(&mut self.waiting);
+        waiting.iter().map(|content| self.row(content)).collect()
+    }
+
+    fn row(&mut self, Content { first: hit, sources }: &Content) -> String {
+        let known = hit.urn.as_ref().and_then(|urn| self.known.get(urn)).copied();
+        let (number, all) = known.map_or((hit.hit, *sources), |(number, shown)| (number, shown + sources));
+        if let Some(urn) = &hit.urn {
+            self.known.insert(urn.clone(), (number, all));
+        }
+        let (name, size) = match known {
+            Some(_) => (format!("  = {number}, now"), String::new()),
+            None => (text::safe(&hit.name), text::size(hit.size)),
+        };
+        let end = match all {
+            1 => {
+                let busy = if hit.source.busy { ", busy" } else { "" };
+                format!("{:<21}  {}{busy}", text::safe(&hit.source.addr), text::count(hit.hops.into(), "hop"))
+            }
+            all => format!("{:<21}", text::count(all as u64, "source")),
+        };
         // Number, size, address and hops keep their columns; the name takes what is left.
         let width = usize::from(say::columns()).saturating_sub(4 + 2 + 2 + 10 + 2 + 21 + 2 + 6).max(16);
-        let name = text::fit(&name, width);
-        format!("{:>4}  {name}  {size:>10}  {:<21}  {hops}{busy}", hit.hit, text::safe(&hit.source.addr))
+        format!("{number:>4}  {}  {size:>10}  {}", text::fit(&name, width), end.trim_end())
     }
 }
 
@@ -294,12 +345,22 @@ mod tests {
     }
 
     #[test]
-    fn further_sources_of_a_content_stand_under_the_first() {
+    fn a_content_has_one_line_with_its_sources_and_another_when_more_come() {
         let mut shown = Shown::default();
-        assert!(shown.row(&hit(1, "u:a", 1, false)).contains("1 hop"));
-        let second = shown.row(&hit(2, "u:a", 2, true));
-        assert!(second.contains("= 1, also from") && second.ends_with("2 hops, busy"), "{second}");
-        assert!(!shown.row(&hit(3, "", 1, false)).contains("also from"));
+        for hit in [hit(1, "u:a", 1, false), hit(2, "u:b", 2, true), hit(3, "u:a", 2, true), hit(4, "", 1, false)] {
+            shown.take(hit);
+        }
+        let rows = shown.rows();
+        assert_eq!(rows.len(), 3, "{rows:?}");
+        assert!(rows[0].starts_with("   1  ") && rows[0].ends_with("2 sources"), "{rows:?}");
+        assert!(rows[1].starts_with("   2  ") && rows[1].ends_with("2 hops, busy"), "{rows:?}");
+        assert!(rows[2].starts_with("   4  ") && rows[2].ends_with("1 hop"), "{rows:?}");
+        assert!(shown.rows().is_empty());
+        shown.take(hit(5, "u:a", 3, false));
+        shown.take(hit(6, "", 3, false));
+        let rows = shown.rows();
+        assert!(rows[0].starts_with("   1    = 1, now") && rows[0].ends_with("3 sources"), "{rows:?}");
+        assert!(rows[1].starts_with("   6  "), "what has no content name is a line of its own: {rows:?}");
     }
 
     #[test]

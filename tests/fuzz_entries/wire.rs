@@ -1,6 +1,7 @@
 //! The decoders of what peers send.
 
 use bytes::Bytes;
+use filbert::transfer::browse::Reader;
 use filbert::transfer::upload::{Found, Offer, Wait, place_named, plan, wants_body};
 use filbert::wire::ggep::Ggep;
 use filbert::wire::handshake::{self, Head};
@@ -146,6 +147,15 @@ pub fn stream(data: &[u8]) {
     };
     let whole = read(data.len().max(1));
     assert_eq!(read(usize::from(piece).max(1)), whole);
+    // The list of a host that is browsed, plain and deflated.
+    let list = |piece: usize, deflated| {
+        let (mut reader, mut hits) = (Reader::new(deflated), Vec::new());
+        let read = data.chunks(piece).try_for_each(|chunk| reader.push(chunk, |hit| hits.push(hit)));
+        (hits, read.and_then(|()| reader.end()).is_ok())
+    };
+    assert_eq!(list(usize::from(piece).max(1), false), list(data.len().max(1), false));
+    let (hits, _) = list(usize::from(piece).max(1), true);
+    hits.iter().flat_map(|hit| &hit.entries).for_each(|entry| assert!(entry.alternates().len() <= 10));
     let (mut reader, mut frames, mut error) = (FrameReader::new(LIMIT), Vec::new(), None);
     'read: for chunk in data.chunks(usize::from(piece).max(1)) {
         reader.push(chunk);

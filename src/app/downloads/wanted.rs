@@ -206,6 +206,17 @@ mod tests {
     }
 
     #[test]
+    fn others_that_a_hit_names_are_asked_for_the_content() {
+        let alternates = vec!["10.0.0.1:1".to_owned(), "10.0.0.2:2".to_owned(), "nowhere".to_owned()];
+        let named = HitView { alternates, ..hit("10.0.0.1:1", Some(SHA1)) };
+        let wanted = Wanted::hit(&named, &[]).expect("a hit");
+        let sources: Vec<_> =
+            wanted.sources.iter().map(|source| (source.addr.to_string(), source.ask.clone())).collect();
+        let urn = Ask::Urn(format!("urn:sha1:{SHA1}").parse().expect("a urn"));
+        assert_eq!(sources, [("10.0.0.1:1".to_owned(), urn.clone()), ("10.0.0.2:2".to_owned(), urn)]);
+    }
+
+    #[test]
     fn hits_of_the_same_content_are_its_sources() {
         let others = [
             hit("10.0.0.2:1", Some(SHA1)),

@@ -4,6 +4,7 @@
 //! else. It joins the core (`proto`, `library`, `transfer`) with `net` and `disk`, which never meet.
 
 mod browses;
+mod bootstrap;
 mod dial;
 pub mod doctor;
 pub mod downloads;

@@ -39,6 +39,8 @@ pub struct Options {
     pub listen_given: bool,
     /// Hosts to be linked to: `HOST[:PORT]`.
     pub connect: Vec<String>,
+    /// Host caches to ask while no peer is found: `udp:HOST:PORT`, `http://HOST/PATH`.
+    pub bootstrap: Vec<String>,
     /// Dial only those.
     pub only_listed: bool,
     /// Look for peers on this network.
@@ -277,6 +279,9 @@ impl Node {
     pub async fn import_hosts(&self, hosts: Vec<String>) -> Result<usize, Error> {
         let mut addrs = BTreeSet::new();
         for host in hosts.iter().map(|host| host.trim()).filter(|host| !host.is_empty() && !host.starts_with('#')) {
+            // Lists of other programs: `h|HOST:PORT|AGE` of a GWebCache, HOST:PORT and what they know of it.
+            let host = host.strip_prefix("h|").or(host.strip_prefix("H|")).unwrap_or(host);
+            let host = host.split(|c: char| c == '|' || c.is_whitespace()).next().unwrap_or(host);
             addrs.extend(HostPort::parse(host)?.resolve().await?);
         }
         let known = self.inner.handle.inspect(|servent, _| servent.hosts().len());

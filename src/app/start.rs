@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use futures::FutureExt;
 
+use super::bootstrap::Cache;
 use super::downloads::{Downloads, DownloadsConfig, Hooks};
 use super::events::{Bell, Broadcast};
 use super::inner::{Inner, Warnings};
@@ -36,6 +37,7 @@ const NEXT_PORTS: u16 = 100;
 /// [`Node::start`].
 pub(super) async fn start(options: Options) -> Result<Node, Error> {
     let hosts = options.connect.iter().map(|host| HostPort::parse(host)).collect::<Result<Vec<_>, _>>()?;
+    let caches = Cache::parse_all(&options.bootstrap)?;
     let lock = if options.private { None } else { Some(take_home(&options)?) };
     let (events, warnings) = (Arc::new(Broadcast::default()), Arc::new(Warnings::default()));
     let mut rng = Rng::from_seed(seed()?);
@@ -112,6 +114,7 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
         rt::spawn(Arc::clone(&inner).live(running.events)),
         rt::spawn(Arc::clone(&inner).tell_shares()),
         rt::spawn(Arc::clone(&inner).tell_words()),
+        rt::spawn(Arc::clone(&inner).bootstrap(caches)),
         rt::spawn(Arc::clone(&inner).tend_hosts()),
         rt::spawn(Arc::clone(&inner).connect_all(hosts)),
         rt::spawn(portmap.tend(listen.port(), inner.handle.clone(), rng.fork())),

@@ -182,7 +182,7 @@ pub struct Up {
     /// Do not look for peers on this network
     #[structopt(long)]
     pub no_lan: bool,
-    /// Ask no public host caches (no effect yet: this version never asks)
+    /// Ask none of the host caches that the setting `bootstrap` names
     #[structopt(long)]
     pub no_bootstrap: bool,
     /// Where finished files go, used as is

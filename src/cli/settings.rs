@@ -83,7 +83,12 @@ const BASIC: [Key; 15] = [
         "true",
         "look for peers on this network, by multicast; never where only loopback is listened on",
     ),
-    key("bootstrap", Kind::Switch, "false", "ask public host caches; no effect yet"),
+    key(
+        "bootstrap",
+        Kind::List,
+        "",
+        "host caches to ask while no peer is found: udp:HOST:PORT, or http://HOST/PATH for a GWebCache; none unless you name some",
+    ),
     key(
         "portmap",
         Kind::Word(PortMapping::WORDS),

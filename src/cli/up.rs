@@ -124,7 +124,7 @@ pub fn settings(config: &Config, args: &Up) -> Result<Settings, Failure> {
     flag("ttl", args.ttl.map(|n| json!(n)));
     flag("role", args.role.as_ref().map(|role| json!(role)));
     flag("lan", args.no_lan.then(|| json!(false)));
-    flag("bootstrap", args.no_bootstrap.then(|| json!(false)));
+    flag("bootstrap", args.no_bootstrap.then(|| json!([])));
     flag("download_dir", args.download_dir.as_ref().map(|dir| json!(dir.to_string_lossy())));
     for (name, value) in &flags {
         let key = super::settings::find(name).ok_or_else(|| super::settings::unknown(name))?;
@@ -152,6 +152,7 @@ pub fn options(config: &Config, args: &Up, settings: &Settings) -> Result<Option
         listen: settings.address("listen")?,
         listen_given: settings.given("listen"),
         connect: settings.list("connect"),
+        bootstrap: settings.list("bootstrap"),
         only_listed: settings.switch("only_listed"),
         lan: settings.switch("lan"),
         neighbours: usize::try_from(settings.number("neighbours")).unwrap_or(usize::MAX),

@@ -28,6 +28,7 @@ pub fn options(dir: &Path) -> Options {
         listen: "127.0.0.1:0".parse().expect("an address"),
         listen_given: true,
         connect: Vec::new(),
+        bootstrap: Vec::new(),
         only_listed: true,
         lan: false,
         role: filbert::proto::RoleChoice::default(),

@@ -170,6 +170,7 @@ impl Stage<'_> {
                 connect: callable.map(|other| started[other].to_string()).collect(),
                 only_listed: true,
                 lan: false,
+                bootstrap: Vec::new(),
                 role: RoleChoice::Ultrapeer,
                 portmap: PortMapping::Off,
                 browse: true,

@@ -1,0 +1,180 @@
+//! Host caches that the user configured: asked for hosts while no peer is found in any other way, ever more rarely.
+//!
+//! ```text
+//! udp:HOST:PORT         a UDP host cache: a Ping with GGEP `SCP`, answered with `IPP` (`proto::datagrams`)
+//! http://HOST/PATH      a GWebCache 2 (`gwcache`): `?client=FLBT&version=...&get=1&net=gnutella`, answered with `h|IP:PORT|AGE`
+//! ```
+//! Nobody is asked who was not configured; what caches name are strangers' hosts, dialled within their budget. Nothing of
+//! ours is told to them: we do not send the `update` request.
+//!
+//! Bounds: [`CACHES`] of them, an answer of [`ANSWER`] bytes and [`HOSTS`] hosts, an HTTP cache once in [`HTTP_PAUSE`].
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::inner::Inner;
+use super::resolve::HostPort;
+use super::{Error, ErrorCode};
+use crate::net::fetch::{FetchConfig, Link};
+use crate::net::rt;
+use crate::proto::{Command, HostSource};
+use crate::wire::head::Headers;
+use crate::wire::http::Request;
+
+/// Caches that can be configured.
+const CACHES: usize = 32;
+/// An answer of an HTTP cache, and the hosts that are read from it.
+const ANSWER: usize = 16 * 1024;
+const HOSTS: usize = 100;
+/// Other ways to find peers come first; then the caches are asked, and again after this, doubled up to the last.
+const FIRST: Duration = Duration::from_secs(3);
+const LAST: Duration = Duration::from_secs(3600);
+/// "A client should not send more than one request per hour to a cache."
+const HTTP_PAUSE: Duration = Duration::from_secs(3600);
+
+/// A cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cache {
+    Udp(HostPort),
+    Http { host: HostPort, path: String },
+}
+
+impl Cache {
+    /// Reads what was configured.
+    pub(super) fn parse_all(texts: &[String]) -> Result<Vec<Self>, Error> {
+        if texts.len() > CACHES {
+            let message = format!("{} host caches are too many", texts.len());
+            return Err(Error::new(ErrorCode::Usage, message).hint(format!("At most {CACHES}")));
+        }
+        texts.iter().map(|text| Self::parse(text)).collect()
+    }
+
+    fn parse(text: &str) -> Result<Self, Error> {
+        if let Some(host) = text.strip_prefix("udp:") {
+            return Ok(Self::Udp(HostPort::parse(host)?));
+        }
+        let Some(rest) = text.strip_prefix("http://") else {
+            return Err(Error::new(ErrorCode::Usage, format!("{text:?} is no host cache"))
+                .hint("A host cache is udp:HOST:PORT or http://HOST/PATH"));
+        };
+        let (host, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
+        let port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+        let host = if port { host.to_owned() } else { format!("{host}:80") };
+        Ok(Self::Http { host: HostPort::parse(&host)?, path: path.to_owned() })
+    }
+}
+
+impl Inner {
+    /// Asks the caches while there is no peer.
+    pub(super) async fn bootstrap(self: Arc<Self>, caches: Vec<Cache>) {
+        if caches.is_empty() {
+            return;
+        }
+        let mut asked: Vec<Option<Instant>> = vec![None; caches.len()];
+        let mut wait = FIRST;
+        loop {
+            rt::sleep(wait).await;
+            wait = (2 * wait).min(LAST);
+            if self.is_linked().await {
+                continue;
+            }
+            let mut by_udp = Vec::new();
+            for (cache, asked) in caches.iter().zip(&mut asked) {
+                match cache {
+                    Cache::Udp(host) => by_udp.extend(host.resolve().await.unwrap_or_default()),
+                    Cache::Http { .. } if asked.is_some_and(|at| at.elapsed() < HTTP_PAUSE) => {}
+                    Cache::Http { host, path } => {
+                        *asked = Some(Instant::now());
+                        match ask_by_http(host, path).await {
+                            Ok(hosts) => {
+                                let named = hosts.into_iter().map(|addr| (addr, HostSource::Stranger)).collect();
+                                self.handle.command(Command::AddHosts(named));
+                            }
+                            Err(why) => self.warn(format!("the host cache http://{host}{path} does not help: {why}")),
+                        }
+                    }
+                }
+            }
+            if !by_udp.is_empty() {
+                self.handle.command(Command::AskCaches(by_udp));
+            }
+        }
+    }
+}
+
+async fn ask_by_http(host: &HostPort, path: &str) -> Result<Vec<SocketAddr>, String> {
+    let addrs = host.resolve().await.map_err(|error| error.to_string())?;
+    let addr = addrs.first().copied().ok_or("it has no address")?;
+    let mut link = Link::connect(addr, FetchConfig::default()).await.map_err(|lost| format!("{lost:?}"))?;
+    let mark = if path.contains('?') { '&' } else { '?' };
+    let version = env!("CARGO_PKG_VERSION");
+    let request = Request {
+        method: "GET".into(),
+        target: format!("{path}{mark}client=FLBT&version={version}&get=1&net=gnutella"),
+        version: (1, 1),
+        headers: Headers::default()
+            .with("Host", host.to_string())
+            .with("User-Agent", concat!("filbert/", env!("CARGO_PKG_VERSION")))
+            .with("Connection", "close"),
+    };
+    let head = link.ask(&request).await.map_err(|lost| format!("{lost:?}"))?;
+    if head.code != 200 {
+        return Err(format!("it answers {} {}", head.code, head.reason));
+    }
+    let mut answer = vec![0; ANSWER];
+    let mut filled = 0;
+    while filled < ANSWER {
+        match link.read(&mut answer[filled..]).await {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(lost) => return Err(format!("{lost:?}")),
+        }
+    }
+    let hosts = hosts_in(&String::from_utf8_lossy(&answer[..filled]));
+    if hosts.is_empty() { Err("its answer names no host".to_owned()) } else { Ok(hosts) }
+}
+
+/// The hosts in an answer: lines `h|IP:PORT|AGE`, or of the first version `IP:PORT`.
+fn hosts_in(answer: &str) -> Vec<SocketAddr> {
+    let host = |line: &str| {
+        let line = line.trim();
+        let host = line.strip_prefix("h|").or(line.strip_prefix("H|")).unwrap_or(line);
+        host.split('|').next()?.parse().ok()
+    };
+    answer.lines().filter_map(host).take(HOSTS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cache_is_named_by_how_it_is_asked() {
+        let http =
+            |host: &str, path: &str| Cache::Http { host: HostPort::parse(host).expect(host), path: path.to_owned() };
+        let udp = |host: &str| Cache::Udp(HostPort::parse(host).expect(host));
+        for (text, cache) in [
+            ("udp:cache.example:9000", Some(udp("cache.example:9000"))),
+            ("udp:[::1]:6346", Some(udp("[::1]:6346"))),
+            ("http://cache.example/gwc.php", Some(http("cache.example:80", "/gwc.php"))),
+            ("http://cache.example:8080", Some(http("cache.example:8080", "/"))),
+            ("https://cache.example/", None),
+            ("cache.example", None),
+            ("http:///x", None),
+        ] {
+            assert_eq!(Cache::parse(text).ok(), cache, "{text}");
+        }
+        assert!(Cache::parse_all(&vec!["udp:a:1".to_owned(); CACHES + 1]).is_err());
+    }
+
+    #[test]
+    fn hosts_are_read_from_answers_of_both_versions() {
+        let answer =
+            "I|pong|x 1.0\r\nh|1.2.3.4:6346|60\r\nH|5.6.7.8:80|1|a\nu|http://other/|5\n9.9.9.9:1\nh|nonsense|1\n<html>";
+        let hosts: Vec<String> = hosts_in(answer).iter().map(ToString::to_string).collect();
+        assert_eq!(hosts, ["1.2.3.4:6346", "5.6.7.8:80", "9.9.9.9:1"]);
+        let many: String = (0..1000).map(|n| format!("h|1.2.{}.{}:6346|1\n", n / 250, n % 250)).collect();
+        assert_eq!(hosts_in(&many).len(), HOSTS);
+    }
+}

@@ -3,8 +3,8 @@
 //! [`Node`] is the one facade: the control API and, through it, the command line and the page use nothing
 //! else. It joins the core (`proto`, `library`, `transfer`) with `net` and `disk`, which never meet.
 
-mod browses;
 mod bootstrap;
+mod browses;
 mod dial;
 pub mod doctor;
 pub mod downloads;

@@ -19,7 +19,8 @@ use crate::wire::{Guid, Urn};
 
 /// Hits that one search lists; what comes after them is counted and left out.
 const MAX_HITS: usize = 10_000;
-/// Files of a host that are listed, and bytes of their names: some 200 MB in all. A longer list is cut short.
+/// Files of a host that are listed, some 2 KB each while they are kept, and bytes of their names. A longer list is cut
+/// short.
 const MAX_BROWSED: usize = 200_000;
 const MAX_BROWSED_NAMES: usize = 24 << 20;
 /// Bytes of a name in a hit: a path on any system fits. A hit with a longer one is counted and left out.

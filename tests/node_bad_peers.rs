@@ -56,6 +56,20 @@ fn garbage_is_cut_at_once() {
 }
 
 #[test]
+fn a_tls_hello_is_told_no_in_its_own_words() {
+    run(async {
+        let (a, b) = pair().await;
+        let mut raw = Raw::dial(a.addr()).await;
+        let hello = [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(), vec![7; 506]].concat();
+        raw.send(&hello).await;
+        assert_eq!(raw.read_bytes().await, b"\x15\x03\x01\x00\x02\x02\x28");
+        raw.closed().await;
+        all_is_well(&a, &b).await;
+        shutdown(vec![a, b]).await;
+    });
+}
+
+#[test]
 fn garbage_on_a_link_ends_that_link_alone() {
     run(async {
         let (a, b) = pair().await;

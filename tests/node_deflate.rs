@@ -93,21 +93,58 @@ fn servents_that_deflate_both_ways_find_each_others_files() {
     });
 }
 
+/// Reads the Bye that a link ends with.
+async fn bye(raw: &mut Raw) -> (u16, String) {
+    let frame = raw.read_kind(Kind::Bye).await;
+    raw.closed().await;
+    let (code, words) = frame.payload.split_at(2);
+    let words = words.split(|&byte| byte == 0).next().unwrap_or_default();
+    (u16::from_le_bytes([code[0], code[1]]), String::from_utf8_lossy(words).into_owned())
+}
+
 #[test]
-fn a_bomb_or_no_stream_at_all_ends_that_link_alone() {
+fn a_stream_that_is_none_ends_or_bursts_ends_that_link_alone_with_a_reason() {
     run(async {
         let a = sharing(Deflate::Receive).await;
         let b = start(&[], &[&a]).await;
         let mut bomb = Vec::new();
         Deflater::default().push(&vec![0; 8 << 20], &mut bomb);
-        for bytes in [&bomb[..], b"this is no zlib stream, is it?"] {
+        // The query comes first in those that make sense so far.
+        let (mut ended, mut cut) = (Vec::with_capacity(200), Vec::new());
+        flate2::Compress::new(flate2::Compression::fast(), true)
+            .compress_vec(&query("blue train"), &mut ended, flate2::FlushCompress::Finish)
+            .expect("deflates");
+        ended.extend_from_slice(b"and on");
+        Deflater::default().push(&query("blue train"), &mut cut);
+        cut.extend_from_slice(&[7; 40]);
+        for (bytes, why) in [
+            (&bomb[..], "deflated stream"),
+            (b"this is no zlib stream, is it?", "is no zlib stream"),
+            (&ended, "goes on behind its end"),
+            (&cut, "is no zlib stream"),
+        ] {
             let (mut raw, _) = link(&a, "", "Content-Encoding: deflate\r\n").await;
             eventually("it is linked", async || a.node.status().await.neighbours == 2).await;
             raw.send(bytes).await;
-            raw.closed().await;
+            let (code, words) = bye(&mut raw).await;
+            assert!(code == 400 && words.contains(why), "{code} {words}");
             eventually("it is gone", async || a.node.status().await.neighbours == 1).await;
         }
         assert_eq!(b.search("blue train", None, 500).await.0.len(), 1);
         shutdown(vec![a, b]).await;
+    });
+}
+
+#[test]
+fn who_deflates_though_we_did_not_offer_to_take_it_is_understood() {
+    run(async {
+        let a = sharing(Deflate::Off).await;
+        let (mut raw, head) = link(&a, "", "Content-Encoding: deflate\r\n").await;
+        assert!(!head.contains("Accept-Encoding"), "{head}");
+        let mut bytes = Vec::new();
+        Deflater::default().store(&query("blue train"), &mut bytes);
+        raw.send(&bytes).await;
+        raw.read_kind(Kind::QueryHit).await;
+        shutdown(vec![a]).await;
     });
 }

@@ -4,14 +4,14 @@
 //! GNUTELLA CONNECT/   a peer that wants a link: its head is read here, then the driver has it
 //! GET  HEAD           a peer that wants a file
 //! GIV                 a peer that answers a Push of ours: whoever waits for it gets the connection
-//! 16 03 ..            a TLS hello: never offered, closed
+//! 16 03 ..            a TLS hello: never offered; told so in its own words, then closed
 //! ```
 //! Who has not said what it wants within [`HEAD_TIME`] is cut; so is, when too many are undecided, the one that
 //! has been so longest: holding connections open keeps nobody else out.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,6 +49,12 @@ const TELL_REACHED: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What a TLS hello is answered (RFC 8446 section 6): fatal, handshake_failure.
+const TLS_ALERT: &[u8] = b"\x15\x03\x01\x00\x02\x02\x28";
+/// So long, and so much, of what is still said after an answer like that is read, so that the answer arrives.
+const LAST_WORDS: Duration = Duration::from_millis(800);
+const LAST_BYTES: usize = 64 * 1024;
 
 /// What a connection is told for which there is no room.
 const NO_ROOM: &[u8] = b"HTTP/1.1 503 Busy: too many connections\r\nRetry-After: 60\r\nConnection: close\r\n\
@@ -315,10 +321,31 @@ async fn decide(mut stream: TcpStream, from: SocketAddr, opening: Opening) -> De
         Ok(Ok(First::Link(first))) => Decided::Link(stream, from, first),
         Ok(Ok(First::Http)) => Decided::Http(stream, from, read, opening),
         Ok(Ok(First::Giv(giv, rest))) => Decided::Giv(stream, from, giv, rest),
+        Ok(Ok(First::Tls)) => {
+            answer_tls(stream).await;
+            gone(from, "it speaks TLS, which we do not offer")
+        }
         Ok(Ok(First::Not(why))) => gone(from, why),
         Ok(Err(error)) => gone(from, &error.to_string()),
         Err(rt::TimedOut) => gone(from, "it did not say in time what it wants"),
     }
+}
+
+/// Says no, and closes without a reset: unread bytes would make the system send one, which takes the answer away.
+async fn answer_tls(mut stream: TcpStream) {
+    let talk = async {
+        stream.write_all(TLS_ALERT).await?;
+        stream.shutdown(Shutdown::Write)?;
+        let (mut left, mut buffer) = (LAST_BYTES, [0; 1024]);
+        while left > 0 {
+            match stream.read(&mut buffer).await? {
+                0 => break,
+                n => left = left.saturating_sub(n),
+            }
+        }
+        io::Result::Ok(())
+    };
+    let _ = rt::timeout(LAST_WORDS, talk).await;
 }
 
 fn gone(from: SocketAddr, why: &str) -> Decided {
@@ -330,6 +357,7 @@ enum First {
     Link(FirstLeg),
     Http,
     Giv(Giv, Vec<u8>),
+    Tls,
     Not(&'static str),
 }
 
@@ -351,7 +379,7 @@ async fn first_words(stream: &mut TcpStream, read: &mut Vec<u8>) -> io::Result<F
                     return Ok(First::Giv(Giv::parse(&raw.first).map_err(bad)?, read.split_off(taken)));
                 }
             }
-            Some(Dialect::Tls) => return Ok(First::Not("it speaks TLS, which we do not offer")),
+            Some(Dialect::Tls) => return Ok(First::Tls),
             Some(Dialect::Unknown) => return Ok(First::Not("it speaks no dialect of ours")),
         }
         match stream.read(&mut buffer).await? {

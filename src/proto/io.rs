@@ -106,6 +106,13 @@ pub enum Input {
         /// In the order in which they came.
         batch: Frames,
     },
+    /// What arrives on a link cannot be read any further: nothing more will come. The servent says Bye and closes it.
+    Garbled {
+        /// The link.
+        conn: ConnId,
+        /// What is wrong.
+        what: String,
+    },
     /// A message arrived by UDP.
     Datagram {
         /// From here.

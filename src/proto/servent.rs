@@ -127,6 +127,9 @@ impl Servent {
             Input::Dialled { conn } => self.on_dialled(now, conn, out),
             Input::DialFailed { conn, reason } => self.forget_pending(now, conn, CloseReason::Dial(reason), out),
             Input::Handshake { conn, from, head } => self.on_handshake(now, conn, from, head, out),
+            Input::Garbled { conn, what } => {
+                self.drop_link(now, conn, 400, &what, CloseReason::Garbage(what.clone()), out);
+            }
             Input::Secured { conn, key } => self.on_secured(conn, key),
             Input::Connected { conn, room } => self.on_connected(now, conn, room, out),
             Input::Frames { conn, batch } => {

@@ -207,6 +207,9 @@ impl World {
                         _ => CloseReason::Garbage("noise".to_owned()),
                     },
                 });
+                if reason == 2 {
+                    self.with_conn(choices, |conn| Input::Garbled { conn, what: "noise".to_owned() });
+                }
             }
             17 => {
                 let (from, frame) = (choices.host(), self.frame(choices));
@@ -360,7 +363,7 @@ impl World {
                     known.stage = Stage::Agreed;
                 }
             }
-            Input::Secured { .. } => {}
+            Input::Secured { .. } | Input::Garbled { .. } => {}
             Input::Connected { conn, room } => {
                 let now = self.now;
                 if let Some(conn) = self.conns.get_mut(conn)

@@ -2,7 +2,7 @@
 //!
 //! A link that waits holds no buffer: one is made when there may be something to read, and let go when there is not.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::pin::Pin;
 
@@ -79,12 +79,21 @@ impl Intake {
     }
 }
 
-/// Reads until the link ends; `rest` came behind the last head.
+/// Reads until the link ends; `rest` came behind the last head. When what comes makes no sense the servent is told, which
+/// closes the link with a Bye.
 pub(super) async fn read(stream: &TcpStream, rest: Vec<u8>, mut intake: Intake) -> CloseReason {
     let (mut bytes, mut size) = (rest, READ_LITTLE);
     loop {
-        if let Err(reason) = intake.take(&bytes).await {
-            return reason;
+        match intake.take(&bytes).await {
+            Ok(()) => {}
+            Err(CloseReason::Garbage(what)) => {
+                let garbled = Input::Garbled { conn: intake.conn, what };
+                if intake.driver.send(Message::Input(garbled)).await.is_err() {
+                    return CloseReason::Shutdown;
+                }
+                return pending().await;
+            }
+            Err(reason) => return reason,
         }
         if bytes.len() == size {
             size = (4 * size).min(READ_MUCH);

@@ -159,6 +159,34 @@ fn who_listens_everywhere_tells_the_address_by_which_peers_see_it() {
 }
 
 #[test]
+fn who_chose_no_address_is_found_and_gives_by_ipv4_and_ipv6() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        return; // This machine has no IPv6.
+    }
+    run(async {
+        let everywhere = |options: &mut filbert::app::Options| {
+            (options.listen, options.listen_given) = ("0.0.0.0:0".parse().expect("an address"), false);
+        };
+        let a = start_with(&[("both.txt", b"by either")], &[], everywhere).await;
+        let port = a.addr().port();
+        let v6 = |options: &mut filbert::app::Options| options.listen = "[::1]:0".parse().expect("an address");
+        let (b, c) = (start(&[("four.txt", b"v4")], &[]).await, start_with(&[("six.txt", b"v6")], &[], v6).await);
+        b.node.connect(format!("127.0.0.1:{port}")).await.expect("linked by IPv4");
+        c.node.connect(format!("[::1]:{port}")).await.expect("linked by IPv6");
+        eventually("both are there", async || a.node.peers().await.len() == 2).await;
+        let mut peers: Vec<_> = a.node.peers().await.into_iter().map(|peer| peer.addr).collect();
+        let mut there = [b.addr().to_string(), c.addr().to_string()];
+        (peers.sort(), there.sort());
+        assert_eq!(peers, there);
+        for (from, words) in [(&b, "both"), (&c, "both"), (&a, "four"), (&a, "six"), (&c, "four")] {
+            let (hits, _) = from.search(words, None, 500).await;
+            assert_eq!(hits.len(), 1, "{words}");
+        }
+        shutdown(vec![a, b, c]).await;
+    });
+}
+
+#[test]
 fn what_happens_is_told_to_those_who_listen() {
     run(async {
         let a = start(&[("told.txt", b"x")], &[]).await;

@@ -1,7 +1,7 @@
 //! How a servent comes to be: lock, name, port, shares, downloads, and then the network.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
@@ -151,16 +151,25 @@ async fn open_port(
         Error::new(code, format!("cannot listen on {asked}: {why}"))
             .hint(format!("Try --listen {}", SocketAddr::new(asked.ip(), 0)))
     };
-    let mut opened = net::bind(asked).await;
+    // Who chose an address gets that one; who chose none is reached by IPv4 and IPv6.
+    let everywhere = !options.listen_given && asked.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let bind = async |port| match everywhere {
+        true => net::bind_everywhere(port).await,
+        false => net::bind(SocketAddr::new(asked.ip(), port)).await,
+    };
+    let mut opened = bind(asked.port()).await;
     if !options.listen_given && asked.port() != 0 {
         for next in 1..=NEXT_PORTS {
             let in_use = matches!(&opened, Err(error) if error.kind() == io::ErrorKind::AddrInUse);
             let (true, Some(port)) = (in_use, asked.port().checked_add(next)) else { break };
-            opened = net::bind(SocketAddr::new(asked.ip(), port)).await;
+            opened = bind(port).await;
         }
     }
     let listener = opened.map_err(|error| failed(&error))?;
-    let listen = listener.local_addr().map_err(|error| failed(&error))?;
+    let mut listen = listener.local_addr().map_err(|error| failed(&error))?;
+    if everywhere {
+        listen.set_ip(asked.ip());
+    }
     if asked.port() != 0 && listen.port() != asked.port() {
         warnings.add(format!("port {} is in use; listening on {listen} instead", asked.port()), events);
     }

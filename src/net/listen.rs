@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::{IpAddr, Shutdown, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV6};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +20,7 @@ use futures::channel::mpsc;
 use futures::future::{AbortHandle, Aborted, abortable};
 use futures::stream::FuturesUnordered;
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt};
+use rustix::net::{AddressFamily, SocketType, sockopt};
 
 use super::descriptors::Descriptors;
 use super::driver::Gate;
@@ -43,6 +44,8 @@ const UNDECIDED_PER_ADDRESS: usize = 16;
 const SERVED: usize = 4096;
 /// The same from one public address (or /64); those above it are closed at once.
 const SERVED_PER_ADDRESS: usize = 16;
+/// Connections that the system holds for us until we accept them.
+const BACKLOG: i32 = 1024;
 /// The servent is told so often at most that somebody connected to us.
 const TELL_REACHED: Duration = Duration::from_secs(10);
 /// The first pause after a failed accept (out of descriptors, say); it doubles up to [`LONGEST_PAUSE`].
@@ -81,6 +84,24 @@ impl ListenConfig {
 /// Opens the port.
 pub async fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(addr).await
+}
+
+/// Opens the port on every address, IPv4 and IPv6; on IPv4 alone where the machine has no other.
+pub async fn bind_everywhere(port: u16) -> io::Result<TcpListener> {
+    match bind_both(port) {
+        Err(error) if error.kind() != io::ErrorKind::AddrInUse => bind((Ipv4Addr::UNSPECIFIED, port).into()).await,
+        both => both.map(TcpListener::from),
+    }
+}
+
+fn bind_both(port: u16) -> io::Result<std::net::TcpListener> {
+    let socket = rustix::net::socket(AddressFamily::INET6, SocketType::STREAM, None)?;
+    sockopt::set_socket_reuseaddr(&socket, cfg!(unix))?;
+    // Whatever the system's default is.
+    sockopt::set_ipv6_v6only(&socket, false)?;
+    rustix::net::bind(&socket, &SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, port, 0, 0))?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket.into())
 }
 
 /// What the first bytes of a connection say.

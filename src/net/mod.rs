@@ -20,6 +20,6 @@ pub use descriptors::Descriptors;
 pub use driver::{Clock, Gate, Handle, Ports, Running, start, start_with};
 pub use lan::{Lan, LanState};
 pub use link::ROOM;
-pub use listen::{Dialect, Ends, HEAD_TIME, ListenConfig, bind, listen};
+pub use listen::{Dialect, Ends, HEAD_TIME, ListenConfig, bind, bind_everywhere, listen};
 pub use secret::Identity;
 pub use udp::bind_udp;

@@ -141,6 +141,11 @@ impl Hello {
         }
     }
 
+    /// What it calls us, if one that far away can know: of its own family, and as far as it reaches.
+    fn us_seen_from(&self, from: IpAddr) -> Option<IpAddr> {
+        self.us.filter(|us| us.is_ipv4() == from.is_ipv4() && scope(*us) == scope(from))
+    }
+
     /// Who the sender is, seen from here.
     ///
     /// A listening address on another machine than the one we talk to is a stranger's claim and names nobody,
@@ -313,8 +318,8 @@ impl Servent {
         match verdict {
             Ok(slot) => {
                 // One who dials us knows by which address, but could say anything: those we dial have more say.
-                if self.us.seen_as.is_none() {
-                    self.us.seen_as = hello.us.filter(|us| scope(*us) == scope(from.ip()));
+                if let Some(us) = hello.us_seen_from(from.ip()) {
+                    self.us.seen_as(us).get_or_insert(us);
                 }
                 let head = Head::Status { code: 200, reason: "OK".to_owned(), headers: self.answer(&identity, &hello) };
                 let deadline = now + self.config.handshake_timeout;
@@ -414,8 +419,8 @@ impl Servent {
             self.pending.remove(&conn);
             return self.on_dial_over(now, remote, reason, out);
         }
-        if let Some(us) = hello.us.filter(|us| scope(*us) == scope(remote.ip())) {
-            self.us.seen_as = Some(us);
+        if let Some(us) = hello.us_seen_from(remote.ip()) {
+            *self.us.seen_as(us) = Some(us);
         }
         if let Some(pending) = self.pending.get_mut(&conn) {
             pending.stage = Stage::Agreed;
@@ -556,7 +561,7 @@ impl Servent {
         let mut headers = Headers::default();
         headers.push("User-Agent", self.config.user_agent.as_str());
         headers.push("X-Ultrapeer", if self.role() == Role::Ultrapeer { "True" } else { "False" });
-        if let Some(addr) = self.own_addr() {
+        if let Some(addr) = self.own_addr_for(to.ip()) {
             headers.push("Listen-IP", addr.to_string());
         }
         headers.push("Remote-IP", to.ip().to_string());

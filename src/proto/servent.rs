@@ -66,11 +66,18 @@ pub(super) struct Ourselves {
     pub(super) listening: Option<SocketAddr>,
     /// Where the router lets others in to us.
     pub(super) mapped: Option<SocketAddr>,
-    /// Our address as a peer sees it.
-    pub(super) seen_as: Option<IpAddr>,
+    /// Our addresses as peers see them: the IPv4 one, which everybody can use, and the IPv6 one.
+    pub(super) seen_as: [Option<IpAddr>; 2],
     pub(super) files: u32,
     pub(super) kib: u32,
     pub(super) uploads_busy: bool,
+}
+
+impl Ourselves {
+    /// The place for an address of that family.
+    pub(super) fn seen_as(&mut self, family: IpAddr) -> &mut Option<IpAddr> {
+        &mut self.seen_as[usize::from(family.is_ipv6())]
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,16 +221,26 @@ impl Servent {
     /// Our own address as we tell it to peers: where we listen, at the address by which peers see us if we
     /// listen on all. Where that is the address at which the router forwards to us, its port is the one.
     pub fn own_addr(&self) -> Option<SocketAddr> {
+        self.own_addr_as(self.us.seen_as.into_iter().flatten().next())
+    }
+
+    /// The same towards a peer there: of its family, if we know one.
+    pub(super) fn own_addr_for(&self, peer: IpAddr) -> Option<SocketAddr> {
+        let [v4, v6] = self.us.seen_as;
+        self.own_addr_as(if peer.is_ipv4() { v4.or(v6) } else { v6.or(v4) })
+    }
+
+    fn own_addr_as(&self, seen_as: Option<IpAddr>) -> Option<SocketAddr> {
         let listening = self.us.listening?;
-        let mapped = self.us.mapped.filter(|mapped| self.us.seen_as.is_none_or(|ip| ip == mapped.ip()));
+        let mapped = self.us.mapped.filter(|mapped| seen_as.is_none_or(|ip| ip == mapped.ip()));
         // A router between two routers forwards from an address that is nobody's out there.
-        if let Some(mapped) = mapped.filter(|mapped| self.us.seen_as.is_some() || is_public(mapped.ip())) {
+        if let Some(mapped) = mapped.filter(|mapped| seen_as.is_some() || is_public(mapped.ip())) {
             return Some(mapped);
         }
         if !listening.ip().is_unspecified() {
             return Some(listening);
         }
-        self.us.seen_as.map(|ip| SocketAddr::new(ip, listening.port()))
+        seen_as.map(|ip| SocketAddr::new(ip, listening.port()))
     }
 
     fn on_command(&mut self, now: Instant, command: Command, out: &mut Outbox) {

@@ -176,7 +176,8 @@ fn who_chose_no_address_is_found_and_gives_by_ipv4_and_ipv6() {
         eventually("both are there", async || a.node.peers().await.len() == 2).await;
         let mut peers: Vec<_> = a.node.peers().await.into_iter().map(|peer| peer.addr).collect();
         let mut there = [b.addr().to_string(), c.addr().to_string()];
-        (peers.sort(), there.sort());
+        peers.sort();
+        there.sort();
         assert_eq!(peers, there);
         for (from, words) in [(&b, "both"), (&c, "both"), (&a, "four"), (&a, "six"), (&c, "four")] {
             let (hits, _) = from.search(words, None, 500).await;

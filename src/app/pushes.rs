@@ -174,7 +174,7 @@ enum Then {
     Close,
 }
 
-/// "X-Node: <IP>:<PORT> ... those in which the firewalled servent should send a GIV" (`push_proxy`, section 5).
+/// "X-Node: `<IP>:<PORT>` ... those in which the firewalled servent should send a GIV" (`push_proxy`, section 5).
 async fn ask_proxy(proxy: SocketAddr, servent: Guid, us: SocketAddr) -> Result<(), String> {
     let target = format!("/gnutella/push-proxy?ServerId={}", BASE32_NOPAD.encode(&servent.0));
     let headers = Headers::default()

@@ -162,6 +162,10 @@ async fn open_port(
         for next in 1..=NEXT_PORTS {
             let in_use = matches!(&opened, Err(error) if error.kind() == io::ErrorKind::AddrInUse);
             let (true, Some(port)) = (in_use, asked.port().checked_add(next)) else { break };
+            // There every servent of this machine hears the local network: UDP is taken.
+            if port == net::GROUP.port() {
+                continue;
+            }
             opened = bind(port).await;
         }
     }

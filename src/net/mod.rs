@@ -18,7 +18,7 @@ mod udp;
 
 pub use descriptors::Descriptors;
 pub use driver::{Clock, Gate, Handle, Ports, Running, start, start_with};
-pub use lan::{Lan, LanState};
+pub use lan::{GROUP, Lan, LanState};
 pub use link::ROOM;
 pub use listen::{Dialect, Ends, HEAD_TIME, ListenConfig, bind, bind_everywhere, listen};
 pub use secret::Identity;

@@ -19,6 +19,7 @@ use super::{Error, ErrorCode};
 use crate::net::fetch::{FetchConfig, Link};
 use crate::net::rt;
 use crate::proto::{Command, HostSource};
+use crate::wire::addr::scope;
 use crate::wire::head::Headers;
 use crate::wire::http::Request;
 
@@ -131,7 +132,9 @@ async fn ask_by_http(host: &HostPort, path: &str) -> Result<Vec<SocketAddr>, Str
             Err(lost) => return Err(format!("{lost:?}")),
         }
     }
-    let hosts = hosts_in(&String::from_utf8_lossy(&answer[..filled]));
+    let mut hosts = hosts_in(&String::from_utf8_lossy(&answer[..filled]));
+    // Nobody out there makes us knock at doors of our own network.
+    hosts.retain(|host| scope(host.ip()) >= scope(addr.ip()));
     if hosts.is_empty() { Err("its answer names no host".to_owned()) } else { Ok(hosts) }
 }
 

@@ -16,6 +16,7 @@
 //! [`ANSWER_FACTOR`] times the bytes that came from it ("three times the amount of data received", RFC 9000 section 8), and all
 //! addresses together are answered at the rate of [`super::Limits::pings`], each at [`PER_ADDRESS`]. All bytes are counted.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ const WAITING: usize = 64;
 /// Hosts in one `IPP`, told and read.
 const HOSTS_TOLD: usize = 8;
 const HOSTS_READ: usize = 64;
+/// Pushes by UDP in a minute that make us dial: whoever saw a hit of ours can send them, and dials for strangers are few.
+const PUSHES: usize = 3;
 /// Pongs are taken so long after our Ping.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
 /// Answers to one Ping of ours that are taken.
@@ -87,6 +90,8 @@ pub(super) struct Datagrams {
     later: Vec<(Instant, SocketAddr, Frame)>,
     announced: Option<Asked>,
     caches_asked: Option<Asked>,
+    /// When pushes came that were followed.
+    pushes: VecDeque<Instant>,
     /// When the next announcement is due, and how long to wait after it.
     announce_at: Option<(Instant, Duration)>,
 }
@@ -100,6 +105,7 @@ impl Datagrams {
             later: Vec::new(),
             announced: None,
             caches_asked: None,
+            pushes: VecDeque::new(),
             announce_at: None,
         }
     }
@@ -332,9 +338,15 @@ impl Servent {
         if !is_dialable(addr) || !may_name(from.ip(), addr.ip()) || self.is_ourselves(addr) {
             return Some(DropReason::Malformed);
         }
-        if !self.datagrams.may_answer(now, from.ip()) || !self.may_dial_asked(now, addr) {
+        let pushes = &mut self.datagrams.pushes;
+        while pushes.front().is_some_and(|&at| now.since(at) >= Duration::from_secs(60)) {
+            pushes.pop_front();
+        }
+        let full = pushes.len() >= PUSHES;
+        if full || !self.datagrams.may_answer(now, from.ip()) || !self.may_dial_asked(now, addr) {
             return Some(DropReason::RateLimited);
         }
+        self.datagrams.pushes.push_back(now);
         self.counters.pushes_received += 1;
         out.push(Output::Event(Event::PushRequested { addr, index: push.index }));
         None

@@ -13,7 +13,7 @@
 //! Departures: for a search of our own, which somebody waits for, answers are waited for a quarter of the specification's
 //! time. A neighbour that was probed is not asked again with a longer TTL: to it that would be a duplicate.
 //!
-//! Bounds: [`RUNNING`] at a time, [`PER_LEAF`] for one leaf; when there are more the oldest ends.
+//! Bounds: [`RUNNING`] at a time, [`PER_LEAF`] for one leaf; when there are more the oldest of a leaf ends.
 
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ use super::{ConnId, Event, Outbox, Output, Role, SearchId};
 /// Hits that are enough: "the total number of results desired (150)"; for a leaf, which asks several ultrapeers, 50.
 const WANTED: u32 = 150;
 const WANTED_BY_LEAF: u32 = 50;
+/// What comes by one link counts for this part of it at most.
+const ONE_LINK: u32 = 2;
 /// "Clients MUST NOT exceed 200,000 Ultrapeers for their maximum theoretical search horizon" (section 2.4).
 const HORIZON: u64 = 200_000;
 /// "2400 milliseconds per hop is a reasonable latency to expect" (section 2.5.2.3).
@@ -74,6 +76,8 @@ struct Running {
     guided: bool,
     keys: Keys,
     found: u32,
+    /// How much of that came by which link.
+    brought: Vec<(ConnId, u32)>,
     asked: Vec<ConnId>,
     /// Ultrapeers that were asked, in theory.
     horizon: u64,
@@ -88,11 +92,19 @@ impl Dynamic {
         self.running.iter().map(|running| running.next_at).min()
     }
 
-    /// So many files were found for the query of that GUID.
-    pub(super) fn found(&mut self, guid: &Guid, files: u8) {
-        if let Some(running) = self.running.iter_mut().find(|running| running.frame.header.guid == *guid) {
-            running.found = running.found.saturating_add(files.into());
-        }
+    /// So many files were found for the query of that GUID, as a hit by that link says. One link's word alone ends no
+    /// query: it counts for half of what is wanted at most.
+    pub(super) fn found(&mut self, guid: &Guid, by: ConnId, files: u8) {
+        let Some(running) = self.running.iter_mut().find(|running| running.frame.header.guid == *guid) else { return };
+        let most = running.wanted() / ONE_LINK;
+        let at = running.brought.iter().position(|(conn, _)| *conn == by).unwrap_or_else(|| {
+            running.brought.push((by, 0));
+            running.brought.len() - 1
+        });
+        let (_, brought) = &mut running.brought[at];
+        let counted = u32::from(files).min(most - *brought);
+        *brought += counted;
+        running.found += counted;
     }
 
     /// A leaf says how many files it has for its query, "after filtering"; it knows of hits that did not come by us.
@@ -118,7 +130,9 @@ impl Dynamic {
             }
         }
         if self.running.len() >= RUNNING {
-            self.running.remove(0);
+            // Leaves make room for each other, not a search of our own for them.
+            let leafs = self.running.iter().position(|running| matches!(running.asker, Asker::Leaf(_)));
+            self.running.remove(leafs.unwrap_or(0));
         }
         self.running.push(running);
     }
@@ -204,6 +218,7 @@ impl Servent {
             guided: query.flags.has(Flags::LEAF_GUIDED),
             keys,
             found: 0,
+            brought: Vec::new(),
             asked: Vec::new(),
             horizon: 0,
             hurried: 0,

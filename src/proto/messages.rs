@@ -255,7 +255,7 @@ impl Servent {
             return self.drop_message(conn, DropReason::RateLimited);
         }
         let files = frame.payload.first().copied().unwrap_or(0);
-        self.dynamic.found(&frame.header.guid, files);
+        self.dynamic.found(&frame.header.guid, conn, files);
         self.router.found(&frame.header.guid, files);
         if let Route::Back(way, header) = route {
             if !self.send(now, way, Frame { header, payload: frame.payload }, out) {

@@ -7,12 +7,13 @@
 //! * What changes is told soon, and at growing intervals while it goes on changing: a second at first, up to
 //!   [`SLOWEST`].
 //!
-//! Bounds: tables take [`MOST_BYTES`] in all; who sends what would be more, or what is no table, gets a Bye.
+//! Bounds: tables take [`MOST_BYTES`] in all, and a peer begins [`BEGUN`] of them; who sends more, or what is no table, gets
+//! a Bye.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::Instant;
+use crate::base::{Instant, TokenBucket};
 use crate::wire::qrp::RouteTableUpdate;
 use crate::wire::qrt::{Draft, Keys, Qrt, Receiver, USUAL_BITS, updates};
 use crate::wire::query::Query;
@@ -20,8 +21,11 @@ use crate::wire::{Frame, Guid, Kind};
 
 use super::link::Link;
 use super::servent::Servent;
-use super::{CloseReason, ConnId, Outbox, Role};
+use super::{CloseReason, ConnId, Outbox, Rate, Role};
 
+/// Tables that a peer may begin to tell: each is some work, however short it is. A minute's changes at the pace at which we
+/// tell ours, and one each second.
+const BEGUN: Rate = Rate { per_second: 1, burst: 16 };
 /// Memory for the tables of all peers.
 const MOST_BYTES: usize = 32 * 1024 * 1024;
 /// A change is told so much later, so that what changes together is told together.
@@ -33,14 +37,20 @@ const SLOWEST: Duration = Duration::from_secs(30);
 const BUSY: Duration = Duration::from_secs(5);
 
 /// What a link knows of tables.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct LinkTables {
     receiver: Receiver,
+    begun: TokenBucket,
     /// What the peer knows of us.
     told: Option<Arc<Qrt>>,
 }
 
 impl LinkTables {
+    fn new(now: Instant) -> Self {
+        let begun = TokenBucket::new(BEGUN.per_second, BEGUN.burst, now);
+        Self { receiver: Receiver::default(), begun, told: None }
+    }
+
     /// The peer's table.
     pub(super) fn theirs(&self) -> Option<&Arc<Qrt>> {
         self.receiver.table()
@@ -177,7 +187,11 @@ impl Servent {
     pub(super) fn on_route_table(&mut self, now: Instant, conn: ConnId, frame: &Frame, out: &mut Outbox) {
         let update = RouteTableUpdate::decode(&frame.payload).map_err(|error| error.to_string());
         let Some(link) = self.links.get_mut(conn) else { return };
-        let tables = link.tables.get_or_insert_default();
+        let tables = link.tables.get_or_insert_with(|| Box::new(LinkTables::new(now)));
+        let begins = matches!(update, Ok(RouteTableUpdate::Reset { .. } | RouteTableUpdate::Patch { sequence: 1, .. }));
+        if begins && !tables.begun.take(1, now) {
+            return self.refuse_table(now, conn, "a new one too often", out);
+        }
         let before = tables.receiver.bytes();
         let changed = update.and_then(|update| tables.receiver.on_update(&update).map_err(|error| error.to_string()));
         let after = tables.receiver.bytes();
@@ -274,7 +288,7 @@ impl Servent {
                 self.wake_by(due);
                 continue;
             }
-            link.tables.get_or_insert_default().told = Some(Arc::clone(table));
+            link.tables.get_or_insert_with(|| Box::new(LinkTables::new(now))).told = Some(Arc::clone(table));
             let same = |known: &Option<Arc<Qrt>>| match (known, &told) {
                 (Some(a), Some(b)) => Arc::ptr_eq(a, b),
                 (a, b) => a.is_none() && b.is_none(),

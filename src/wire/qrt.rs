@@ -97,6 +97,9 @@ impl Qrt {
     }
 
     fn to_draft(&self) -> Draft {
+        if let Slots::All(words) = &self.slots {
+            return Draft { bits: self.bits, words: words.clone() };
+        }
         let mut draft = Draft::new(self.bits);
         self.each().for_each(|slot| draft.set(slot as usize, true));
         draft

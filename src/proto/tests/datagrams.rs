@@ -183,7 +183,11 @@ fn a_push_by_udp_is_a_push_within_what_strangers_may_make_us_dial() {
         let from = SocketAddr::from(([8, 8, (n / 200) as u8, (n % 200) as u8], 6346));
         !lone.handle(datagram(from, push(ME, &victim))).is_empty()
     });
-    assert_eq!(asked.count(), 9, "ten dials a minute, one is spent");
+    assert_eq!(
+        asked.count(),
+        2,
+        "three a minute, one is spent: links, hosts and pushes by them keep most of the ten dials"
+    );
 }
 
 #[test]

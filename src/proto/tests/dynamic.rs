@@ -87,11 +87,11 @@ fn a_rare_thing_is_asked_of_one_neighbour_after_the_other() {
 fn a_common_thing_ends_with_the_probe_and_a_less_common_one_goes_less_far() {
     let (mut lone, conns) = large(8);
     let first = queries(&lone.frame(conns[0], query_frame(1, 4, 0)));
-    found(&mut lone, first[0].0, Guid([1; 16]), 60);
+    first.iter().for_each(|&(conn, ..)| found(&mut lone, conn, Guid([1; 16]), 60));
     assert_eq!(later(&mut lone, 15_000), [], "a leaf has enough with 50");
 
     let first = queries(&lone.frame(conns[0], query_frame(2, 4, 0)));
-    found(&mut lone, first[0].0, Guid([2; 16]), 40);
+    first.iter().for_each(|&(conn, ..)| found(&mut lone, conn, Guid([2; 16]), 20));
     let next = later(&mut lone, 5000);
     assert!(matches!(next[..], [(_, 2, 1)]), "40 among 64 ultrapeers: three more from each are near: {next:?}");
 }
@@ -188,4 +188,43 @@ fn as_a_leaf_we_tell_our_ultrapeers_how_many_hits_we_have_and_when_it_is_over() 
     told.payload = Vendor::status(0xffff).encode();
     assert_eq!(lone.command(Command::EndSearch(SearchId(1))), [send(&[conn], told.clone())]);
     assert_eq!(lone.frame(conn, please), [send(&[conn], told)]);
+}
+
+#[test]
+fn one_liar_ends_no_query() {
+    let (mut lone, _) = large(8);
+    let out = lone.command(Command::Search { id: SearchId(1), query: query(), ttl: None, strategy: None });
+    let sent = queries(&out);
+    let guid = out.iter().find_map(|output| match output {
+        Output::Event(Event::SearchSent { guid, .. }) => Some(*guid),
+        _ => None,
+    });
+    let guid = guid.expect("it went out");
+    (0..20).for_each(|_| found(&mut lone, sent[0].0, guid, 200));
+    assert_eq!(later(&mut lone, 1300).len(), 1, "others are asked on");
+}
+
+#[test]
+fn leaves_push_no_search_of_ours_aside() {
+    let mut config = Config::new(ME);
+    (config.only_listed, config.leaves, config.limits.handshakes) = (true, 100, 1000);
+    let mut lone = Lone::with(config);
+    lone.command(Command::AddHosts(
+        (0..150u8).map(|n| (addr(&format!("10.7.0.{n}:6346")), HostSource::Cache)).collect(),
+    ));
+    for n in 1..=30u8 {
+        let (conn, role) = (ConnId::accepted(n.into()), if n <= 20 { "False" } else { "True" });
+        let headers = Headers::default().with("X-Ultrapeer", role).with("GUID", peer_guid(n).to_string());
+        lone.handle(Input::Handshake { conn, from: peer_addr(n), head: Head::Connect { version: (0, 6), headers } });
+        lone.handle(Input::Handshake { conn, from: peer_addr(n), head: status(200, "OK") });
+        lone.handle(Input::Connected { conn, room: usize::MAX });
+    }
+    let out = lone.command(Command::Search { id: SearchId(1), query: query(), ttl: None, strategy: None });
+    assert!(!queries(&out).is_empty());
+    for n in 0..160u8 {
+        lone.frame(ConnId::accepted(u64::from(n % 20) + 1), query_frame(n + 1, 4, 0));
+    }
+    let then = Instant::from_micros(lone.now.as_micros() + 1_500_000);
+    let out = lone.sleep_until(then);
+    assert!(out.iter().any(|o| matches!(o, Output::Event(Event::SearchSent { .. }))), "it goes on");
 }

@@ -370,3 +370,16 @@ fn five_thousand_pongs_that_name_victims_cause_ten_dials_a_minute_at_most() {
         assert!(dials.iter().filter(|(_, other)| other == addr).count() <= 2);
     }
 }
+
+#[test]
+fn who_begins_a_table_again_and_again_gets_a_bye() {
+    let mut lone = Lone::new();
+    let leaf = link(&mut lone, "False", 3);
+    tells(&mut lone, leaf, &table(&["blue train.ogg"]));
+    // Each would be copied, and none is ever whole.
+    let begin = RouteTableUpdate::Patch { sequence: 1, count: 2, compressor: 0, bits: 4, data: Bytes::new() };
+    let taken =
+        (0..100).take_while(|_| lone.frame(leaf, frame(Kind::RouteTableUpdate, 1, 1, 0, begin.encode())).is_empty());
+    assert_eq!(taken.count(), 14, "sixteen at once; a reset and a patch were two");
+    assert_eq!(lone.servent.leaves(), 0);
+}

@@ -9,8 +9,12 @@ use crate::wire::words::{self, Token};
 const GOLDEN: u32 = 0x4F1B_BCDC;
 /// Shorter words than this are in nobody's table for sure.
 const SHORTEST: usize = 3;
-/// Words and URNs of one query that are looked for; more of them would hardly keep back more.
+/// Words of one query that are looked for, and URNs; more words would hardly keep back more.
 const MOST: usize = 16;
+/// Words in whose spelling an accented one is looked for.
+const SPELLED: usize = 64;
+/// A longer text says nothing by which a query could be told: no servent of ours answers it.
+const LONGEST: usize = 4096;
 
 /// The hash of a word in lower case: "treat each 4 bytes as a little-endian number, XOR them, multiply". What are bytes
 /// there are, for all who use it, the lower bytes of UTF-16 units.
@@ -62,9 +66,14 @@ impl Keys {
 
     /// Those of a query with these words and URNs. Words by which not every servent could tell are left out: short
     /// ones, and text of scripts without spaces, which some cut and some do not.
+    ///
+    /// A URN that is in no table, or more of them than are looked for, may be found anywhere: then nothing can be told.
     pub fn of(text: &str, urns: &[Urn]) -> Self {
-        let mut keys =
-            Self { words: Vec::new(), urns: urns.iter().filter_map(urn_hashes).flatten().take(MOST).collect() };
+        let hashes: Option<Vec<[u32; 2]>> = urns.iter().take(MOST + 1).map(urn_hashes).collect();
+        let Some(hashes) = hashes.filter(|hashes| hashes.len() <= MOST && text.len() <= LONGEST) else {
+            return Self::default();
+        };
+        let mut keys = Self { words: Vec::new(), urns: hashes.into_iter().flatten().collect() };
         let folded = words::fold(text);
         let plain = words::tokens(&folded).filter_map(|token| match token {
             Token::Word(word) => Some(word),
@@ -74,10 +83,10 @@ impl Keys {
             keys.words.extend(plain.filter(|word| word.len() >= SHORTEST).map(|word| [hash(word); 2]).take(MOST));
             return keys;
         }
-        let accented: Vec<String> = with_accents(text).collect();
+        let accented: Vec<_> = with_accents(text).take(SPELLED).map(|typed| (words::fold(&typed), typed)).collect();
         for word in plain.filter(|word| word.chars().count() >= SHORTEST).take(MOST) {
-            let typed = accented.iter().find(|typed| words::fold(typed) == word);
-            keys.words.push([hash(word), typed.map_or_else(|| hash(word), |typed| hash(typed))]);
+            let typed = accented.iter().find(|(folded, _)| folded == word);
+            keys.words.push([hash(word), typed.map_or_else(|| hash(word), |(_, typed)| hash(typed))]);
         }
         keys
     }
@@ -134,8 +143,21 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_told_by_its_names_is_kept_from_nobody() {
+        let sha1 = |n: u8| Urn::Sha1(crate::wire::Sha1([n; 20]));
+        let told: Vec<Urn> = (0..MOST as u8).map(sha1).collect();
+        assert_eq!(Keys::of("", &told).urns.len(), 2 * MOST, "each in both spellings");
+        let many: Vec<Urn> = (0..=MOST as u8).map(sha1).collect();
+        let other = [sha1(1), Urn::Blake3(crate::wire::Blake3([2; 32]))];
+        for (text, urns) in [("", &many[..]), ("", &other), (&"a".repeat(LONGEST + 1), &[])] {
+            assert_eq!(Keys::of(text, urns), Keys::default());
+            assert!(Keys::of(text, urns).are_in(|_| false));
+        }
+    }
+
+    #[test]
     fn long_queries_are_looked_up_by_their_first_words() {
-        let text: String = (0..1000).map(|n| format!("word{n} ")).collect();
+        let text: String = (0..400).map(|n| format!("word{n} ")).collect();
         assert_eq!(Keys::of(&text, &[]).words.len(), MOST);
     }
 }

@@ -75,6 +75,7 @@ fn ours(place: &Path, addr: std::net::SocketAddr, expected: Expected, size: u64)
         active: 1,
         resume: true,
         agent: "filbert/bench".into(),
+        speed: Default::default(),
     };
     let hooks = Hooks {
         requery: Box::new(|_| {}),
@@ -134,6 +135,7 @@ fn server(path: &Path, digests: Digests) -> std::net::SocketAddr {
         next_id: Box::new(move || ids.fetch_add(1, Ordering::Relaxed)),
         changed: Box::new(|_| {}),
         busy: Box::new(|_| {}),
+        speed: Default::default(),
     };
     let shelf: Arc<dyn Shelf> = Arc::new(Uploads::new(UploadsConfig::default(), hooks, Rng::from_number(2)));
     let listener = rt::block_on(rt::TcpListener::bind("127.0.0.1:0")).expect("a port");

@@ -402,3 +402,27 @@ fn the_doctor_says_what_is_wrong_and_how_to_mend_it() {
     let status = line.a.run(&["status"]).expect(0).stdout;
     assert!(status.contains("others can connect to you"), "{status}");
 }
+
+#[test]
+fn limits_hold_in_the_running_servent_and_for_the_next_one() {
+    let home = common::Home::new();
+    let shown = |args: &[&str]| home.run(args).expect(0).lines().remove(0);
+    assert_eq!(shown(&["limits", "--down", "1M", "--json"])["down_bps"], 1_000_000, "without a servent it is written");
+    let servent = home.up(&[]);
+    let limits = shown(&["limits", "--up", "64Ki", "--per-peer", "0", "--json"]);
+    assert_eq!(
+        (&limits["down_bps"], &limits["up_bps"], &limits["peer_up_bps"]),
+        (&1_000_000.into(), &65_536.into(), &0.into())
+    );
+    let turtle = shown(&["turtle", "--json"]);
+    assert_eq!((&turtle["turtle"], &turtle["up_now_bps"]), (&true.into(), &16_000.into()));
+    assert_eq!(shown(&["turtle", "off", "--up", "5K", "--json"])["up_now_bps"], 65_536);
+    home.run(&["config", "set", "limit_peer_up", "off"]).expect(0);
+    let status = shown(&["status", "--json"]);
+    assert!(status["limits"]["peer_up_bps"].is_null() && status["limits"]["turtle"] == false, "{status}");
+    let table = home.run(&["limits"]).expect(0).stdout;
+    assert!(table.contains("64Ki/s") && table.contains("5K/s"), "{table}");
+    assert!(home.run(&["limits", "--down", "fast"]).expect(2).stderr.contains("500K"), "it says what is right");
+    drop(servent);
+    assert_eq!(shown(&["config", "get", "turtle_up", "--json"])["value"], "5K");
+}

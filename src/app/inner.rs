@@ -17,6 +17,7 @@ use super::proxies::{Proxies, Wall};
 use super::pushes::Pushes;
 use super::searches::Searches;
 use super::shelf::{Shelf, Totals};
+use super::speeds::Speeds;
 use super::uploads::Uploads;
 use super::view::EventView;
 use super::words;
@@ -53,6 +54,7 @@ pub(super) struct Inner {
     pub(super) searches: Arc<Searches>,
     pub(super) downloads: Downloads,
     pub(super) uploads: Uploads,
+    pub(super) speeds: Arc<Speeds>,
     pub(super) pushes: Arc<Pushes>,
     pub(super) proxies: Arc<Proxies>,
     pub(super) portmap: Arc<PortMap>,

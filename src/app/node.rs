@@ -15,7 +15,10 @@ use super::proxies::Wall;
 use super::resolve::HostPort;
 use super::session::LONGEST;
 use super::shelf::{Consent, Lasting, Totals};
-use super::view::{EventView, HostView, PeerView, SearchLine, SearchView, ShareView, StatusView, TransferView};
+use super::speeds::{SpeedLimits, SpeedsRequest};
+use super::view::{
+    EventView, HostView, PeerView, SearchLine, SearchView, ShareView, SpeedsView, StatusView, TransferView,
+};
 use super::{Error, ErrorCode, Limits, browses, words};
 use crate::app::events::BoxStream;
 use crate::base::Instant;
@@ -63,6 +66,8 @@ pub struct Options {
     pub download_dir: Option<PathBuf>,
     /// Bounds on what strangers can make us do.
     pub limits: Limits,
+    /// How fast files may come and go.
+    pub speeds: SpeedLimits,
     /// In-process for one command: shares nothing, takes no lock, resumes nothing.
     pub private: bool,
 }
@@ -183,10 +188,25 @@ impl Node {
             reachable: inner.proxies.wall().reachable.word().to_owned(),
             down_bps: inner.downloads.rate(),
             up_bps: inner.uploads.rate(),
+            limits: inner.speeds.limits().view(),
             uptime_s: now.since(Instant::ZERO).as_secs(),
             counters: totals,
             warnings: inner.warnings.all().into_iter().chain(inner.alone().await).collect(),
         }
+    }
+
+    /// How fast files may come and go.
+    pub fn limits(&self) -> SpeedsView {
+        self.inner.speeds.limits().view()
+    }
+
+    /// Changes that, at once and for this run.
+    pub fn set_limits(&self, change: &SpeedsRequest) -> Result<SpeedsView, Error> {
+        let inner = &self.inner;
+        let limits = inner.speeds.change(change)?;
+        inner.downloads.hold(limits.down_now().is_pause());
+        inner.uploads.hold(limits.up_now().min(limits.peer_up).is_pause());
+        Ok(limits.view())
     }
 
     /// How others see it.

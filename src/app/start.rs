@@ -18,6 +18,7 @@ use super::pushes::Pushes;
 use super::resolve::HostPort;
 use super::searches::Searches;
 use super::shelf::{Consent, Lasting, Shelf, Totals};
+use super::speeds::Speeds;
 use super::uploads::{BrowseHooks, UploadHooks, Uploads, UploadsConfig};
 use super::view::EventView;
 use super::{Error, ErrorCode, Node, Options};
@@ -70,13 +71,23 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
     let shelf = Shelf::open(&options, &mut rng, &warnings, &events)?;
     take_up_shares(&options, &kept, &shelf, &warnings, &events).await?;
     let (pushes, called) = Pushes::new(servent, handle.clone());
-    let downloads = open_downloads(&options, &searches, &shelf, &pushes, &events, rng.fork()).await?;
+    let speeds = Arc::new(Speeds::new(options.speeds, clock));
+    let downloads = open_downloads(&options, &searches, &shelf, &pushes, &events, &speeds, rng.fork()).await?;
     let choice = if options.private { PortMapping::Off } else { options.portmap };
     let portmap = PortMap::new(choice, listen);
     let proxies = Arc::new(Proxies::new(servent, handle.clone()));
     let browse = options.browse.then(|| browse_hooks(servent, listen, &shelf, &proxies));
-    let uploads =
-        open_uploads(options.limits.uploads, browse, &downloads, &shelf, &proxies, &events, &handle, rng.fork());
+    let uploads = open_uploads(
+        options.limits.uploads,
+        browse,
+        &downloads,
+        &shelf,
+        &proxies,
+        &events,
+        &handle,
+        &speeds,
+        rng.fork(),
+    );
 
     handle.command(Command::Listening(listen));
     let cached = kept.hosts();
@@ -93,6 +104,7 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
         searches,
         downloads,
         uploads: uploads.clone(),
+        speeds,
         pushes: Arc::clone(&pushes),
         proxies,
         portmap: Arc::clone(&portmap),
@@ -235,6 +247,7 @@ async fn open_downloads(
     shelf: &Shelf,
     pushes: &Arc<Pushes>,
     events: &Arc<Broadcast>,
+    speeds: &Speeds,
     rng: Rng,
 ) -> Result<Downloads, Error> {
     let config = DownloadsConfig {
@@ -243,6 +256,7 @@ async fn open_downloads(
         active: options.limits.downloads.max(1),
         resume: !options.private,
         agent: concat!("filbert/", env!("CARGO_PKG_VERSION")).to_owned(),
+        speed: speeds.down().clone(),
     };
     let (searches, shelf, events) = (Arc::clone(searches), shelf.clone(), Arc::clone(events));
     let pushes = Arc::clone(pushes);
@@ -252,7 +266,9 @@ async fn open_downloads(
         push: Box::new(move |source| Arc::clone(&pushes).ask(source).boxed()),
         changed: Box::new(move |view| events.tell(|| EventView::Transfer(view))),
     };
-    Downloads::open(config, hooks, rng).await
+    let downloads = Downloads::open(config, hooks, rng).await?;
+    downloads.hold(speeds.limits().down_now().is_pause());
+    Ok(downloads)
 }
 
 /// The list of what we share, and what our hits say of us in it.
@@ -287,6 +303,7 @@ fn open_uploads(
     proxies: &Arc<Proxies>,
     events: &Arc<Broadcast>,
     handle: &net::Handle,
+    speeds: &Speeds,
     rng: Rng,
 ) -> Uploads {
     let (find, open, tree) = (shelf.clone(), shelf.clone(), shelf.clone());
@@ -302,8 +319,12 @@ fn open_uploads(
         next_id: Box::new(move || downloads.next_id()),
         changed: Box::new(move |view| events.tell(|| EventView::Transfer(view))),
         busy: Box::new(move |busy| handle.command(Command::UploadsBusy(busy))),
+        speed: speeds.up().clone(),
     };
-    Uploads::new(config, hooks, rng)
+    let uploads = Uploads::new(config, hooks, rng);
+    let limits = speeds.limits();
+    uploads.hold(limits.up_now().min(limits.peer_up).is_pause());
+    uploads
 }
 
 /// Takes up the shares of the state and those of this run, without waiting for their files.

@@ -47,12 +47,36 @@ pub struct StatusView {
     pub down_bps: u64,
     /// Bytes a second that we upload now.
     pub up_bps: u64,
+    /// How fast files may come and go.
+    #[serde(default)]
+    pub limits: SpeedsView,
     /// Seconds since start.
     pub uptime_s: u64,
     /// Queries: received, forwarded, answered, duplicates dropped ... totals since the start, by name.
     pub counters: BTreeMap<String, u64>,
     /// Things that work less well than they should, in words ("the watch limit is reached ...").
     pub warnings: Vec<String>,
+}
+
+/// How fast files may come and go, in bytes a second; `null` is no limit, 0 a pause.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpeedsView {
+    /// All downloads together.
+    pub down_bps: Option<u64>,
+    /// All uploads together.
+    pub up_bps: Option<u64>,
+    /// The uploads to one address.
+    pub peer_up_bps: Option<u64>,
+    /// Whether the turtle is on.
+    pub turtle: bool,
+    /// All downloads together while it is.
+    pub turtle_down_bps: Option<u64>,
+    /// All uploads together while it is.
+    pub turtle_up_bps: Option<u64>,
+    /// What holds for downloads now.
+    pub down_now_bps: Option<u64>,
+    /// What holds for uploads now.
+    pub up_now_bps: Option<u64>,
 }
 
 /// Something that `doctor` looked at.

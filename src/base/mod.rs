@@ -8,10 +8,12 @@ mod bucket;
 mod hash;
 mod lru;
 mod rng;
+mod throttle;
 mod time;
 
 pub use bucket::TokenBucket;
 pub use hash::{HashSeed, Map, Set};
 pub use lru::Lru;
 pub use rng::Rng;
+pub use throttle::{Later, Speed, Throttle};
 pub use time::{Instant, backoff};

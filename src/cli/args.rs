@@ -104,6 +104,14 @@ pub enum Command {
     /// Try waiting or failed downloads now
     #[structopt(after_help = "Example:\n    filbert retry 3")]
     Retry(Ids),
+    /// How fast files may come and go; flags change it, now and for later
+    #[structopt(after_help = LIMITS_EXAMPLES)]
+    Limits(Speeds),
+    /// The slow speeds for when the line is needed: turtle on, turtle off
+    #[structopt(
+        after_help = "Examples:\n    filbert turtle on\n    filbert turtle on --down 200K --up 20K\n    filbert turtle off"
+    )]
+    Turtle(Turtle),
     /// Who you are connected to; `peers set N` changes how many
     #[structopt(after_help = "Examples:\n    filbert peers\n    filbert peers set 12")]
     Peers(Peers),
@@ -279,6 +287,36 @@ pub struct Ids {
     pub ids: Vec<u64>,
 }
 
+/// `limits`.
+#[derive(Clone, Debug, StructOpt)]
+#[structopt(settings = &[AppSettings::UnifiedHelpMessage, AppSettings::DeriveDisplayOrder])]
+pub struct Speeds {
+    /// All downloads together: 500K, 1.5M, 64Ki; 0 pauses, off removes
+    #[structopt(parse(try_from_os_str = utf8), long, value_name = "SPEED")]
+    pub down: Option<String>,
+    /// All uploads together
+    #[structopt(parse(try_from_os_str = utf8), long, value_name = "SPEED")]
+    pub up: Option<String>,
+    /// The uploads to one address
+    #[structopt(parse(try_from_os_str = utf8), long, value_name = "SPEED")]
+    pub per_peer: Option<String>,
+}
+
+/// `turtle`.
+#[derive(Clone, Debug, StructOpt)]
+#[structopt(settings = &[AppSettings::UnifiedHelpMessage, AppSettings::DeriveDisplayOrder])]
+pub struct Turtle {
+    /// on or off; nothing: the other one
+    #[structopt(parse(try_from_os_str = utf8), possible_values = &["on", "off"], value_name = "on|off")]
+    pub switch: Option<String>,
+    /// All downloads together while it is on
+    #[structopt(parse(try_from_os_str = utf8), long, value_name = "SPEED")]
+    pub down: Option<String>,
+    /// All uploads together while it is on
+    #[structopt(parse(try_from_os_str = utf8), long, value_name = "SPEED")]
+    pub up: Option<String>,
+}
+
 /// `peers`.
 #[derive(Clone, Debug, StructOpt)]
 pub struct Peers {
@@ -431,6 +469,14 @@ pub enum Study {
         ttl: u8,
     },
 }
+
+const LIMITS_EXAMPLES: &str = "Examples:
+    filbert limits                         what holds now
+    filbert limits --up 500K --per-peer 100K
+    filbert limits --down 0                pause all downloads
+    filbert limits --down off              no limit again
+
+Bytes a second: K M G are powers of 1000, Ki Mi Gi of 1024.";
 
 const SIM_EXAMPLES: &str = "Examples:
     filbert sim table                      a thousand servents

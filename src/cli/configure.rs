@@ -9,7 +9,7 @@ use super::config::Config;
 use super::exit::{Exit, Failure};
 use super::say::Long;
 use super::settings::{self, KEYS};
-use super::{files, servent};
+use super::{files, limits, servent};
 use crate::web::Setting;
 
 /// `config` and what follows it.
@@ -20,8 +20,13 @@ pub async fn configure(config: &Config, args: &Args) -> Result<(), Failure> {
         Some(SettingsAct::Get { origin, key }) => get(config, key.as_deref(), *origin).await,
         Some(SettingsAct::Set { key, value }) => {
             settings::set(file, key, value)?;
-            if servent::find(&config.home).await.is_some() {
-                config.say.note("filbert: written; the running servent takes it at its next start");
+            if let Some(client) = servent::find(&config.home).await {
+                match limits::change_of(key, value) {
+                    Some(change) => {
+                        limits::apply(&client, &change).await?;
+                    }
+                    None => config.say.note("filbert: written; the running servent takes it at its next start"),
+                }
             }
             Ok(())
         }

@@ -18,6 +18,7 @@ mod exit;
 mod files;
 mod get;
 mod interrupt;
+mod limits;
 mod peers;
 mod say;
 mod search;
@@ -88,6 +89,8 @@ async fn act(config: &Config, command: Option<Command>) -> Result<(), Failure> {
             Command::Resume(ids) => transfers::change(config, &ids, "resume").await,
             Command::Cancel(ids) => transfers::change(config, &ids, "cancel").await,
             Command::Retry(ids) => transfers::change(config, &ids, "retry").await,
+            Command::Limits(args) => limits::limits(config, &args).await,
+            Command::Turtle(args) => limits::turtle(config, &args).await,
             Command::Peers(args) => peers::peers(config, &args).await,
             Command::Connect { host } => peers::connect(config, &host).await,
             Command::Disconnect { addr } => peers::disconnect(config, &addr).await,

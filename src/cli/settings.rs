@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use toml_edit::{DocumentMut, Item};
 
 use super::exit::{Exit, Failure};
-use crate::app::{LIMITS, LimitKey, Limits, PortMapping};
+use crate::app::{LIMITS, LimitKey, Limits, PortMapping, SpeedLimits, parse_speed, speed_text};
 use crate::proto::{Deflate, Encrypt, RoleChoice};
 use crate::web::Setting;
 
@@ -36,6 +36,7 @@ enum Kind {
     Number(u64, u64),
     Word(&'static [&'static str]),
     Path,
+    Speed,
     Limit(&'static LimitKey),
 }
 
@@ -51,7 +52,7 @@ pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
     BASIC.into_iter().chain(LIMITS.iter().map(limit)).collect()
 });
 
-const BASIC: [Key; 15] = [
+const BASIC: [Key; 21] = [
     key("listen", Kind::Address, "0.0.0.0:6346", "where peers reach you; port 0 is any free one"),
     key("api", Kind::Address, "127.0.0.1:7346", "where the control API listens"),
     key("connect", Kind::List, "", "hosts to stay connected to"),
@@ -96,6 +97,12 @@ const BASIC: [Key; 15] = [
         "have the router let others in (PCP, NAT-PMP, UPnP); auto: if it is at a private address",
     ),
     key("exclude", Kind::List, "", "what is not shared of any folder: patterns of names or, with a /, of paths"),
+    key("limit_down", Kind::Speed, "off", "bytes a second of all downloads: 500K, 1.5M, 64Ki; 0 pauses, off removes"),
+    key("limit_up", Kind::Speed, "off", "bytes a second of all uploads"),
+    key("limit_peer_up", Kind::Speed, "off", "bytes a second of the uploads to one address"),
+    key("turtle", Kind::Switch, "false", "whether the next two hold as well"),
+    key("turtle_down", Kind::Speed, "64K", "bytes a second of all downloads while the turtle is on"),
+    key("turtle_up", Kind::Speed, "16K", "bytes a second of all uploads while the turtle is on"),
     key("download_dir", Kind::Path, "", "where finished files go; empty: the home's own folder"),
 ];
 
@@ -184,6 +191,19 @@ impl Settings {
         Ok(limits)
     }
 
+    /// How fast files may come and go.
+    pub fn speeds(&self) -> Result<SpeedLimits, Failure> {
+        let speed = |name: &str| parse_speed(self.text(name)).map_err(|error| bad(name, &error.to_string()));
+        Ok(SpeedLimits {
+            down: speed("limit_down")?,
+            up: speed("limit_up")?,
+            peer_up: speed("limit_peer_up")?,
+            turtle: self.switch("turtle"),
+            turtle_down: speed("turtle_down")?,
+            turtle_up: speed("turtle_up")?,
+        })
+    }
+
     /// A list of texts.
     pub fn list(&self, name: &str) -> Vec<String> {
         let values = self.0.get(name).and_then(|(value, _)| value.as_array());
@@ -254,6 +274,7 @@ impl Key {
             Kind::Word(words) if words.contains(&text) => Ok(json!(text)),
             Kind::Word(words) => Err(format!("{text:?} is none of {}", words.join(", "))),
             Kind::Path => Ok(json!(text)),
+            Kind::Speed => parse_speed(text).map(|speed| json!(speed_text(speed))).map_err(|error| error.to_string()),
             Kind::Limit(limit) => limit.set(&mut Limits::default(), text).map(|()| json!(text)),
         }
     }

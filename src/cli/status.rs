@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::config::Config;
 use super::exit::Failure;
-use super::{servent, text};
+use super::{limits, servent, text};
 use crate::app::view::StatusView;
 
 /// `status`.
@@ -41,8 +41,12 @@ fn sentence(status: &StatusView) -> String {
         "no" => "; others cannot connect to you (filbert doctor tells more)",
         _ => "",
     };
+    let limited = match limits::in_words(&status.limits) {
+        words if words.is_empty() => words,
+        words => format!(" ({words})"),
+    };
     format!(
-        "{}{leaves}; sharing {sharing}; down {}/s, up {}/s; on {} for {}{reach}",
+        "{}{leaves}; sharing {sharing}; down {}/s, up {}/s{limited}; on {} for {}{reach}",
         text::count(status.neighbours, "neighbour"),
         text::size(status.down_bps),
         text::size(status.up_bps),
@@ -80,6 +84,7 @@ mod tests {
             reachable: "yes".into(),
             down_bps: 0,
             up_bps: 1024,
+            limits: Default::default(),
             uptime_s: 61,
             counters: Default::default(),
             warnings: Vec::new(),

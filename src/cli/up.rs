@@ -164,6 +164,7 @@ pub fn options(config: &Config, args: &Up, settings: &Settings) -> Result<Option
         encrypt: Encrypt::parse(settings.text("encrypt")).unwrap_or_default(),
         download_dir,
         limits: settings.limits()?,
+        speeds: settings.speeds()?,
         private: false,
     })
 }

@@ -22,5 +22,6 @@ pub use change::Change;
 pub use criteria::{Criteria, CriteriaError};
 pub use index::Index;
 pub use kind::Kind;
+pub use parse::bytes;
 pub use shelf::{Library, Listed, RootId, SharedFile};
 pub use stamp::Stamp;

@@ -233,7 +233,7 @@ fn size_range(text: &str) -> Result<(u64, Option<u64>), CriteriaError> {
 }
 
 /// Bytes of `10M`, `1.5G`, `700MiB`, `4096`.
-fn bytes(text: &str) -> Result<u64, CriteriaError> {
+pub fn bytes(text: &str) -> Result<u64, CriteriaError> {
     let wrong = || error(format!("`{text}` is no size: {SIZE_FORMS}"));
     let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);

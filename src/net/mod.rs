@@ -5,6 +5,7 @@ mod body;
 mod descriptors;
 mod driver;
 pub mod fetch;
+mod flow;
 pub mod giv;
 mod lan;
 mod link;
@@ -18,6 +19,7 @@ mod udp;
 
 pub use descriptors::Descriptors;
 pub use driver::{Clock, Gate, Handle, Ports, Running, start, start_with};
+pub use flow::{Allowance, Flow, Outflow, Tap};
 pub use lan::{GROUP, Lan, LanState};
 pub use link::ROOM;
 pub use listen::{Dialect, Ends, HEAD_TIME, ListenConfig, bind, bind_everywhere, listen};

@@ -13,8 +13,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures::future::{Either, select};
 use futures::{AsyncReadExt, AsyncWriteExt};
 
+use super::flow::Tap;
 use super::rt::{self, TcpStream};
 use super::send;
 pub use super::send::read_at;
@@ -66,6 +68,12 @@ pub trait Shelf: Send + Sync + 'static {
     /// A connection has ended: what was kept for it is not needed any more.
     fn gone(&self, from: SocketAddr) {
         let _ = from;
+    }
+
+    /// What a connection takes the bytes of its bodies from: their speed.
+    fn tap(&self, from: SocketAddr) -> Tap {
+        let _ = from;
+        Tap::default()
     }
 }
 
@@ -173,8 +181,19 @@ async fn serve_noting(
     let _ = stream.set_nodelay(true);
     // Told also when the connection is cut from our side.
     let _ended = Ended { shelf: Arc::clone(&shelf), from };
-    let client =
-        Client { stream, from, shelf, rest, ahead: already, out: Vec::new(), gone: 0, body: None, last: false };
+    let client = Client {
+        stream,
+        from,
+        tap: shelf.tap(from),
+        shelf,
+        rest,
+        ahead: already,
+        out: Vec::new(),
+        gone: 0,
+        body: None,
+        granted: 0,
+        last: false,
+    };
     if let Err(error) = client.serve(&config).await {
         log::debug!("upload to {from}: {error}");
     }
@@ -205,6 +224,9 @@ struct Client {
     gone: usize,
     /// What follows them.
     body: Option<Sending>,
+    /// Where the bytes of bodies are taken from, and how many of them may go now.
+    tap: Tap,
+    granted: u64,
     /// The answer under way is the last one.
     last: bool,
 }
@@ -237,6 +259,8 @@ enum Wants {
     Request,
     /// The client is to take what is in `out`.
     Room,
+    /// More of the body may go only later.
+    Leave,
     /// All is said.
     Goodbye,
     /// The client has left.
@@ -263,6 +287,7 @@ impl Client {
                     }
                 }
                 Wants::Room => self.make_room(config).await?,
+                Wants::Leave => self.wait_for_leave().await?,
                 Wants::Goodbye => return self.linger().await,
                 Wants::Nothing => return Ok(()),
             }
@@ -354,9 +379,11 @@ impl Client {
         let more = self.body.as_ref().is_some_and(|body| body.file.is_some());
         loop {
             if self.gone < self.out.len() {
-                self.gone += send::try_send(&self.stream, &self.out[self.gone..], more)?;
+                let may = self.may_go();
+                let sent = send::try_send(&self.stream, &self.out[self.gone..][..may], more)?;
+                self.went(sent);
                 if self.gone < self.out.len() {
-                    return Ok(Some(Wants::Room));
+                    return Ok(Some(if self.may_go() == 0 { Wants::Leave } else { Wants::Room }));
                 }
             }
             self.out_is_gone();
@@ -371,7 +398,13 @@ impl Client {
             self.body = None;
             return Ok(None);
         };
-        let turn = send::turn(file, &self.stream, left.clone(), sent)?;
+        let may = if self.tap.is_limited() { self.granted } else { u64::MAX };
+        let part = left.start..left.end.min(left.start.saturating_add(may));
+        if part.is_empty() && !left.is_empty() {
+            return Ok(Some(Wants::Leave));
+        }
+        let turn = send::turn(file, &self.stream, part, sent)?;
+        self.granted = self.granted.saturating_sub(turn.left.start - left.start);
         left.start = turn.left.start + turn.next.len() as u64;
         if !turn.next.is_empty() {
             self.out = turn.next;
@@ -381,10 +414,56 @@ impl Client {
             return Ok(Some(Wants::Room));
         }
         if !left.is_empty() {
-            return Ok(Some(Wants::Work));
+            return Ok(Some(if self.tap.is_limited() && self.granted == 0 { Wants::Leave } else { Wants::Work }));
         }
         self.body = None;
         Ok(None)
+    }
+
+    /// How many of the next bytes in `out` may go now: heads always, of a body those that were granted.
+    fn may_go(&self) -> usize {
+        let waiting = self.out.len() - self.gone;
+        let of_body = self.body.as_ref().map_or(0, |body| body.with_head);
+        if of_body == 0 || !self.tap.is_limited() {
+            return waiting;
+        }
+        let head = waiting.saturating_sub(usize::try_from(of_body).unwrap_or(usize::MAX));
+        waiting.min(head.saturating_add(usize::try_from(self.granted).unwrap_or(usize::MAX)))
+    }
+
+    /// So many of the bytes in `out` are gone.
+    fn went(&mut self, sent: usize) {
+        let of_body = self.body.as_ref().map_or(0, |body| body.with_head);
+        let head = (self.out.len() - self.gone).saturating_sub(usize::try_from(of_body).unwrap_or(usize::MAX));
+        self.gone += sent;
+        self.granted = self.granted.saturating_sub(sent.saturating_sub(head) as u64);
+    }
+
+    /// Waits until more of the body may go; an error when the client leaves meanwhile, as it holds a slot.
+    async fn wait_for_leave(&mut self) -> io::Result<()> {
+        let file = self.body.as_ref().and_then(|body| body.file.as_ref());
+        let left = file.map_or(0, |(_, left)| left.end - left.start) + (self.out.len() - self.gone) as u64;
+        let begun = Instant::now();
+        let (tap, stream) = (&self.tap, &self.stream);
+        let left_us = async {
+            let mut one = [0];
+            match stream.peek(&mut one).await {
+                Ok(0) => io::ErrorKind::ConnectionAborted.into(),
+                Err(error) => error,
+                // It asks for the next one already: of its leaving we hear when that is read.
+                Ok(_) => std::future::pending().await,
+            }
+        };
+        let granted = match select(std::pin::pin!(tap.take(left)), std::pin::pin!(left_us)).await {
+            Either::Left((granted, _)) => granted,
+            Either::Right((error, _)) => return Err(error),
+        };
+        // Without a limit all that was wanted is granted, which is not to outlast the next limit.
+        self.granted = if self.tap.is_limited() { self.granted + granted } else { 0 };
+        if let Some(body) = &mut self.body {
+            body.pace.forgive(begun.elapsed());
+        }
+        Ok(())
     }
 
     /// Takes the next piece of a body that is made while it is sent; `false` when there is none.
@@ -433,14 +512,19 @@ impl Client {
     /// takes nothing, or less than [`PIECE`] in the time it has for that, is cut.
     async fn make_room(&mut self, config: &ServeConfig) -> io::Result<()> {
         while self.gone < self.out.len() {
+            let may = self.may_go();
+            if may == 0 {
+                self.wait_for_leave().await?;
+                continue;
+            }
             let left = self.body.as_ref().map_or(config.stall, |body| body.pace.left(config.piece));
             let patience = left.min(config.stall);
-            let write = rt::timeout(patience, self.stream.write(&self.out[self.gone..])).await;
+            let write = rt::timeout(patience, self.stream.write(&self.out[self.gone..][..may])).await;
             let written = write.unwrap_or_else(|late| Err(late.into()))?;
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
-            self.gone += written;
+            self.went(written);
             if let Some(body) = &mut self.body {
                 body.pace.keep(body.done() + self.gone as u64, config.piece)?;
             }
@@ -478,6 +562,11 @@ impl Pace {
     /// How long it may take until then.
     fn left(&self, patience: Duration) -> Duration {
         self.since.map_or(patience, |since| patience.saturating_sub(since.elapsed()))
+    }
+
+    /// So long it was we who kept it waiting.
+    fn forgive(&mut self, waited: Duration) {
+        self.since = self.since.and_then(|since| since.checked_add(waited));
     }
 
     fn keep(&mut self, at: u64, patience: Duration) -> io::Result<()> {

@@ -178,6 +178,8 @@ pub struct Queue {
     rng: Rng,
     given: BTreeMap<Slot, Given>,
     next: u64,
+    /// Nothing is given for now.
+    closed: bool,
     /// Both lines, in the order of their coming.
     waiting: Vec<Waiting>,
 }
@@ -185,7 +187,12 @@ pub struct Queue {
 impl Queue {
     /// All slots free. `rng` names the places.
     pub fn new(config: QueueConfig, rng: Rng) -> Self {
-        Self { config, rng, given: BTreeMap::new(), next: 0, waiting: Vec::new() }
+        Self { config, rng, given: BTreeMap::new(), next: 0, closed: false, waiting: Vec::new() }
+    }
+
+    /// Gives nothing more from now on (`true`), or as ever; who has a slot keeps it.
+    pub fn close(&mut self, closed: bool) {
+        self.closed = closed;
     }
 
     /// Somebody asks, for the first time or again.
@@ -193,7 +200,7 @@ impl Queue {
         self.expire(now);
         let who = subnet(asker.from.ip());
         let line = if asker.size <= self.config.small { Line::Small } else { Line::Large };
-        if let Some(slot) = self.held_for(who, asker.file) {
+        if let Some(slot) = self.held_for(who, asker.file).filter(|_| !self.closed) {
             return self.go_on(slot, asker);
         }
         let at = self.place_of(asker, who, line);
@@ -342,6 +349,9 @@ impl Queue {
 
     /// Slots that the head of a line can be given now.
     fn free(&self, line: Line, now: Instant) -> usize {
+        if self.closed {
+            return 0;
+        }
         let small = self.given.values().filter(|given| given.line == Line::Small).count();
         let large = self.given.len() - small;
         let borrowed = small.saturating_sub(self.config.express);

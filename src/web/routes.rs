@@ -17,7 +17,7 @@ use super::answer::{self, Answer};
 use super::serve::Context;
 use super::uri;
 use crate::app::view::SearchLine;
-use crate::app::{Error, ErrorCode, GetRequest, SearchRequest, ShareRequest};
+use crate::app::{Error, ErrorCode, GetRequest, SearchRequest, ShareRequest, SpeedsRequest};
 use crate::net::rt;
 
 /// A comment goes out on a silent event stream this often, so that either side notices when the other is gone.
@@ -91,6 +91,8 @@ routes! {
     Token POST   "/api/v1/peers" connect "Connects to a host: {host}.";
     Token DELETE "/api/v1/peers/{addr}" disconnect "Closes the link to a peer.";
     Token PUT    "/api/v1/neighbours" set_neighbours "Sets the size of the neighbour set: {neighbours}.";
+    Token GET    "/api/v1/limits" limits "How fast files may come and go.";
+    Token PUT    "/api/v1/limits" set_limits "Changes that for this run: {down?, up?, peer_up?, turtle?, turtle_down?, turtle_up?}; speeds are texts: 500K, 0, off.";
     Token GET    "/api/v1/hosts" hosts "Hosts that we know of.";
     Token POST   "/api/v1/hosts" import_hosts "Adds hosts to those that we know of: {hosts: [...]}.";
     Token GET    "/api/v1/searches" searches "Searches of this run.";
@@ -232,6 +234,15 @@ async fn set_neighbours(call: Call) -> Result<Answer, Error> {
     let Neighbours { neighbours } = call.json()?;
     call.context.node.set_neighbours(neighbours).await?;
     Ok(answer::value(&json!({ "neighbours": neighbours })))
+}
+
+async fn limits(call: Call) -> Result<Answer, Error> {
+    Ok(answer::value(&call.context.node.limits()))
+}
+
+async fn set_limits(call: Call) -> Result<Answer, Error> {
+    let change: SpeedsRequest = call.json()?;
+    Ok(answer::value(&call.context.node.set_limits(&change)?))
 }
 
 async fn hosts(call: Call) -> Result<Answer, Error> {

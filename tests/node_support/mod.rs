@@ -40,6 +40,7 @@ pub fn options(dir: &Path) -> Options {
         ttl: 4,
         download_dir: None,
         limits: Limits::default(),
+        speeds: Default::default(),
         private: false,
     }
 }

@@ -68,6 +68,7 @@ impl Place {
             active: 4,
             resume,
             agent: "filbert/test".into(),
+            speed: Default::default(),
         };
         let requeries = Arc::clone(&self.requeries);
         let hooks = Hooks {
@@ -213,6 +214,7 @@ impl Served {
             next_id: Box::new(move || ids.fetch_add(1, Ordering::Relaxed)),
             changed: Box::new(|_| {}),
             busy: Box::new(|_| {}),
+            speed: Default::default(),
         };
         let uploads = Uploads::new(config, hooks, Rng::from_number(2));
         let shelf: Arc<dyn Shelf> = Arc::new(uploads.clone());

@@ -146,10 +146,11 @@ impl Contact {
     async fn receive(&self, link: &mut Link, decision: Decision) -> Result<(), Option<Lost>> {
         let Decision { first, keep, block, slot } = decision;
         let (mut at, mut spare) = (first, Vec::new());
+        let mut allowance = self.inner.config.speed.allowance();
         let mut writing = None;
         while at < keep.end.min(self.stop.load(Ordering::SeqCst)) {
             let mut piece = std::mem::take(&mut spare);
-            let want = (keep.end - at).min(block - at % block).min(PIECE);
+            let want = allowance.at_most((keep.end - at).min(block - at % block).min(PIECE)).await;
             piece.resize(want as usize, 0);
             let read = link.read(&mut piece).await;
             if let Some(writing) = writing.take() {
@@ -162,6 +163,7 @@ impl Contact {
                 Err(how) => return Err(Some(how)),
             };
             piece.truncate(read);
+            allowance.spend(read as u64);
             let skip = usize::try_from(keep.start.saturating_sub(at)).unwrap_or(usize::MAX);
             if skip < read {
                 writing = Some(self.write(&slot, piece, skip, at + skip as u64));

@@ -51,7 +51,12 @@ pub(super) struct Inner {
     /// Something changed that is not written down yet.
     pub(super) dirty: bool,
     whose: Whose,
+    /// It rests because nothing may be fetched for now, not because the user paused it.
+    held: bool,
 }
+
+/// Why it rests then.
+const HELD: &str = "downloads are paused: their limit is 0 (filbert limits)";
 
 /// Which process fetches it.
 #[derive(Debug)]
@@ -79,6 +84,7 @@ impl Live {
             watchers: Vec::new(),
             dirty: false,
             whose: Whose::Ours,
+            held: false,
             record,
         };
         Arc::new(Self { id: inner.record.id, start, inner: Mutex::new(inner) })
@@ -165,6 +171,26 @@ impl Live {
         }
         machine.handle(now, input, outbox);
         inner.after();
+    }
+
+    /// The user wants it to rest.
+    pub(super) fn pause(&self) {
+        self.lock().held = false;
+        self.tell(Input::Pause);
+    }
+
+    /// Nothing may be fetched for now (`true`), or again. What is being checked is checked; what the user paused
+    /// stays so.
+    pub(super) fn hold(&self, held: bool) {
+        let mut inner = self.lock();
+        let state = inner.machine.as_ref().map(Download::state);
+        let rests = matches!(state, None | Some(State::Paused | State::Verifying)) || state.is_some_and(State::is_over);
+        if if held { rests } else { !inner.held } {
+            return;
+        }
+        inner.held = held;
+        drop(inner);
+        self.tell(if held { Input::Pause } else { Input::Resume });
     }
 
     /// Its time has come.
@@ -323,6 +349,7 @@ impl Inner {
             Some(State::Done) => Standing::Done,
             Some(State::Failed) => Standing::Failed,
             Some(State::Cancelled) => Standing::Cancelled,
+            Some(State::Paused) if self.held => Standing::Unfinished,
             Some(State::Paused) => Standing::Paused,
             Some(_) => Standing::Unfinished,
         }
@@ -386,6 +413,7 @@ impl Inner {
             rate_bps: rate,
             sources: machine.map_or(record.sources.len(), |machine| machine.sources().count()) as u64,
             reason: match (machine, &self.whose) {
+                (Some(machine), _) if self.held && machine.state() == State::Paused => HELD.to_owned(),
                 (Some(machine), _) => machine.reason(now),
                 (None, Whose::Elsewhere) => "a `get` without the servent fetches it".to_owned(),
                 (None, _) => record.reason.clone(),

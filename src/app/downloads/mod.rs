@@ -13,6 +13,7 @@ mod wanted;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant as Clock};
 
@@ -25,6 +26,7 @@ use super::{Error, ErrorCode};
 use crate::app::events::BoxStream;
 use crate::base::Rng;
 use crate::disk::{Claim, StateFile};
+use crate::net::Flow;
 use crate::net::fetch::Link;
 use crate::net::rt::{self, Task};
 use crate::transfer::{Download, DownloadConfig, Expected, Input, Lost, SizeFrom, Source, name};
@@ -58,6 +60,8 @@ pub struct DownloadsConfig {
     pub resume: bool,
     /// `User-Agent` of our requests.
     pub agent: String,
+    /// The speed that all of them share.
+    pub speed: Flow,
 }
 
 /// The path of a shared file with that content, if there is one.
@@ -99,6 +103,8 @@ struct Inner {
     state: StateFile,
     save_bell: Mutex<mpsc::Sender<()>>,
     saving: futures::lock::Mutex<()>,
+    /// Nothing is fetched for now: its limit is 0.
+    holding: AtomicBool,
     /// One `get` after the other: two of the same content become one download.
     getting: futures::lock::Mutex<()>,
 }
@@ -128,6 +134,7 @@ impl Downloads {
             state,
             save_bell: Mutex::new(save_bell),
             saving: futures::lock::Mutex::new(()),
+            holding: AtomicBool::new(false),
             getting: futures::lock::Mutex::new(()),
         });
         inner.load().await;
@@ -188,7 +195,7 @@ impl Downloads {
     pub fn pause(&self, id: u64) -> Result<TransferView, Error> {
         let live = self.inner().find(id)?;
         refuse_if_over(&live, "pause")?;
-        live.tell(Input::Pause);
+        live.pause();
         Ok(live.view())
     }
 
@@ -196,8 +203,14 @@ impl Downloads {
     pub fn resume(&self, id: u64) -> Result<TransferView, Error> {
         let live = self.inner().find(id)?;
         refuse_if_over(&live, "resume")?;
-        live.tell(Input::Resume);
+        self.inner().go_on(&live, Input::Resume);
         Ok(live.view())
+    }
+
+    /// Stops them all for as long as nothing may be fetched (`true`), or lets those go on that were stopped so.
+    pub fn hold(&self, held: bool) {
+        self.inner().holding.store(held, Ordering::SeqCst);
+        self.inner().all().iter().for_each(|live| live.hold(held));
     }
 
     /// Ends it and removes the partial file. Returns when that is gone.
@@ -225,7 +238,7 @@ impl Downloads {
             _ if live.is_elsewhere() => refuse_if_over(&live, "retry")?,
             Standing::Done => refuse_if_over(&live, "retry")?,
             Standing::Failed | Standing::Cancelled => self.inner().begin_again(&live),
-            Standing::Unfinished | Standing::Paused => live.tell(Input::Retry),
+            Standing::Unfinished | Standing::Paused => self.inner().go_on(&live, Input::Retry),
         }
         Ok(live.view())
     }
@@ -442,12 +455,26 @@ impl Inner {
         let machine = self.machine(&live.lock().record);
         let bell = live.begin(machine);
         self.run(live, bell);
+        self.hold_new(live);
+    }
+
+    /// The user wants it to go on; it does when something may be fetched.
+    fn go_on(&self, live: &Live, input: Input) {
+        live.tell(input);
+        self.hold_new(live);
+    }
+
+    fn hold_new(&self, live: &Live) {
+        if self.holding.load(Ordering::SeqCst) {
+            live.hold(true);
+        }
     }
 
     /// ... to one that is over.
     fn begin_again(self: &Arc<Self>, live: &Arc<Live>) {
         let bell = live.begin_again(|record| self.machine(record));
         self.run(live, bell);
+        self.hold_new(live);
     }
 
     fn machine(&self, record: &Record) -> Download {
@@ -538,7 +565,7 @@ impl Inner {
         }
         if let Some(live) = self.same_download(wanted) {
             wanted.sources.drain(..).for_each(|source| live.add_source(source));
-            live.tell(Input::Resume);
+            self.go_on(&live, Input::Resume);
             return Ok(Some(live.view()));
         }
         Ok(self.had_before(&wanted.expected))

@@ -24,8 +24,8 @@ use self::table::Table;
 use super::view::TransferView;
 use crate::base::Rng;
 use crate::library::{RootId, SharedFile, Stamp};
-use crate::net::rt;
 use crate::net::serve::{Answer, Body, Shelf, read_at};
+use crate::net::{Outflow, Tap, rt};
 use crate::transfer::queue::{Asker, Place, QueueConfig};
 use crate::transfer::upload::{self, Found, Offer, Speaks, Tree, Wait};
 use crate::wire::Guid;
@@ -108,6 +108,8 @@ pub struct UploadHooks {
     pub changed: Box<dyn Fn(TransferView) + Send + Sync>,
     /// A newcomer would have to wait, or not any more.
     pub busy: Box<dyn Fn(bool) + Send + Sync>,
+    /// The speeds that they share.
+    pub speed: Outflow,
 }
 
 /// All uploads of a servent; a clone is a handle to the same set. It is the shelf that `net::serve` asks.
@@ -131,8 +133,13 @@ impl Uploads {
     pub fn views(&self) -> Vec<TransferView> {
         self.0.changing(|table, now| {
             table.expire(now);
-            table.rows.iter().map(|(id, row)| row.view(*id, now)).collect()
+            table.rows.iter().map(|(id, row)| row.view(*id, now, table.held)).collect()
         })
+    }
+
+    /// Nobody gets a slot from now on (`true`), or as ever.
+    pub fn hold(&self, held: bool) {
+        self.0.changing(|table, _| table.hold(held));
     }
 
     /// Bytes a second that are sent now.
@@ -155,6 +162,10 @@ impl Shelf for Uploads {
 
     fn gone(&self, from: SocketAddr) {
         self.0.changing(|table, now| table.gone(from, now));
+    }
+
+    fn tap(&self, from: SocketAddr) -> Tap {
+        self.0.hooks.speed.tap(from.ip())
     }
 }
 

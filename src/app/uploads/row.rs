@@ -13,6 +13,9 @@ use crate::wire::Guid;
 /// An upload between two requests for the same file counts as interrupted after this.
 const BETWEEN: Duration = Duration::from_secs(30);
 
+/// Why nothing is sent, when the user wants it so.
+const HELD: &str = "; uploads are paused: their limit is 0 (filbert limits)";
+
 pub(super) struct Row {
     pub(super) file: Arc<SharedFile>,
     pub(super) peer: SocketAddr,
@@ -85,10 +88,14 @@ impl Row {
         }
     }
 
-    pub(super) fn view(&self, id: u64, now: Instant) -> TransferView {
+    /// `held`: nothing is sent for now.
+    pub(super) fn view(&self, id: u64, now: Instant, held: bool) -> TransferView {
         let (done, size) = (self.done(), self.file.stamp.size);
         let peer = self.peer.to_string();
-        let (state, reason) = self.state(&peer, now);
+        let (state, mut reason) = self.state(&peer, now);
+        if held && !self.is_over() {
+            reason.push_str(HELD);
+        }
         let rate = if state == "uploading" { self.meter.rate(now) } else { 0 };
         let eta = (rate > 0).then(|| size.saturating_sub(done) / rate);
         let end = if self.is_over() { self.last } else { now };

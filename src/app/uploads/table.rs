@@ -28,6 +28,8 @@ pub(super) struct Table {
     pub(super) trees: Trees,
     pub(super) browsers: Browsers,
     pub(super) ticking: bool,
+    /// Nothing is sent for now: its limit is 0.
+    pub(super) held: bool,
     /// The queue's time begins here.
     began: Instant,
     /// Rows that others have not heard of as they are now.
@@ -47,6 +49,7 @@ impl Table {
             meter: Meter::default(),
             trees: Trees::new(),
             ticking: false,
+            held: false,
             began: Instant::now(),
             news: BTreeSet::new(),
             busy: false,
@@ -92,6 +95,13 @@ impl Table {
             row.waits = Waits::At(Waiting { id: name, position, length, due: now + retry, own_cap });
             self.news.insert(id);
         }
+    }
+
+    /// Gives no slots from now on, or as ever; who waits or sends is told why.
+    pub(super) fn hold(&mut self, held: bool) {
+        self.queue.close(held);
+        self.held = held;
+        self.news.extend(self.rows.iter().filter(|(_, row)| !row.is_over()).map(|(id, _)| *id));
     }
 
     /// A connection has ended.
@@ -140,7 +150,7 @@ impl Table {
     /// What others have not heard of: rows that changed, and whether we are busy, if that changed.
     pub(super) fn news(&mut self, now: Instant) -> (Vec<TransferView>, Option<bool>) {
         let ids = std::mem::take(&mut self.news);
-        let views = ids.into_iter().filter_map(|id| Some(self.rows.get(&id)?.view(id, now))).collect();
+        let views = ids.into_iter().filter_map(|id| Some(self.rows.get(&id)?.view(id, now, self.held))).collect();
         let busy = self.queue.is_busy(self.clock(now));
         let told = std::mem::replace(&mut self.busy, busy);
         (views, (told != busy).then_some(busy))

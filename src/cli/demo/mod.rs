@@ -179,6 +179,7 @@ impl Stage<'_> {
                 neighbours: mesh.nodes,
                 ttl: TTL,
                 download_dir: None,
+                speeds: Default::default(),
                 limits: Limits::default(),
                 private: false,
             };

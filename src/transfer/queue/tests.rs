@@ -44,6 +44,21 @@ fn place(turn: Turn) -> Place {
 }
 
 #[test]
+fn a_closed_queue_gives_nothing_and_keeps_the_order() {
+    let mut queue = queue(2);
+    let first = slot(queue.ask(secs(0), &client(1)));
+    queue.close(true);
+    assert!(queue.is_busy(secs(0)), "a newcomer would wait");
+    queue.give_back(secs(0), first, Ended::MayGoOn);
+    assert_eq!(place(queue.ask(secs(1), &client(2))).position, 1);
+    assert_eq!(place(queue.ask(secs(1), &client(3))).position, 2);
+    assert_eq!(place(queue.ask(secs(1), &small(client(4)))).position, 1, "small ones wait too");
+    queue.close(false);
+    slot(queue.ask(secs(6), &client(2)));
+    slot(queue.ask(secs(6), &client(3)));
+}
+
+#[test]
 fn who_came_first_goes_first_and_hears_its_position() {
     let mut queue = queue(1);
     let first = slot(queue.ask(secs(0), &client(1)));

@@ -169,7 +169,7 @@ pub fn start_with(config: Config, identity: Option<Identity>, mut rng: Rng, cloc
         accepted: 0,
         outbox: Outbox::new(),
         events: Vec::new(),
-        common: Common { driver: to_driver.clone(), packers: Packers::default(), identity: identity.map(Arc::new) },
+        common: Arc::new(Common { driver: to_driver.clone(), packers: Packers::default(), identity }),
         low: Vec::new(),
         parcel: Parcel::default(),
         ports,
@@ -186,7 +186,7 @@ struct Driver {
     accepted: u64,
     outbox: Outbox,
     events: Vec<Event>,
-    common: Common,
+    common: Arc<Common>,
     /// Links with little room.
     low: Vec<ConnId>,
     parcel: Parcel,

@@ -4,21 +4,23 @@
 //! what the driver gives it, and says once how it ended. What waits for a slow peer waits in the servent's
 //! queue: here lies at most [`ROOM`] bytes, so that a peer that does not read stops nobody but itself.
 
+mod desk;
 mod packing;
 mod reading;
 mod writing;
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::channel::{mpsc, oneshot};
+use futures::channel::mpsc;
 use futures::future::{BoxFuture, Either, Select, select};
-use futures::{AsyncReadExt, AsyncWriteExt, FutureExt, SinkExt, StreamExt};
+use futures::{AsyncReadExt, AsyncWriteExt, FutureExt, SinkExt};
 
+use self::desk::{Desk, ToLink};
 pub(super) use self::packing::Packers;
 use self::packing::Packing;
 use self::reading::Intake;
@@ -43,33 +45,10 @@ const DIAL_LIMIT: Duration = Duration::from_secs(10);
 /// What is still to be written when a link is closed gets this long.
 const CLOSE_GRACE: Duration = Duration::from_millis(800);
 
-/// What the driver tells a link.
-#[derive(Debug)]
-pub(super) enum ToLink {
-    /// Write a leg of the handshake.
-    Leg(Verdict, Head),
-    /// Write messages. The bytes are shared by all links that they go to.
-    Frames(Bytes),
-    /// End, after what was said before is written.
-    Close(CloseReason),
-}
-
-/// How many bytes lie between driver and socket, counted by both without a lock.
-///
-/// The driver adds, the link takes away. The link wakes the driver only if that asked for it: an idle link
-/// that writes its keep-alive costs the driver no wake-up.
-#[derive(Debug, Default)]
-struct Gauge {
-    waiting: AtomicUsize,
-    asked: AtomicBool,
-}
-
 /// The driver's end of a link.
 #[derive(Debug)]
 pub(super) struct LinkEnd {
-    to_link: mpsc::UnboundedSender<ToLink>,
-    closing: Option<oneshot::Sender<CloseReason>>,
-    gauge: Arc<Gauge>,
+    desk: Arc<Desk>,
     /// What the servent believes that the link takes.
     told: usize,
     /// That is less than the longest message, and the driver knows.
@@ -120,58 +99,65 @@ impl Says {
 }
 
 /// What came behind the handshake, and how what follows is coded.
-type Opened = (Vec<u8>, Coding, Option<(Sealer, Opener)>);
+type Opened = (Vec<u8>, Coding, Option<(Box<Sealer>, Box<Opener>)>);
 
 /// The link's end of the talk with the driver.
 struct Line {
     conn: ConnId,
     peer: SocketAddr,
-    from_driver: mpsc::UnboundedReceiver<ToLink>,
-    driver: mpsc::Sender<Message>,
-    gauge: Arc<Gauge>,
-    packers: Packers,
-    identity: Option<Arc<Identity>>,
-    legs: Transcript,
+    desk: Arc<Desk>,
+    common: Arc<Common>,
+    legs: Box<Transcript>,
 }
 
 /// What all links share.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Common {
     /// Where they tell what happens.
     pub(super) driver: mpsc::Sender<Message>,
     pub(super) packers: Packers,
     /// Where links may be encrypted.
-    pub(super) identity: Option<Arc<Identity>>,
+    pub(super) identity: Option<Identity>,
+}
+
+impl Common {
+    /// Tells the driver something that happens once, or only when it asked.
+    async fn tell(&self, message: Message) {
+        // A driver that is gone needs no news.
+        let _ = self.driver.clone().send(message).await;
+    }
 }
 
 impl LinkEnd {
     /// Dials `addr`.
-    pub(super) fn dial(conn: ConnId, addr: SocketAddr, common: &Common) -> Self {
-        Self::start(conn, addr, Transcript::default(), common, |line| async move { line.dial().await }.boxed())
+    pub(super) fn dial(conn: ConnId, addr: SocketAddr, common: &Arc<Common>) -> Self {
+        Self::start(conn, addr, Transcript::default(), common, |line| line.dial().boxed())
     }
 
     /// Takes up an accepted connection whose first leg was read.
-    pub(super) fn accept(conn: ConnId, stream: TcpStream, peer: SocketAddr, first: FirstLeg, common: &Common) -> Self {
+    pub(super) fn accept(
+        conn: ConnId,
+        stream: TcpStream,
+        peer: SocketAddr,
+        first: FirstLeg,
+        common: &Arc<Common>,
+    ) -> Self {
         let FirstLeg { legs, rest, .. } = first;
-        Self::start(conn, peer, legs, common, |line| async move { line.talk(stream, rest).await }.boxed())
+        Self::start(conn, peer, legs, common, |line| line.talk(stream, rest).boxed())
     }
 
     fn start(
         conn: ConnId,
         peer: SocketAddr,
         legs: Transcript,
-        common: &Common,
+        common: &Arc<Common>,
         run: impl FnOnce(Line) -> BoxFuture<'static, Ended>,
     ) -> Self {
-        let (to_link, from_driver) = mpsc::unbounded();
-        let (closing, closed) = oneshot::channel();
-        let gauge = Arc::new(Gauge::default());
-        let Common { driver, packers, identity } = common.clone();
-        let mut back = driver.clone();
-        let shared = Arc::clone(&gauge);
-        let talk = run(Line { conn, peer, from_driver, driver, gauge: shared, packers, identity, legs });
+        let (desk, common) = (Arc::new(Desk::default()), Arc::clone(common));
+        let line = Line { conn, peer, desk: Arc::clone(&desk), common: Arc::clone(&common), legs: Box::new(legs) };
+        let (talk, closing) = (run(line), Arc::clone(&desk));
         let task = rt::spawn(async move {
-            let ended = match select(talk, Box::pin(grace(closed))).await {
+            let ended = match select(talk, Box::pin(grace(&closing))).await {
                 Either::Left((ended, _)) => ended,
                 Either::Right((reason, _)) => Ended::Closed(reason),
             };
@@ -179,36 +165,27 @@ impl LinkEnd {
                 Ended::NotDialled(reason) => Input::DialFailed { conn, reason },
                 Ended::Closed(reason) => Input::Disconnected { conn, reason },
             };
-            // A driver that is gone needs no news.
-            let _ = back.send(Message::Input(input)).await;
+            Box::pin(common.tell(Message::Input(input))).await;
         });
-        Self { to_link, closing: Some(closing), gauge, told: 0, low: false, _task: task }
+        Self { desk, told: 0, low: false, _task: task }
     }
 
     /// Passes on a leg of the handshake.
     pub(super) fn leg(&self, verdict: Verdict, head: Head) {
-        let _ = self.to_link.unbounded_send(ToLink::Leg(verdict, head));
+        self.desk.leg(verdict, head);
     }
 
     /// Passes on messages. Whether room has become low by them: then ask for [`LinkEnd::news`] until there is some.
     pub(super) fn send(&mut self, frames: Bytes) -> bool {
-        let len = frames.len();
-        self.told = self.told.saturating_sub(len);
-        self.gauge.waiting.fetch_add(len, SeqCst);
-        let _ = self.to_link.unbounded_send(ToLink::Frames(frames));
+        self.told = self.told.saturating_sub(frames.len());
+        self.desk.send(frames);
         self.told < LONGEST && !std::mem::replace(&mut self.low, true)
     }
 
     /// The room that the servent is to be told of, once the longest message fits again. If it does not yet, the
     /// link says [`Message::Wrote`] after its next write.
     pub(super) fn news(&mut self) -> Option<usize> {
-        self.gauge.asked.store(true, SeqCst);
-        // The link may have written everything before it saw that it was asked.
-        let room = ROOM.saturating_sub(self.gauge.waiting.load(SeqCst));
-        if room < LONGEST {
-            return None;
-        }
-        self.gauge.asked.store(false, SeqCst);
+        let room = self.desk.room()?;
         (self.told, self.low) = (room, false);
         Some(room)
     }
@@ -221,21 +198,14 @@ impl LinkEnd {
 
     /// Ends the link once what was sent before is written, and soon in any case.
     pub(super) fn close(&mut self, reason: CloseReason) {
-        let _ = self.to_link.unbounded_send(ToLink::Close(reason.clone()));
-        if let Some(closing) = self.closing.take() {
-            let _ = closing.send(reason);
-        }
+        self.desk.close(reason);
     }
 }
 
-async fn grace(closed: oneshot::Receiver<CloseReason>) -> CloseReason {
-    match closed.await {
-        Ok(reason) => {
-            rt::sleep(CLOSE_GRACE).await;
-            reason
-        }
-        Err(_) => futures::future::pending().await,
-    }
+async fn grace(desk: &Desk) -> CloseReason {
+    let reason = desk.closed().await;
+    Box::pin(rt::sleep(CLOSE_GRACE)).await;
+    reason
 }
 
 /// How it ended.
@@ -244,44 +214,52 @@ enum Ended {
     Closed(CloseReason),
 }
 
+// What each stage needs is held as long as the stage lasts: a link spends its life in the second. These two are no
+// `async fn`s because those hold their arguments twice.
+#[allow(clippy::manual_async_fn)]
 impl Line {
-    async fn tell(&mut self, input: Input) {
-        let _ = self.driver.send(Message::Input(input)).await;
+    fn dial(self) -> impl Future<Output = Ended> + Send {
+        async move {
+            let dial = rt::timeout(DIAL_LIMIT, TcpStream::connect(self.peer));
+            let dialled = match select(Box::pin(dial), self.desk.next()).await {
+                Either::Left((dialled, _)) => dialled,
+                Either::Right((order, _)) => return Ended::Closed(closed(order)),
+            };
+            let stream = match dialled {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => return Ended::NotDialled(failure(&error)),
+                Err(rt::TimedOut) => return Ended::NotDialled(DialFailure::TimedOut),
+            };
+            Box::pin(self.tell(Input::Dialled { conn: self.conn })).await;
+            self.talk(stream, Vec::new()).boxed().await
+        }
     }
 
-    async fn dial(mut self) -> Ended {
-        let dial = rt::timeout(DIAL_LIMIT, TcpStream::connect(self.peer));
-        let dialled = match select(Box::pin(dial), self.from_driver.next()).await {
-            Either::Left((dialled, _)) => dialled,
-            Either::Right((Some(ToLink::Close(reason)), _)) => return Ended::Closed(reason),
-            Either::Right(_) => return Ended::Closed(CloseReason::Shutdown),
-        };
-        let stream = match dialled {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Ended::NotDialled(failure(&error)),
-            Err(rt::TimedOut) => return Ended::NotDialled(DialFailure::TimedOut),
-        };
-        self.tell(Input::Dialled { conn: self.conn }).await;
-        self.talk(stream, Vec::new()).await
+    fn talk(mut self, stream: TcpStream, rest: Vec<u8>) -> impl Future<Output = Ended> + Send {
+        async move {
+            // Messages are small and answers are waited for.
+            let _ = stream.set_nodelay(true);
+            let opened = self.open(&stream, rest).boxed().await;
+            let reason = match opened {
+                Ok(opened) => self.messages(&stream, opened).await.factor_first().0,
+                Err(reason) => reason,
+            };
+            linger(&stream).boxed().await;
+            Ended::Closed(reason)
+        }
     }
+}
 
-    async fn talk(mut self, stream: TcpStream, rest: Vec<u8>) -> Ended {
-        // Messages are small and answers are waited for.
-        let _ = stream.set_nodelay(true);
-        // What each stage needs is held as long as the stage lasts: a link spends its life in the second.
-        let reason = match self.open(&stream, rest).boxed().await {
-            Ok((rest, coding, secret)) => self.messages(&stream, rest, coding, secret).await.factor_first().0,
-            Err(reason) => reason,
-        };
-        linger(&stream).boxed().await;
-        Ended::Closed(reason)
+impl Line {
+    async fn tell(&self, input: Input) {
+        self.common.tell(Message::Input(input)).await;
     }
 
     /// All that comes before messages.
     async fn open(&mut self, stream: &TcpStream, rest: Vec<u8>) -> Result<Opened, CloseReason> {
         let (mut rest, coding) = self.handshake(stream, rest).await?;
         let secret = self.secure(stream, &mut rest, coding).await?;
-        let _ = self.driver.send(Message::Opened(self.conn)).await;
+        self.common.tell(Message::Opened(self.conn)).await;
         Ok((rest, coding, secret))
     }
 
@@ -316,25 +294,25 @@ impl Line {
 
     /// Writes the next leg; returns what it says.
     async fn write_leg(&mut self, mut stream: &TcpStream) -> Result<Says, CloseReason> {
-        match self.from_driver.next().await {
-            Some(ToLink::Leg(verdict, head)) => {
+        match self.desk.next().await {
+            ToLink::Leg(verdict, head) => {
                 let bytes = head.encode();
                 self.legs.add(&bytes);
                 stream.write_all(&bytes).await.map_err(|_| CloseReason::Broken)?;
-                match (verdict, head) {
+                match (verdict, *head) {
                     (Verdict::Offer | Verdict::Accept, head) => Ok(Says::of(&head)),
                     (Verdict::Refuse, Head::Status { code, reason, .. }) => Err(CloseReason::WeRefused(code, reason)),
                     (Verdict::Refuse, Head::Connect { .. }) => Err(CloseReason::WeRefused(0, String::new())),
                 }
             }
-            Some(ToLink::Close(reason)) => Err(reason),
-            // A message before the handshake is through, or a driver that is gone: neither can be.
-            Some(ToLink::Frames(_)) | None => Err(CloseReason::Shutdown),
+            ToLink::Close(reason) => Err(reason),
+            // A message before the handshake is through: that cannot be.
+            ToLink::Frames(_) => Err(CloseReason::Shutdown),
         }
     }
 
     async fn read_leg(&mut self, stream: &TcpStream, rest: &mut Vec<u8>) -> Result<Head, CloseReason> {
-        match select(Box::pin(read_head(stream, rest, &mut self.legs)), self.from_driver.next()).await {
+        match select(Box::pin(read_head(stream, rest, &mut self.legs)), self.desk.next()).await {
             Either::Left((head, _)) => head,
             Either::Right((order, _)) => Err(closed(order)),
         }
@@ -346,40 +324,38 @@ impl Line {
         stream: &TcpStream,
         rest: &mut Vec<u8>,
         coding: Coding,
-    ) -> Result<Option<(Sealer, Opener)>, CloseReason> {
-        let Some(identity) = self.identity.take().filter(|_| coding.encrypt) else { return Ok(None) };
-        let agree = secret::agree(stream, rest, self.conn.direction(), &identity, self.legs);
-        let (sealer, opener, key) = match select(Box::pin(agree), self.from_driver.next()).await {
+    ) -> Result<Option<(Box<Sealer>, Box<Opener>)>, CloseReason> {
+        let Some(identity) = self.common.identity.as_ref().filter(|_| coding.encrypt) else { return Ok(None) };
+        let agree = secret::agree(stream, rest, self.conn.direction(), identity, *self.legs);
+        let (sealer, opener, key) = match select(Box::pin(agree), self.desk.next()).await {
             Either::Left((agreed, _)) => agreed?,
             Either::Right((order, _)) => return Err(closed(order)),
         };
         self.tell(Input::Secured { conn: self.conn, key }).await;
-        Ok(Some((sealer, opener)))
+        Ok(Some((Box::new(sealer), Box::new(opener))))
     }
 
     /// Carries messages both ways until one of them ends.
-    fn messages(
-        self,
-        stream: &TcpStream,
-        rest: Vec<u8>,
-        coding: Coding,
-        secret: Option<(Sealer, Opener)>,
-    ) -> Select<BoxFuture<'_, CloseReason>, BoxFuture<'_, CloseReason>> {
-        let Line { conn, from_driver, driver, gauge, packers, .. } = self;
+    fn messages<'a>(
+        &'a self,
+        stream: &'a TcpStream,
+        (rest, coding, secret): Opened,
+    ) -> Select<BoxFuture<'a, CloseReason>, BoxFuture<'a, CloseReason>> {
         let (sealer, opener) = secret.unzip();
         let inflater = coding.inflate.then(Inflater::default);
-        let packing = coding.deflate.then(|| Packing::new(packers));
-        let reading = reading::read(stream, rest, Intake::new(conn, opener, inflater, driver.clone()));
-        let writing = writing::write(stream, Outgoing { packing, sealer }, from_driver, driver, gauge);
+        let packing = coding.deflate.then(|| Box::new(Packing::new(self.common.packers.clone())));
+        let intake = Intake::new(self.conn, opener, inflater, self.common.driver.clone());
+        let reading = reading::read(stream, rest, intake);
+        let writing = writing::write(stream, Outgoing { packing, sealer }, &self.desk, &self.common);
         select(reading.boxed(), writing.boxed())
     }
 }
 
 /// Why the driver spoke before the handshake was through.
-fn closed(order: Option<ToLink>) -> CloseReason {
+fn closed(order: ToLink) -> CloseReason {
     match order {
-        Some(ToLink::Close(reason)) => reason,
-        _ => CloseReason::Shutdown,
+        ToLink::Close(reason) => reason,
+        ToLink::Leg(..) | ToLink::Frames(_) => CloseReason::Shutdown,
     }
 }
 

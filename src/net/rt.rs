@@ -60,7 +60,8 @@ impl<T> Drop for Task<T> {
 /// Runs `future` beside the caller.
 pub fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> Task<T> {
     pool::start();
-    Task(Some(async_std::task::spawn(pool::watched(future))))
+    // In a box: the runtime's own wrappers would hold it several times over.
+    Task(Some(async_std::task::spawn(pool::watched(Box::pin(future)))))
 }
 
 /// Runs `work` on the pool of threads that may block: files and hashing. It runs to its end even when the
@@ -185,6 +186,8 @@ mod pool {
     use std::thread::available_parallelism;
     use std::time::{Duration, Instant};
 
+    use futures::FutureExt;
+
     use async_global_executor::{GlobalExecutorConfig, init_with_config, spawn_more_threads, stop_thread};
 
     /// So long the load is looked at before it counts.
@@ -218,18 +221,16 @@ mod pool {
     }
 
     /// The task, and beside it an eye on how much there is to do.
-    pub(super) async fn watched<T>(task: impl Future<Output = T>) -> T {
-        futures::pin_mut!(task);
-        poll_fn(|cx| {
+    pub(super) fn watched<T>(mut task: impl Future<Output = T> + Unpin) -> impl Future<Output = T> {
+        poll_fn(move |cx| {
             let began = Instant::now();
-            let polled = task.as_mut().poll(cx);
+            let polled = task.poll_unpin(cx);
             // Who counts at this very moment counts for all.
             if let Ok(mut load) = LOAD.try_lock() {
                 load.step(began, began.elapsed());
             }
             polled
         })
-        .await
     }
 
     fn processors() -> usize {

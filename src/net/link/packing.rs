@@ -72,6 +72,11 @@ impl Packing {
         coded
     }
 
+    /// Whether it has a compressor.
+    pub(super) fn packs(&self) -> bool {
+        self.permit.is_some()
+    }
+
     /// When to look whether the compressor is still worth it; `None` while there is none.
     pub(super) fn rest_at(&self) -> Option<Instant> {
         self.permit.as_ref().map(|_| self.since + WINDOW)

@@ -2,7 +2,7 @@
 //!
 //! A link that waits holds no buffer: one is made when there may be something to read, and let go when there is not.
 
-use std::future::{pending, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::pin::Pin;
 
@@ -25,8 +25,8 @@ const INFLATED: usize = 16 * 1024;
 
 /// From bytes to batches of messages, and those to the driver.
 pub(super) struct Intake {
-    opener: Option<Opener>,
-    inflater: Option<Inflater>,
+    opener: Option<Box<Opener>>,
+    inflater: Option<Box<Inflater>>,
     frames: FrameReader,
     conn: ConnId,
     driver: mpsc::Sender<Message>,
@@ -35,11 +35,11 @@ pub(super) struct Intake {
 impl Intake {
     pub(super) fn new(
         conn: ConnId,
-        opener: Option<Opener>,
+        opener: Option<Box<Opener>>,
         inflater: Option<Inflater>,
         driver: mpsc::Sender<Message>,
     ) -> Self {
-        Self { opener, inflater, frames: FrameReader::new(PAYLOAD_LIMIT), conn, driver }
+        Self { opener, inflater: inflater.map(Box::new), frames: FrameReader::new(PAYLOAD_LIMIT), conn, driver }
     }
 
     async fn take(&mut self, bytes: &[u8]) -> Result<(), CloseReason> {
@@ -50,6 +50,16 @@ impl Intake {
                 self.inflate(&opened).await
             }
         }
+    }
+
+    /// What came makes no sense, or there is nobody to tell.
+    async fn end(&mut self, reason: CloseReason) -> CloseReason {
+        let CloseReason::Garbage(what) = reason else { return reason };
+        let garbled = Input::Garbled { conn: self.conn, what };
+        if self.driver.send(Message::Input(garbled)).await.is_err() {
+            return CloseReason::Shutdown;
+        }
+        pending().await
     }
 
     async fn inflate(&mut self, mut bytes: &[u8]) -> Result<(), CloseReason> {
@@ -79,29 +89,29 @@ impl Intake {
     }
 }
 
-/// Reads until the link ends; `rest` came behind the last head. When what comes makes no sense the servent is told, which
+/// Reads until the link ends; `bytes` came behind the last head. When what comes makes no sense the servent is told, which
 /// closes the link with a Bye.
-pub(super) async fn read(stream: &TcpStream, rest: Vec<u8>, mut intake: Intake) -> CloseReason {
-    let (mut bytes, mut size) = (rest, READ_LITTLE);
-    loop {
-        match intake.take(&bytes).await {
-            Ok(()) => {}
-            Err(CloseReason::Garbage(what)) => {
-                let garbled = Input::Garbled { conn: intake.conn, what };
-                if intake.driver.send(Message::Input(garbled)).await.is_err() {
-                    return CloseReason::Shutdown;
-                }
-                return pending().await;
+#[allow(clippy::manual_async_fn)] // those hold their arguments twice
+pub(super) fn read<'a>(
+    stream: &'a TcpStream,
+    mut bytes: Vec<u8>,
+    mut intake: Intake,
+) -> impl Future<Output = CloseReason> + Send + 'a {
+    async move {
+        let mut size = READ_LITTLE;
+        loop {
+            // What that needs is not held while nothing comes.
+            if let Err(reason) = Box::pin(intake.take(&bytes)).await {
+                return Box::pin(intake.end(reason)).await;
             }
-            Err(reason) => return reason,
-        }
-        if bytes.len() == size {
-            size = (4 * size).min(READ_MUCH);
-        } else if bytes.len() < READ_LITTLE {
-            size = READ_LITTLE;
-        }
-        if let Err(reason) = next(stream, size, &mut bytes).await {
-            return reason;
+            if bytes.len() == size {
+                size = (4 * size).min(READ_MUCH);
+            } else if bytes.len() < READ_LITTLE {
+                size = READ_LITTLE;
+            }
+            if let Err(reason) = next(stream, size, &mut bytes).await {
+                return reason;
+            }
         }
     }
 }

@@ -1,18 +1,17 @@
 //! The writing half of a link: what the driver gives, in few system calls, deflated if that was agreed.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::io::{self, IoSlice};
-use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use futures::channel::mpsc;
+use futures::AsyncWriteExt;
 use futures::future::{Either, select};
-use futures::{AsyncWriteExt, FutureExt, SinkExt, StreamExt};
 
+use super::Common;
+use super::desk::{Desk, ToLink};
 use super::packing::Packing;
-use super::{Gauge, ToLink};
 use crate::net::driver::Message;
 use crate::net::rt::{self, TcpStream};
 use crate::net::secret::Sealer;
@@ -28,9 +27,9 @@ const WRITE_LIMIT: Duration = Duration::from_secs(60);
 /// What becomes of the bytes that we send.
 pub(super) struct Outgoing {
     /// They are deflated.
-    pub(super) packing: Option<Packing>,
+    pub(super) packing: Option<Box<Packing>>,
     /// They are encrypted, after that.
-    pub(super) sealer: Option<Sealer>,
+    pub(super) sealer: Option<Box<Sealer>>,
 }
 
 impl Outgoing {
@@ -49,52 +48,66 @@ impl Outgoing {
 }
 
 /// Writes until the link is closed.
-pub(super) async fn write(
-    stream: &TcpStream,
+#[allow(clippy::manual_async_fn)] // those hold their arguments twice
+pub(super) fn write<'a>(
+    stream: &'a TcpStream,
     mut outgoing: Outgoing,
-    mut from_driver: mpsc::UnboundedReceiver<ToLink>,
-    mut driver: mpsc::Sender<Message>,
-    gauge: Arc<Gauge>,
-) -> CloseReason {
-    while let Some(first) = next(&mut from_driver, &mut outgoing.packing).await {
-        let batch = gather(first, &mut from_driver);
-        let bytes = batch.bytes;
-        let pieces = match outgoing.code(batch.pieces) {
-            Ok(pieces) => pieces,
-            Err(reason) => return reason,
-        };
-        // What a write in pieces needs is not held while none is under way.
-        match Box::pin(rt::timeout(WRITE_LIMIT, write_pieces(stream, pieces))).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return batch.close.unwrap_or(CloseReason::Broken),
-            Err(rt::TimedOut) => return CloseReason::Silent,
-        }
-        if let Some(reason) = batch.close {
-            return reason;
-        }
-        gauge.waiting.fetch_sub(bytes, SeqCst);
-        if gauge.asked.swap(false, SeqCst) {
-            let _ = driver.send(Message::Wrote).await;
+    desk: &'a Desk,
+    common: &'a Common,
+) -> impl Future<Output = CloseReason> + Send + 'a {
+    async move {
+        loop {
+            let first = match outgoing.packing.as_mut().filter(|packing| packing.packs()) {
+                None => desk.next().await,
+                // Dropped with the compressor: nothing wakes an idle link.
+                Some(packing) => match Box::pin(next_or_rest(desk, packing)).await {
+                    Some(order) => order,
+                    None => continue,
+                },
+            };
+            // What a write needs is not held while none is under way.
+            if let Some(reason) = Box::pin(carry(stream, first, &mut outgoing, desk, common)).await {
+                return reason;
+            }
         }
     }
-    CloseReason::Shutdown
 }
 
-/// The next order. Meanwhile a compressor is let go when its time is over.
-async fn next(from_driver: &mut mpsc::UnboundedReceiver<ToLink>, packing: &mut Option<Packing>) -> Option<ToLink> {
-    loop {
-        let rest_at = packing.as_ref().and_then(Packing::rest_at);
-        if rest_at.is_none() {
-            return from_driver.next().await;
-        }
-        // Dropped with the compressor: nothing wakes an idle link.
-        let mut timer = Box::new(rt::Timer::never());
-        timer.set(rest_at);
-        match select(from_driver.next(), timer).await {
-            Either::Left((order, _)) => return order,
-            Either::Right(_) => packing.iter_mut().for_each(Packing::rest_if_quiet),
+/// The next order; `None` when the time of a compressor is over before there is one.
+async fn next_or_rest(desk: &Desk, packing: &mut Packing) -> Option<ToLink> {
+    let mut timer = rt::Timer::never();
+    timer.set(packing.rest_at());
+    match select(desk.next(), timer).await {
+        Either::Left((order, _)) => Some(order),
+        Either::Right(_) => {
+            packing.rest_if_quiet();
+            None
         }
     }
+}
+
+/// Writes what there is, from `first` on. Why the link ends after that, if it does.
+async fn carry(
+    stream: &TcpStream,
+    first: ToLink,
+    outgoing: &mut Outgoing,
+    desk: &Desk,
+    common: &Common,
+) -> Option<CloseReason> {
+    let batch = gather(first, desk);
+    let pieces = match outgoing.code(batch.pieces) {
+        Ok(pieces) => pieces,
+        Err(reason) => return Some(reason),
+    };
+    match rt::timeout(WRITE_LIMIT, write_pieces(stream, pieces)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) => return Some(batch.close.unwrap_or(CloseReason::Broken)),
+        Err(rt::TimedOut) => return Some(CloseReason::Silent),
+    }
+    if batch.close.is_none() && desk.wrote(batch.bytes) {
+        common.tell(Message::Wrote).await;
+    }
+    batch.close
 }
 
 /// What one write carries.
@@ -104,7 +117,7 @@ struct Batch {
     close: Option<CloseReason>,
 }
 
-fn gather(first: ToLink, from_driver: &mut mpsc::UnboundedReceiver<ToLink>) -> Batch {
+fn gather(first: ToLink, desk: &Desk) -> Batch {
     let mut batch = Batch { pieces: VecDeque::new(), bytes: 0, close: None };
     let mut next = Some(first);
     while let Some(order) = next {
@@ -120,7 +133,7 @@ fn gather(first: ToLink, from_driver: &mut mpsc::UnboundedReceiver<ToLink>) -> B
             }
         }
         let more = batch.bytes < WRITE_BATCH && batch.pieces.len() < WRITE_PIECES;
-        next = more.then(|| from_driver.next().now_or_never().flatten()).flatten();
+        next = more.then(|| desk.take()).flatten();
     }
     batch
 }

@@ -27,6 +27,8 @@ const COMMANDS: &[&str] = &[
     "doctor",
     "config",
     "demo",
+    "completions",
+    "man",
     "version",
     "sim",
 ];

@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use structopt::StructOpt;
 use structopt::clap::AppSettings;
 
-const GLOBAL_HELP: &str = "Flags that go with every command: --home DIR, --json, -q, -v, --no-color, --timeout SECS.";
+/// What stands behind the help of commands without flags of their own.
+pub const GLOBAL_HELP: &str =
+    "Flags that go with every command: --home DIR, --json, -q, -v, --no-color, --timeout SECS.";
 
 /// Share a folder, search your neighbours, download straight from them.
 #[derive(Clone, Debug, StructOpt)]
@@ -149,6 +151,18 @@ pub enum Command {
     /// Study the network in a simulator that runs the same servents
     #[structopt(after_help = SIM_EXAMPLES)]
     Sim(Sim),
+    /// What the shell needs to complete commands and flags
+    #[structopt(after_help = COMPLETIONS_EXAMPLES)]
+    Completions {
+        /// Which shell
+        #[structopt(parse(try_from_os_str = utf8), value_name = "SHELL", possible_values = &["bash", "zsh", "fish"])]
+        shell: String,
+    },
+    /// The manual page, in roff
+    #[structopt(
+        after_help = "Examples:\n    filbert man | man -l -\n    filbert man > ~/.local/share/man/man1/filbert.1"
+    )]
+    Man,
     /// What this program is
     Version,
 }
@@ -477,6 +491,11 @@ const LIMITS_EXAMPLES: &str = "Examples:
     filbert limits --down off              no limit again
 
 Bytes a second: K M G are powers of 1000, Ki Mi Gi of 1024.";
+
+const COMPLETIONS_EXAMPLES: &str = "Examples:
+    source <(filbert completions bash)     in ~/.bashrc
+    source <(filbert completions zsh)      in ~/.zshrc, behind compinit
+    filbert completions fish > ~/.config/fish/completions/filbert.fish";
 
 const SIM_EXAMPLES: &str = "Examples:
     filbert sim table                      a thousand servents

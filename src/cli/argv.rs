@@ -6,6 +6,9 @@
 //! the parser to complain about.
 
 use std::ffi::{OsStr, OsString};
+use std::sync::LazyLock;
+
+use super::grammar::grammar;
 
 /// Global long flags, and whether a value follows.
 const GLOBAL: &[(&str, Value)] = &[
@@ -17,28 +20,8 @@ const GLOBAL: &[(&str, Value)] = &[
     ("--timeout", Value::Follows),
 ];
 
-/// Long flags of `search` that take a value.
-const SEARCH_VALUES: &[&str] = &["--min-size", "--max-size", "--ttl", "--wait", "--max", "--connect"];
-
-/// Flags of other commands that take a value, which may look like a global flag.
-const OTHER_VALUES: &[&str] = &[
-    "--share",
-    "--listen",
-    "--connect",
-    "--neighbours",
-    "--ttl",
-    "--role",
-    "--api",
-    "--download-dir",
-    "--name",
-    "--out",
-    "-o",
-    "--on-exists",
-    "--best",
-    "--seed",
-    "--nodes",
-    "--degree",
-];
+/// Flags behind which a value stands, which may look like a global flag.
+static VALUES: LazyLock<Vec<String>> = LazyLock::new(|| grammar().with_values());
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Value {
@@ -91,7 +74,7 @@ fn other(tail: &[OsString], front: &mut Vec<OsString>) -> Vec<OsString> {
             }
         } else {
             behind.push(token.clone());
-            if OTHER_VALUES.iter().any(|flag| token == flag) {
+            if takes_value(token) {
                 behind.extend(tokens.next().cloned());
             }
         }
@@ -113,7 +96,7 @@ fn search(tail: &[OsString], front: &mut Vec<OsString>) -> Vec<OsString> {
             }
         } else if starts_with(token, "--") {
             flags.push(token.clone());
-            if SEARCH_VALUES.iter().any(|flag| token == flag) {
+            if takes_value(token) {
                 flags.extend(tokens.next().cloned());
             }
         } else if is_flag(token) && words.is_empty() {
@@ -148,6 +131,10 @@ fn short_global(token: &OsStr) -> Option<Value> {
     (!letters.is_empty() && letters.chars().all(|c| c == 'q' || c == 'v')).then_some(Value::None)
 }
 
+fn takes_value(token: &OsStr) -> bool {
+    VALUES.iter().any(|flag| token == flag.as_str())
+}
+
 fn is_flag(token: &OsStr) -> bool {
     starts_with(token, "-") && token != "-"
 }
@@ -171,6 +158,7 @@ mod tests {
         ("peers set 3 --json", "--json peers set 3"),
         ("config get --origin --json ttl", "--json config get --origin ttl"),
         ("up --share --json", "up --share --json"),
+        ("share x --exclude --json --json", "--json share x --exclude --json"),
         ("get -o -q 3 -q", "-q get -o -q 3"),
         ("get -- --json", "get -- --json"),
         ("--help", "--help"),

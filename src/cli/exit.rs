@@ -64,6 +64,23 @@ impl Exit {
             Self::Interrupted => 130,
         }
     }
+
+    /// When a command ends so.
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Done => "It is done",
+            Self::Failed => "It failed",
+            Self::Usage => "What was typed makes no sense",
+            Self::NothingFound => "Nothing was found",
+            Self::NotConnected => "No peer is connected",
+            Self::VerificationFailed => "What came is not what was asked for",
+            Self::Refused => "It was refused, here or by the other side",
+            Self::NoServent => "No servent runs",
+            Self::PartlyDone => "It is partly done",
+            Self::TimedOut => "It was not done within --timeout",
+            Self::Interrupted => "It was interrupted; what is there is kept",
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -119,6 +136,7 @@ impl Failure {
         match (self.message.trim_end_matches('.'), self.hint.as_str()) {
             ("", _) => None,
             (message, "") => Some(format!("filbert: {message}.")),
+            (message, hint) if hint.ends_with('?') => Some(format!("filbert: {message}. {hint}")),
             (message, hint) => Some(format!("filbert: {message}. {}.", hint.trim_end_matches('.'))),
         }
     }

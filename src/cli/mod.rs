@@ -10,6 +10,7 @@ mod args;
 mod argv;
 mod browse;
 mod client;
+mod completions;
 mod config;
 mod configure;
 mod demo;
@@ -17,8 +18,11 @@ mod doctor;
 mod exit;
 mod files;
 mod get;
+mod grammar;
 mod interrupt;
 mod limits;
+mod man;
+mod mistyped;
 mod peers;
 mod say;
 mod search;
@@ -45,9 +49,9 @@ use crate::net::rt;
 
 /// Runs the command line that was typed, program name first.
 pub fn run(typed: Vec<OsString>) -> Exit {
-    let args = match Args::from_iter_safe(argv::arrange(typed)) {
+    let args = match Args::from_iter_safe(argv::arrange(typed.clone())) {
         Ok(args) => args,
-        Err(error) => return not_understood(&error),
+        Err(error) => return not_understood(&error, &typed),
     };
     let (config, command) = match Config::new(args) {
         Ok(parsed) => parsed,
@@ -99,6 +103,8 @@ async fn act(config: &Config, command: Option<Command>) -> Result<(), Failure> {
             Command::Status => status::status(config).await,
             Command::Config(args) => configure::configure(config, &args).await,
             Command::Sim(args) => sim::sim(config, args).await,
+            Command::Completions { shell } => completions::completions(config, &shell),
+            Command::Man => man::man(config),
             Command::Version => status::version(config),
             Command::Up(_) | Command::Search(_) | Command::Browse { .. } | Command::Get(_) | Command::Demo(_) => Ok(()),
         }
@@ -122,19 +128,16 @@ fn first_words(config: &Config) -> Result<(), Failure> {
 }
 
 /// Help and version are asked for; everything else is a mistake, shown with what was meant.
-fn not_understood(error: &structopt::clap::Error) -> Exit {
+fn not_understood(error: &structopt::clap::Error, typed: &[OsString]) -> Exit {
     match error.kind {
         ErrorKind::HelpDisplayed | ErrorKind::VersionDisplayed => {
             let _ = writeln!(std::io::stdout(), "{}", error.message);
             Exit::Done
         }
         _ => {
-            // The parser's first paragraph says what is wrong and what was perhaps meant; usage would follow.
-            let message = error.message.strip_prefix("error: ").unwrap_or(&error.message);
-            let words: Vec<&str> = message.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect();
-            let _ =
-                writeln!(std::io::stderr(), "filbert: {}. See filbert --help.", words.join(" ").trim_end_matches('.'));
-            Exit::Usage
+            let failure = mistyped::mistyped(error, typed);
+            let _ = writeln!(std::io::stderr(), "{}", failure.text().unwrap_or_default());
+            failure.exit
         }
     }
 }

@@ -248,6 +248,11 @@ pub fn unknown(name: &str) -> Failure {
 }
 
 impl Key {
+    /// What holds when nobody chose, as it would be typed.
+    pub fn default_text(&self) -> &str {
+        &self.default
+    }
+
     /// The environment variable.
     pub fn variable(&self) -> String {
         format!("FILBERT_{}", self.name.to_uppercase().replace('.', "_"))

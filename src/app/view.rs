@@ -344,6 +344,25 @@ pub struct TransferView {
     pub elapsed_ms: u64,
     /// The other side: for uploads who fetches, for downloads whom it fetches from now.
     pub peer: Option<String>,
+    /// Of downloads: bytes that were fetched in this run, those in vain among them.
+    #[serde(default)]
+    pub received: u64,
+    /// Of downloads: each source, what it brought, and why it was dropped if it was; at most 64.
+    #[serde(default)]
+    pub from: Vec<FromView>,
+}
+
+/// A source of a download.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FromView {
+    /// Where.
+    pub addr: String,
+    /// `asked`, `sends`, `waits`, `gone`, `apart` (other content or another tree), `banned` (it lied).
+    pub state: String,
+    /// Bytes that came from it in this run.
+    pub bytes: u64,
+    /// What it did last, in words that follow its address.
+    pub words: String,
 }
 
 /// One line of the event stream.

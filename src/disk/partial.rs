@@ -9,8 +9,12 @@
 //! against the BLAKE3s of its blocks once more, so that nobody who writes to the partial file, and no disk that
 //! forgets, makes a wrong file of it. What is finished is moved into place without ever taking the place of
 //! another file, unless that was asked for. Nothing here decides what to fetch or whether the whole is right.
+//!
+//! With a tree ([`Partial::hold_tree`]) each block is held against it as soon as it is whole, before the map tells of
+//! it; those that were there before follow, one with each write. A wrong one does not count ([`Partial::judged`]).
 
 mod bytes;
+mod judge;
 mod open;
 
 use std::collections::BTreeMap;
@@ -23,9 +27,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::place::{self, OnExists};
 use crate::transfer::check::Checker;
-use crate::transfer::{Block, BlockMap, Expected, journal};
+use crate::transfer::{Block, BlockMap, Expected, Proof, journal};
 use crate::wire::Blake3;
 use bytes::{differing, each_piece, write_at};
+pub use judge::Judged;
 use open::{are_fetched, is_at, rewrite};
 
 /// How often what was written is brought to the disk.
@@ -103,6 +108,8 @@ pub enum Checked {
     Digests(Expected),
     /// These blocks are not what was written: they do not count any more. In words, too.
     Changed(Vec<usize>, String),
+    /// The tree says that blocks are wrong: see [`Partial::judged`].
+    Wrong,
 }
 
 /// An open partial file.
@@ -119,6 +126,9 @@ pub struct Partial {
     /// The hash of the whole, as far as the bytes came in order.
     checker: CheckerAt,
     note: Option<String>,
+    /// The tree, and what it says.
+    proof: Option<Proof>,
+    judged: Judged,
     /// What the file looked like when its blocks were last checked.
     checked: Option<(u64, SystemTime)>,
     synced: Instant,
@@ -169,6 +179,8 @@ impl Partial {
             checker: CheckerAt(Checker::new(&spec.expected)),
             spec,
             note,
+            proof: None,
+            judged: Judged::default(),
             checked: None,
             synced: Instant::now(),
             syncing: Arc::default(),
@@ -195,6 +207,11 @@ impl Partial {
         self.map.stored().collect()
     }
 
+    /// To read from what is there, while it is fetched and when it has been moved.
+    pub fn reader(&self) -> Arc<File> {
+        Arc::clone(&self.file)
+    }
+
     /// Writes bytes of the file, at most to its end. Returns the blocks that became whole by them.
     pub fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<Vec<(usize, Blake3)>, DiskError> {
         let room = usize::try_from(self.spec.size.saturating_sub(offset)).unwrap_or(usize::MAX);
@@ -202,7 +219,8 @@ impl Partial {
         self.checked = None;
         write_at(&self.file, bytes, offset).map_err(|error| DiskError::new("write", &self.part, &error))?;
         let seen = self.checker.0.taken().checked_sub(offset).filter(|seen| *seen < bytes.len() as u64);
-        if let Some(seen) = seen {
+        // With a tree only what it has proven is hashed: see `catch_up`.
+        if let Some(seen) = seen.filter(|_| self.proof.is_none()) {
             self.checker.0.update(&bytes[seen as usize..]);
         }
         let mut stored = Vec::new();
@@ -217,6 +235,7 @@ impl Partial {
             at += now.len() as u64;
             rest = later;
         }
+        self.judge_new(&mut stored)?;
         if !stored.is_empty() {
             self.must_be_there()?;
             let lines: String = stored.iter().map(|(index, hash)| journal::record(*index, *hash)).collect();
@@ -257,7 +276,7 @@ impl Partial {
             let at = self.checker.0.taken();
             let index = self.map.index_at(at);
             let Block::Stored(_) = self.map.block(index) else { break };
-            if self.checker.0.is_idle() {
+            if self.checker.0.is_idle() || self.proof.as_ref().is_some_and(|proof| !proof.is_right(index)) {
                 break;
             }
             let (file, checker) = (&self.file, &mut self.checker.0);
@@ -280,6 +299,9 @@ impl Partial {
             self.file.set_len(self.spec.size).map_err(|error| DiskError::new("shorten", &self.part, &error))?;
         }
         self.checked = Some(self.stamp()?);
+        if self.judge_all()? {
+            return Ok(Checked::Wrong);
+        }
         let mut checker = std::mem::replace(&mut self.checker.0, Checker::new(&self.spec.expected));
         let (file, map, size) = (&*self.file, &self.map, self.spec.size);
         let (differing, hashed) = std::thread::scope(|scope| {
@@ -298,20 +320,29 @@ impl Partial {
         hashed.map_err(|error| self.unread(&error))?;
         let digests = checker.clone().finish();
         self.checker.0 = checker;
-        Ok(Checked::Digests(digests))
+        Ok(Checked::Digests(self.with_root(digests)))
     }
 
     fn forget(&mut self, blocks: Vec<usize>) -> Result<Checked, DiskError> {
-        for index in &blocks {
+        self.strike(&blocks)?;
+        let words = format!("something changed its partial file, so {} again", are_fetched(blocks.len()));
+        log::warn!("{}: {words}", self.part.display());
+        Ok(Checked::Changed(blocks, words))
+    }
+
+    /// These blocks do not count any more, and the map says so.
+    fn strike(&mut self, blocks: &[usize]) -> Result<(), DiskError> {
+        for index in blocks {
             self.map.forget(*index);
             self.filling.remove(index);
+            if let Some(proof) = &mut self.proof {
+                proof.forget(*index);
+            }
         }
         rewrite(&self.map_path, &journal::write(&self.map, self.spec.expected.urn().as_ref()))?;
         let journal = fs::OpenOptions::new().append(true).open(&self.map_path);
         self.journal = Arc::new(journal.map_err(|error| DiskError::new("write", &self.map_path, &error))?);
-        let words = format!("something changed its partial file, so {} again", are_fetched(blocks.len()));
-        log::warn!("{}: {words}", self.part.display());
-        Ok(Checked::Changed(blocks, words))
+        Ok(())
     }
 
     /// Moves the file to `dir/name`, or where `on_exists` says; returns where it is. On an error it stays what

@@ -12,6 +12,7 @@ mod answer;
 mod io;
 mod share;
 mod sources;
+mod tree;
 
 use std::ops::Range;
 use std::time::Duration;
@@ -24,6 +25,8 @@ use crate::wire::http::Response;
 pub use io::{DownloadConfig, Failure, Input, Lost, Output, State};
 pub use sources::SourceId;
 use sources::{Contact, Sources};
+use tree::Tree;
+pub use tree::Wrong;
 
 /// What of a download is decided by the user or by its end. What lies between is derived from its sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,10 +89,26 @@ pub struct Download {
     verified: Option<Check>,
     /// What happened to the partial file that nobody expects, in words.
     note: Option<String>,
+    tree: Tree,
+    /// Bytes that were written in this run, those that came to nothing among them.
+    received: u64,
     /// When it was last decided what comes next.
     looked: Instant,
     /// How often it vanished while it was open.
     vanished: u32,
+}
+
+/// What a source is to a download.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceReport<'a> {
+    /// Which.
+    pub source: &'a Source,
+    /// `asked`, `sends`, `waits`, `gone`, `apart` (it has other content, or names another tree), `banned`.
+    pub state: &'static str,
+    /// Bytes that came from it in this run.
+    pub bytes: u64,
+    /// What it did last.
+    pub words: &'a str,
 }
 
 /// A partial file that is removed more often than this, while it is fetched, is not begun again.
@@ -100,6 +119,8 @@ impl Download {
     pub fn new(config: DownloadConfig, expected: Expected, size: Option<u64>, rng: Rng) -> Self {
         Self {
             sources: Sources::new(config.max_sources),
+            tree: Tree::new(expected.tth),
+            received: 0,
             config,
             rng,
             expected,
@@ -154,7 +175,10 @@ impl Download {
                 self.sources.closed(source);
                 self.on_lost(now, source, &how, out);
             }
-            Input::Verified(found) => self.on_verified(found, out),
+            Input::Judged { right, wrong } => self.on_judged(&right, &wrong, out),
+            Input::Tree { source, row } => self.on_tree(now, source, row, out),
+            Input::NoTree { source, lie } => self.on_no_tree(now, source, lie, out),
+            Input::Verified(found) => self.on_verified(now, found, out),
             Input::Changed { blocks, words } => self.on_changed(&blocks, words),
             Input::Finished if self.phase == Phase::Finishing => self.end(Phase::Done, out),
             Input::Altered if self.phase == Phase::Finishing => {
@@ -185,9 +209,12 @@ impl Download {
             return None;
         }
         if self.sources.active() > 0 {
-            return self.next_look();
+            return [self.next_look(), self.tree_timeout()].into_iter().flatten().min();
         }
-        [self.next_ask(), self.can_requery().then_some(self.requery_at)].into_iter().flatten().min()
+        [self.tree_timeout(), self.next_ask(), self.can_requery().then_some(self.requery_at)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// What it does.
@@ -282,6 +309,11 @@ impl Download {
         self.map.done()
     }
 
+    /// Bytes that were written in this run: what is more than [`Download::done`] was fetched in vain, or before.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
     /// What is there.
     pub fn map(&self) -> &BlockMap {
         &self.map
@@ -290,6 +322,39 @@ impl Download {
     /// Its sources, but for those that lied.
     pub fn sources(&self) -> impl Iterator<Item = &Source> {
         self.sources.usable()
+    }
+
+    /// Those that lied, and how. They are never asked again, in later runs neither: see [`Download::remember_liar`].
+    pub fn liars(&self) -> impl Iterator<Item = (&Source, &str)> {
+        let banned = self.sources.iter().filter(|known| known.contact == Contact::Banned);
+        banned.map(|known| (&known.source, known.words()))
+    }
+
+    /// In an earlier run that source lied.
+    pub fn remember_liar(&mut self, now: Instant, source: Source, words: String) {
+        let addr = source.addr;
+        self.sources.add(now, source);
+        let id = self.sources.iter().find(|known| known.source.addr == addr).map(|known| known.id);
+        if let Some(id) = id {
+            self.sources.ban(id, words);
+        }
+    }
+
+    /// All sources: what each is to us now, the bytes that came from it, and what it did last.
+    pub fn report(&self) -> impl Iterator<Item = SourceReport<'_>> {
+        self.sources.iter().map(|known| SourceReport {
+            source: &known.source,
+            state: match known.contact {
+                Contact::Asked(_) => "asked",
+                Contact::Receiving(_) => "sends",
+                Contact::Idle => "waits",
+                Contact::Gone => "gone",
+                Contact::Differs | Contact::Apart => "apart",
+                Contact::Banned => "banned",
+            },
+            bytes: known.bytes,
+            words: known.words(),
+        })
     }
 
     /// Those that it is asking or receiving from.
@@ -344,6 +409,7 @@ impl Download {
         }
         if let Some(size) = self.better_size() {
             self.size = Some(size);
+            self.forget_tree();
             self.sources.side_with(size);
             self.start_anew(out);
             self.map = BlockMap::new(size);
@@ -353,6 +419,7 @@ impl Download {
             self.start_anew(out);
             return self.advance(now, out);
         }
+        self.want_tree(now, out);
         while let Some(assignment) = self.assign(now) {
             if self.turn != Turn::Held {
                 self.want_turn(out);
@@ -390,6 +457,9 @@ impl Download {
     fn rest(&mut self, now: Instant, out: &mut Vec<Output>) {
         self.yield_turn(out);
         let next = self.next_ask();
+        if next.is_none() && self.believe_another(now, out) {
+            return self.advance(now, out);
+        }
         if next.is_none() && self.expected.urn().is_none() {
             let (failure, words) = match self.sources.spokesman() {
                 Some(known) if known.contact == Contact::Banned => (Failure::Verification, known.blame()),
@@ -468,6 +538,8 @@ impl Download {
         self.map.clear();
         self.inherited |= !stored.is_empty();
         stored.into_iter().for_each(|(index, hash)| self.map.store(index, hash));
+        self.tree.forget_blocks();
+        self.hold_tree(out);
         if let Some((source, head)) = self.pending.take() {
             self.on_head(now, source, head, out);
         }
@@ -478,11 +550,15 @@ impl Download {
         if self.partial != Partial::Open {
             return;
         }
+        let bytes = range.end.saturating_sub(range.start);
+        self.received += bytes;
         if let Some(known) = self.sources.get_mut(source) {
-            known.progress += range.end.saturating_sub(range.start);
+            known.progress += bytes;
+            known.bytes += bytes;
             known.contributed = true;
             known.touched = now;
         }
+        self.remember_sender(source, &range);
         self.map.fill(range.clone());
         for (index, hash) in stored {
             if let Block::Missing | Block::Filling(_) = self.map.block(index) {
@@ -493,10 +569,27 @@ impl Download {
         self.map.forget_unnamed(range);
     }
 
+    /// Of blocks that are not proven yet it may turn out that they are wrong.
+    fn remember_sender(&mut self, source: SourceId, bytes: &Range<u64>) {
+        let bytes = bytes.start..bytes.end.min(self.map.size());
+        if bytes.is_empty() {
+            return;
+        }
+        for index in self.map.index_at(bytes.start)..=self.map.index_at(bytes.end - 1) {
+            let block = self.map.range(index);
+            if !matches!(self.map.block(index), Block::Stored(_)) {
+                self.tree.sent(index, bytes.start.max(block.start)..bytes.end.min(block.end), source);
+            }
+        }
+    }
+
     /// The whole was there, but is not any more what it was: the rest of it stays, and who sent it is not to blame.
     fn on_changed(&mut self, blocks: &[usize], words: String) {
         if self.phase == Phase::Verifying {
-            blocks.iter().for_each(|index| self.map.forget(*index));
+            for index in blocks {
+                self.map.forget(*index);
+                self.tree.forget(*index);
+            }
             self.note = Some(words);
             self.phase = Phase::Fetching;
         }
@@ -514,6 +607,7 @@ impl Download {
         self.sources.drop_all(out);
         self.sources.forget_contributions();
         self.map.clear();
+        self.tree.forget_blocks();
         self.partial = Partial::Closed;
         (self.inherited, self.pending) = (false, None);
         self.note = Some(words);
@@ -565,7 +659,7 @@ impl Download {
         self.requeries = 0;
     }
 
-    fn on_verified(&mut self, found: Expected, out: &mut Vec<Output>) {
+    fn on_verified(&mut self, now: Instant, found: Expected, out: &mut Vec<Output>) {
         if self.phase != Phase::Verifying {
             return;
         }
@@ -574,6 +668,9 @@ impl Download {
             self.phase = Phase::Finishing;
             out.push(Output::Finish);
             return;
+        }
+        if self.tree.row().is_some() {
+            return self.on_false_tree(now, out);
         }
         let suspects = self.sources.suspects(self.inherited);
         self.start_anew(out);
@@ -585,7 +682,7 @@ impl Download {
         let what = self.expected.urn().map(|urn| urn.to_string()).unwrap_or_default();
         self.sources.ban(*liar, format!("sent bytes that do not match {what}"));
         if self.sources.next_due().is_none() && self.better_size().is_none() {
-            let words = self.sources.get_mut(*liar).map(|known| known.blame()).unwrap_or_default();
+            let words = self.sources.blames();
             self.fail(Failure::Verification, words, out);
         }
     }
@@ -593,6 +690,7 @@ impl Download {
     /// Nothing of what was fetched counts any more.
     fn start_anew(&mut self, out: &mut Vec<Output>) {
         self.map.clear();
+        self.tree.forget_blocks();
         self.inherited = false;
         self.partial = Partial::Closed;
         self.sources.forget_contributions();

@@ -8,10 +8,14 @@ pub mod download;
 pub mod journal;
 pub mod magnet;
 pub mod name;
+pub mod proof;
 pub mod queue;
 mod source;
 pub mod upload;
 
 pub use blocks::{Block, BlockMap};
-pub use download::{Download, DownloadConfig, Failure, Input, Lost, Output, SizeFrom, SourceId, State};
+pub use download::{
+    Download, DownloadConfig, Failure, Input, Lost, Output, SizeFrom, SourceId, SourceReport, State, Wrong,
+};
+pub use proof::Proof;
 pub use source::{Ask, Check, Expected, MAX_PROXIES, Reach, Source};

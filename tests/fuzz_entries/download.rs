@@ -13,7 +13,7 @@ use filbert::transfer::{
 };
 use filbert::wire::head::Headers;
 use filbert::wire::http::Response;
-use filbert::wire::{Blake3, Sha1, Urn};
+use filbert::wire::{Blake3, Sha1, Tth, Urn};
 
 use super::choices::Choices;
 
@@ -82,6 +82,8 @@ struct Driver {
     finishing: bool,
     matched: bool,
     requeried: bool,
+    /// Who is asked for the tree.
+    tree: Option<SourceId>,
     /// The last request to each source since there was progress or a word that changes something.
     asked: BTreeMap<SourceId, (Instant, Range<u64>)>,
     out: Vec<Output>,
@@ -119,6 +121,7 @@ impl Driver {
             finishing: false,
             matched: false,
             requeried: false,
+            tree: None,
             asked: BTreeMap::new(),
             out: Vec::new(),
         };
@@ -150,6 +153,13 @@ impl Driver {
                 );
             }
             17 if choices.byte() > 240 => self.handle(Input::Cancel),
+            17 => {
+                // Of a tree only its root is made up here: what it proves is told by tests with true ones.
+                if let Some(source) = self.tree.take() {
+                    let lie = choices.flag().then(|| "noise".to_owned());
+                    self.handle(Input::NoTree { source, lie });
+                }
+            }
             18 => self.mishap(choices),
             19 => self.stray(choices),
             _ => {
@@ -223,6 +233,13 @@ impl Driver {
                 let chunked = partial(first, end, size);
                 Response { headers: chunked.headers.with("Transfer-Encoding", "chunked"), ..chunked }
             }
+        };
+        // Trees are named, the same by most.
+        let root = Tth([[0, 1][usize::from(liar && choices.flag())]; 24]);
+        let thex = format!("/uri-res/N2X?urn:sha1:X;{root}");
+        let head = match choices.byte() % 4 {
+            0 => Response { headers: head.headers.with("X-Thex-URI", thex), ..head },
+            _ => head,
         };
         self.handle(Input::Head { source, head });
     }
@@ -422,6 +439,11 @@ impl Driver {
                     assert!(self.known.contains(&source));
                     self.contacts.remove(&source);
                 }
+                Output::FetchTree { source, size, .. } => {
+                    assert!(self.known.contains(&source) && self.machine.size() == Some(size));
+                    self.tree = Some(source);
+                }
+                Output::HoldTree(_) => unreachable!("nobody gave one"),
                 Output::Requery => self.requeried = true,
                 Output::Verify => {
                     assert!(!self.verifying && self.contacts.is_empty() && self.machine.map().is_complete());
@@ -433,6 +455,8 @@ impl Driver {
                     self.finishing = true;
                 }
                 Output::Discard => {
+                    // Another content is believed in, or all is fetched again: what was asked before may be asked anew.
+                    self.asked.clear();
                     self.forget_disk();
                 }
             }

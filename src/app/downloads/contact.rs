@@ -12,7 +12,7 @@ use futures::channel::oneshot;
 
 use super::Inner;
 use super::live::Live;
-use crate::disk::{DiskError, Fault, Partial};
+use crate::disk::{DiskError, Fault, Judged, Partial};
 use crate::net::fetch::{FetchConfig, Link};
 use crate::net::rt;
 use crate::transfer::{Input, Lost, Reach, Source, SourceId};
@@ -123,24 +123,8 @@ impl Contact {
         Ok(link)
     }
 
-    /// Connects to the source, or has it connect to us: when it said that it cannot be connected to, or turns out so.
     async fn connect(&self) -> Result<Link, Lost> {
-        let mut failed = None;
-        if self.source.reach == Reach::Direct {
-            match Link::connect(self.source.addr, FetchConfig::default()).await {
-                Ok(link) => return Ok(link),
-                Err(how) if self.source.servent.is_none() || self.is_nobody_there(&how) => return Err(how),
-                Err(how) => failed = Some(how),
-            }
-        }
-        self.live.tell(Input::Pushing { source: self.id });
-        // Of one that may be connected to at other times, why it could not says more.
-        (self.inner.hooks.push)(self.source.clone()).await.map_err(|how| failed.unwrap_or(how))
-    }
-
-    /// Within a site a refusal means what it says; from outside it may be a wall that speaks.
-    fn is_nobody_there(&self, how: &Lost) -> bool {
-        *how == Lost::Refused && !is_public(self.source.addr.ip())
+        connect(&self.inner, &self.source, || self.live.tell(Input::Pushing { source: self.id })).await
     }
 
     async fn receive(&self, link: &mut Link, decision: Decision) -> Result<(), Option<Lost>> {
@@ -190,10 +174,13 @@ impl Contact {
         let (live, slot, source) = (Arc::clone(&self.live), Arc::clone(slot), self.id);
         rt::spawn_blocking(move || {
             let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-            match slot.as_mut()?.write(offset, &piece[skip..]) {
+            let partial = slot.as_mut()?;
+            match partial.write(offset, &piece[skip..]) {
                 Ok(stored) => {
                     let range = offset..offset + (piece.len() - skip) as u64;
+                    let judged = partial.judged();
                     live.tell(Input::Wrote { source, range, stored });
+                    tell_judged(&live, judged);
                     Some(piece)
                 }
                 Err(error) => {
@@ -203,6 +190,30 @@ impl Contact {
                 }
             }
         })
+    }
+}
+
+/// Connects to a source, or has it connect to us: when it said that it cannot be connected to, or turns out so.
+pub(super) async fn connect(inner: &Inner, source: &Source, pushing: impl FnOnce()) -> Result<Link, Lost> {
+    let mut failed = None;
+    if source.reach == Reach::Direct {
+        // Within a site a refusal means what it says; from outside it may be a wall that speaks.
+        let nobody_there = |how: &Lost| *how == Lost::Refused && !is_public(source.addr.ip());
+        match Link::connect(source.addr, FetchConfig::default()).await {
+            Ok(link) => return Ok(link),
+            Err(how) if source.servent.is_none() || nobody_there(&how) => return Err(how),
+            Err(how) => failed = Some(how),
+        }
+    }
+    pushing();
+    // Of one that may be connected to at other times, why it could not says more.
+    (inner.hooks.push)(source.clone()).await.map_err(|how| failed.unwrap_or(how))
+}
+
+/// What the tree says of blocks.
+pub(super) fn tell_judged(live: &Live, judged: Judged) {
+    if !judged.is_empty() {
+        live.tell(Input::Judged { right: judged.right, wrong: judged.wrong });
     }
 }
 

@@ -14,11 +14,11 @@ use super::record::{Record, SourceRecord, Standing};
 use crate::app::ErrorCode;
 use crate::app::events::BoxStream;
 use crate::app::meter::Meter;
-use crate::app::view::TransferView;
+use crate::app::view::{FromView, TransferView};
 use crate::base::Instant;
 use crate::disk::Claim;
 use crate::net::rt;
-use crate::transfer::{Download, Failure, Input, Output, SizeFrom, Source, State, name};
+use crate::transfer::{Download, Failure, Input, Output, SizeFrom, Source, SourceReport, State, name};
 
 /// Changes are told at most so often.
 pub(super) const AT_MOST: std::time::Duration = std::time::Duration::from_millis(100);
@@ -113,8 +113,12 @@ impl Live {
         let now = self.now();
         let mut inner = self.lock();
         let mut outbox = Vec::new();
-        for source in inner.record.sources.iter().filter_map(SourceRecord::read) {
-            machine.handle(now, Input::AddSource(source), &mut outbox);
+        for record in &inner.record.sources {
+            match (record.read(), record.lied()) {
+                (Some(source), Some(words)) => machine.remember_liar(now, source, words),
+                (Some(source), None) => machine.handle(now, Input::AddSource(source), &mut outbox),
+                (None, _) => {}
+            }
         }
         if inner.record.standing == Standing::Paused {
             machine.handle(now, Input::Pause, &mut outbox);
@@ -322,7 +326,7 @@ impl Inner {
     /// Wakes whoever waits; notes what has to be written down.
     fn after(&mut self) {
         let standing = self.current_standing();
-        let sources = self.machine.as_ref().map_or(0, |machine| machine.sources().count());
+        let sources = self.machine.as_ref().map_or(0, |machine| machine.sources().count() + machine.liars().count());
         if standing != self.record.standing || sources != self.record.sources.len() {
             self.dirty = true;
         }
@@ -366,7 +370,8 @@ impl Inner {
         self.record.reason = machine.reason(now);
         self.record.error = machine.failure().map(error_code);
         self.record.verified = verified(machine);
-        self.record.sources = machine.sources().map(SourceRecord::from).collect();
+        let liars = machine.liars().map(|(source, words)| SourceRecord::of_liar(source, words));
+        self.record.sources = machine.sources().map(SourceRecord::from).chain(liars).collect();
         self.record.elapsed_ms = elapsed;
         self.since = Clock::now();
     }
@@ -425,12 +430,21 @@ impl Inner {
             error: machine.map_or(record.error, |machine| machine.failure().map(error_code)),
             elapsed_ms: self.elapsed_ms(),
             peer: machine.and_then(|machine| machine.active().next()).map(Source::to_string),
+            received: machine.map_or(0, Download::received),
+            from: machine.map_or_else(Vec::new, |machine| machine.report().map(FromView::of).collect()),
         }
     }
 
     /// The finished file, or the folder that it will lie in.
     fn path(&self) -> PathBuf {
         self.record.path.clone().unwrap_or_else(|| self.record.dir.clone())
+    }
+}
+
+impl FromView {
+    fn of(report: SourceReport<'_>) -> Self {
+        let SourceReport { source, state, bytes, words } = report;
+        Self { addr: source.to_string(), state: state.to_owned(), bytes, words: words.to_owned() }
     }
 }
 

@@ -8,6 +8,7 @@ mod here;
 mod live;
 mod record;
 mod task;
+mod tree;
 mod turns;
 mod wanted;
 

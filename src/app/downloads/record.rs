@@ -132,7 +132,13 @@ pub(super) struct SourceRecord {
     push_index: u32,
     #[serde(default)]
     proxies: Vec<String>,
+    /// It lied, and how: it is not asked for this file again.
+    #[serde(default)]
+    lied: Option<String>,
 }
+
+/// Characters of what a liar did that are kept.
+const MAX_LIE: usize = 300;
 
 impl From<&Source> for SourceRecord {
     fn from(source: &Source) -> Self {
@@ -146,6 +152,7 @@ impl From<&Source> for SourceRecord {
             push: source.reach == Reach::Push,
             push_index: source.index,
             proxies: source.proxies.iter().map(ToString::to_string).collect(),
+            lied: None,
         };
         match &source.ask {
             Ask::Urn(urn) => record.urn = Some(urn.to_string()),
@@ -157,6 +164,15 @@ impl From<&Source> for SourceRecord {
 }
 
 impl SourceRecord {
+    pub(super) fn of_liar(source: &Source, words: &str) -> Self {
+        Self { lied: Some(words.chars().take(MAX_LIE).collect()), ..Self::from(source) }
+    }
+
+    /// What lie it was banned for.
+    pub(super) fn lied(&self) -> Option<String> {
+        self.lied.clone()
+    }
+
     /// `None` when somebody wrote nonsense into the state.
     pub(super) fn read(&self) -> Option<Source> {
         let ask = match (&self.urn, self.index, &self.target) {

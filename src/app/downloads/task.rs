@@ -9,8 +9,9 @@ use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
 
 use super::Inner;
-use super::contact::{Contact, Decision, Slot, disk_failed};
+use super::contact::{Contact, Decision, Slot, disk_failed, tell_judged};
 use super::live::{AT_MOST, Live};
+use super::tree;
 use crate::disk::{Checked, DiskError, Fault, Partial, PartialSpec};
 use crate::net::fetch::Link;
 use crate::net::rt::{self, Task};
@@ -26,6 +27,8 @@ pub(super) struct Runner {
     contacts: BTreeMap<SourceId, Running>,
     /// Open connections that no request is under way on.
     links: Arc<Mutex<BTreeMap<SourceId, Link>>>,
+    /// Fetches the tree.
+    tree: Option<Task<()>>,
     told: Option<Clock>,
     /// Something changed since.
     untold: bool,
@@ -51,6 +54,7 @@ impl Runner {
             slot: Slot::default(),
             contacts: BTreeMap::new(),
             links: Arc::default(),
+            tree: None,
             told: None,
             untold: true,
         }
@@ -120,6 +124,20 @@ impl Runner {
                     let block = self.live.lock().machine().map_or(1, |machine| machine.map().block_size());
                     let _ = decide.send(Decision { first, keep, block, slot: Arc::clone(&self.slot) });
                 }
+            }
+            Output::FetchTree { source, from, target, size, root } => {
+                let (inner, live) = (Arc::clone(&self.inner), Arc::clone(&self.live));
+                self.tree = Some(rt::spawn(async move {
+                    live.tell(tree::fetch(&inner, source, &from, target, size, &root).await);
+                }));
+            }
+            Output::HoldTree(row) => {
+                self.with_partial(|slot| {
+                    if let Some(partial) = slot {
+                        partial.hold_tree(row);
+                    }
+                })
+                .await;
             }
             Output::Drop { source } => {
                 self.contacts.remove(&source);
@@ -196,12 +214,14 @@ impl Runner {
     }
 
     async fn verify(&mut self) {
-        let found = self.with_partial(|slot| slot.as_mut().map(Partial::check)).await;
+        let found = self.with_partial(|slot| slot.as_mut().map(|it| (it.check(), it.judged()))).await;
+        let Some((found, judged)) = found else { return };
+        tell_judged(&self.live, judged);
         match found {
-            Some(Ok(Checked::Digests(found))) => self.live.tell(Input::Verified(found)),
-            Some(Ok(Checked::Changed(blocks, words))) => self.live.tell(Input::Changed { blocks, words }),
-            Some(Err(error)) => self.disk_failed(error),
-            None => {}
+            Ok(Checked::Wrong) => {}
+            Ok(Checked::Digests(found)) => self.live.tell(Input::Verified(found)),
+            Ok(Checked::Changed(blocks, words)) => self.live.tell(Input::Changed { blocks, words }),
+            Err(error) => self.disk_failed(error),
         }
     }
 

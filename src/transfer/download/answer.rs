@@ -52,6 +52,9 @@ impl Download {
             known.source.proxies = proxies;
         }
         known.queued = None;
+        if !self.hear_of_tree(now, id, &head, out) {
+            return;
+        }
         match judge(&head, size) {
             Verdict::Body { first, end, size } => {
                 if let Some(known) = self.sources.get_mut(id) {

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::SourceId;
+use super::{SourceId, Wrong};
 use crate::transfer::{Expected, Source};
-use crate::wire::Blake3;
 use crate::wire::http::Response;
+use crate::wire::{Blake3, TreeRow, Tth};
 
 /// How patient a download is, and how much it does at a time.
 #[derive(Clone, Debug)]
@@ -85,6 +86,27 @@ pub enum Input {
         range: Range<u64>,
         /// Blocks that became whole by them.
         stored: Vec<(usize, Blake3)>,
+    },
+    /// What the tree says of blocks that are on disk; told behind the [`Input::Wrote`] that stored them.
+    Judged {
+        /// They match it.
+        right: Vec<usize>,
+        /// They do not, and do not count any more.
+        wrong: Vec<Wrong>,
+    },
+    /// A source gave the tree: the answer to [`Output::FetchTree`]. It fits the size and hashes to the root.
+    Tree {
+        /// Which.
+        source: SourceId,
+        /// Its deepest row.
+        row: Arc<TreeRow>,
+    },
+    /// A source did not: the other answer.
+    NoTree {
+        /// Which.
+        source: SourceId,
+        /// What it sent instead, if that was no tree of that root.
+        lie: Option<String>,
     },
     /// All that was to be kept of a body is on disk.
     BodyEnd {
@@ -213,6 +235,21 @@ pub enum Output {
         /// What is wanted of it.
         keep: Range<u64>,
     },
+    /// Ask a source for the tree of the file; answer with [`Input::Tree`] or [`Input::NoTree`].
+    FetchTree {
+        /// The source's number here.
+        source: SourceId,
+        /// Where and how.
+        from: Source,
+        /// The request target.
+        target: String,
+        /// Bytes of the file.
+        size: u64,
+        /// What it must hash to.
+        root: Tth,
+    },
+    /// Hold the blocks of the partial file against this tree from now on, and answer with [`Input::Judged`].
+    HoldTree(Arc<TreeRow>),
     /// Close the connection to a source and send no more inputs of it.
     Drop {
         /// Which.

@@ -5,9 +5,13 @@ use std::ops::Range;
 use super::Output;
 use crate::base::Instant;
 use crate::transfer::Source;
+use crate::wire::Tth;
 
 /// A source that failed so often in a row is not worth waiting for when there are others.
 const PATIENCE: u32 = 3;
+
+/// Liars that are named when there are no others.
+const MOST_BLAMES: usize = 4;
 
 /// A download's number for a source; never used again in that download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +30,8 @@ pub(super) enum Contact {
     Gone,
     /// It has a file of another size than the one that is believed in for now.
     Differs,
+    /// It names another tree than the one that is believed in, or sent what is not in that.
+    Apart,
     /// It lied. It is never asked again for this file.
     Banned,
 }
@@ -67,6 +73,15 @@ pub(super) struct Known {
     pub(super) available: Option<Vec<Range<u64>>>,
     /// Our place in its queue, how long that is, and what it calls it.
     pub(super) queued: Option<Queued>,
+    /// Where it has the tree of the file, and the root of that.
+    pub(super) tree_at: Option<String>,
+    pub(super) root: Option<Tth>,
+    /// How often it was asked for that.
+    pub(super) tree_tries: u32,
+    /// Wrong bytes that it or somebody else sent.
+    pub(super) suspicions: u32,
+    /// Bytes that came from it.
+    pub(super) bytes: u64,
     /// What it did last, in words that follow its name.
     words: String,
 }
@@ -190,6 +205,11 @@ impl Sources {
             rate: None,
             available: None,
             queued: None,
+            tree_at: None,
+            root: None,
+            tree_tries: 0,
+            suspicions: 0,
+            bytes: 0,
             words: String::new(),
         });
     }
@@ -290,6 +310,79 @@ impl Sources {
         if let Some(known) = self.get_mut(id) {
             known.contact = Contact::Banned;
             known.say(words);
+        }
+    }
+
+    /// The roots that are named, in the order of their first namers, without those of liars.
+    pub(super) fn roots(&self) -> Vec<Tth> {
+        let mut roots: Vec<Tth> = Vec::new();
+        for root in self.known.iter().filter(|known| known.contact != Contact::Banned).filter_map(|known| known.root) {
+            if !roots.contains(&root) {
+                roots.push(root);
+            }
+        }
+        roots
+    }
+
+    /// How many name that root.
+    pub(super) fn voices_for(&self, root: &Tth) -> usize {
+        let named = |known: &&Known| known.contact != Contact::Banned && known.root.as_ref() == Some(root);
+        self.known.iter().filter(named).count()
+    }
+
+    /// Keeps those apart that name another root, and takes those back that name this one. Returns whose connections
+    /// are to be closed.
+    pub(super) fn part_by_root(&mut self, now: Instant, root: &Tth) -> Vec<SourceId> {
+        let mut parted = Vec::new();
+        for known in &mut self.known {
+            match (&known.contact, known.root) {
+                (Contact::Apart, Some(named)) if named == *root => {
+                    known.contact = Contact::Idle;
+                    known.due = known.due.max(now);
+                }
+                (Contact::Idle | Contact::Asked(_) | Contact::Receiving(_), Some(named)) if named != *root => {
+                    known.contact = Contact::Apart;
+                    known.say(format!("names another tree ({named})"));
+                    parted.push(known.id);
+                }
+                _ => {}
+            }
+        }
+        parted
+    }
+
+    pub(super) fn forget_tree_tries(&mut self) {
+        self.known.iter_mut().for_each(|known| known.tree_tries = 0);
+    }
+
+    /// Everybody who named that root lied.
+    pub(super) fn ban_root(&mut self, root: &Tth, words: &str) {
+        for known in self.known.iter_mut().filter(|known| known.root.as_ref() == Some(root)) {
+            known.contact = Contact::Banned;
+            known.say(words);
+        }
+    }
+
+    /// Those kept apart may be asked again.
+    pub(super) fn release_apart(&mut self, now: Instant) {
+        for known in self.known.iter_mut().filter(|known| known.contact == Contact::Apart) {
+            known.contact = Contact::Idle;
+            known.due = known.due.max(now);
+        }
+    }
+
+    /// Whether there are sources, and all of them lied.
+    pub(super) fn are_all_banned(&self) -> bool {
+        !self.known.is_empty() && self.known.iter().all(|known| known.contact == Contact::Banned)
+    }
+
+    /// Who lied, and how.
+    pub(super) fn blames(&self) -> String {
+        let banned = self.known.iter().filter(|known| known.contact == Contact::Banned);
+        let blames: Vec<String> = banned.map(Known::blame).collect();
+        match blames.len() {
+            ..=MOST_BLAMES => blames.join("; "),
+            all => format!("{}; and {} more", blames[..MOST_BLAMES].join("; "), all - MOST_BLAMES),
         }
     }
 

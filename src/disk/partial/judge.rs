@@ -1,0 +1,153 @@
+//! Blocks on disk, held against the file's tree.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::bytes::each_piece;
+use super::{Checker, CheckerAt, DiskError, Partial};
+use crate::transfer::{Block, Expected, Proof, Wrong};
+use crate::wire::{Blake3, TigerTree, TreeRow};
+
+/// Units that were there before the tree and are read with one write.
+const AT_ONCE: usize = 1;
+
+/// What the tree said of blocks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// These match it.
+    pub right: Vec<usize>,
+    /// These do not: they do not count any more.
+    pub wrong: Vec<Wrong>,
+}
+
+impl Judged {
+    /// Whether there is nothing to tell.
+    pub fn is_empty(&self) -> bool {
+        self.right.is_empty() && self.wrong.is_empty()
+    }
+}
+
+impl Partial {
+    /// From now on blocks are held against this tree, those that are there too.
+    pub fn hold_tree(&mut self, row: Arc<TreeRow>) {
+        self.proof = Proof::new(row, &self.map);
+        if self.proof.is_some() && self.checker.0.taken() == 0 {
+            self.checker = self.fresh_checker();
+        }
+    }
+
+    /// What the tree said since this was last asked.
+    pub fn judged(&mut self) -> Judged {
+        std::mem::take(&mut self.judged)
+    }
+
+    /// The tree takes the place of its root: who matches it has that.
+    fn fresh_checker(&self) -> CheckerAt {
+        let tth = self.spec.expected.tth.filter(|_| self.proof.is_none());
+        CheckerAt(Checker::new(&Expected { tth, ..self.spec.expected }))
+    }
+
+    /// The digests of a file whose blocks all match the tree.
+    pub(super) fn with_root(&self, mut digests: Expected) -> Expected {
+        if let (Some(proof), Some(_), None) = (&self.proof, self.spec.expected.tth, digests.tth) {
+            digests.tth = Some(proof.root());
+        }
+        digests
+    }
+
+    /// Judges the blocks that have just become whole, and takes those that are wrong out of `stored`: the map never
+    /// tells of them. Then some of those that were there before.
+    pub(super) fn judge_new(&mut self, stored: &mut Vec<(usize, Blake3)>) -> Result<(), DiskError> {
+        let Some(proof) = &self.proof else { return Ok(()) };
+        let mut units: Vec<usize> = stored.iter().map(|(index, _)| proof.unit_of(*index)).collect();
+        units.dedup();
+        let older: Vec<usize> = self.waiting().filter(|unit| !units.contains(unit)).take(AT_ONCE).collect();
+        units.extend(older);
+        let mut wrong = Vec::new();
+        for unit in units {
+            wrong.extend(self.judge(unit)?);
+        }
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        let told = |index: &usize| stored.iter().all(|(fresh, _)| fresh != index);
+        let in_map = wrong.iter().any(told);
+        stored.retain(|(index, _)| !wrong.contains(index));
+        if in_map {
+            // The new ones that are right are in the map then; that they are appended once more does no harm.
+            return self.strike(&wrong);
+        }
+        for index in &wrong {
+            self.map.forget(*index);
+        }
+        Ok(())
+    }
+
+    /// Judges what was not judged yet; whether something is wrong.
+    pub(super) fn judge_all(&mut self) -> Result<bool, DiskError> {
+        let units: Vec<usize> = self.waiting().collect();
+        let mut wrong = Vec::new();
+        for unit in units {
+            wrong.extend(self.judge(unit)?);
+        }
+        if !wrong.is_empty() {
+            self.strike(&wrong)?;
+        }
+        Ok(!wrong.is_empty())
+    }
+
+    /// Units that are whole and not judged.
+    fn waiting(&self) -> impl Iterator<Item = usize> {
+        let proof = self.proof.as_ref();
+        let units = 0..proof.map_or(0, Proof::units);
+        units.filter(move |unit| {
+            proof.is_some_and(|proof| !proof.is_proven(*unit) && self.is_whole(proof.blocks(*unit)))
+        })
+    }
+
+    fn is_whole(&self, mut blocks: Range<usize>) -> bool {
+        blocks.all(|index| matches!(self.map.block(index), Block::Stored(_)))
+    }
+
+    /// Reads a unit, if it is whole; returns the blocks that are wrong.
+    fn judge(&mut self, unit: usize) -> Result<Vec<usize>, DiskError> {
+        let Some(proof) = &self.proof else { return Ok(Vec::new()) };
+        let blocks = proof.blocks(unit);
+        if proof.is_proven(unit) || !self.is_whole(blocks.clone()) {
+            return Ok(Vec::new());
+        }
+        let (mut bad, mut piece) = (Vec::new(), Vec::new());
+        for (range, hash) in proof.slices(unit) {
+            let mut tree = TigerTree::new();
+            let read = each_piece(&self.file, range.clone(), &mut piece, |bytes| tree.update(bytes));
+            match read {
+                // Somebody cut it.
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => bad.push(range),
+                Err(error) => return Err(self.unread(&error)),
+                Ok(()) if tree.finish() == hash => {}
+                Ok(()) => bad.push(range),
+            }
+        }
+        if bad.is_empty() {
+            self.judged.right.extend(blocks);
+            if let Some(proof) = &mut self.proof {
+                proof.prove(unit);
+            }
+            return Ok(Vec::new());
+        }
+        let mut wrong = Vec::new();
+        for index in blocks {
+            let block = self.map.range(index);
+            let here = bad.iter().filter(|slice| slice.start < block.end && block.start < slice.end);
+            let here: Vec<Range<u64>> = here.cloned().collect();
+            if !here.is_empty() {
+                self.judged.wrong.push((index, here));
+                wrong.push(index);
+            }
+            if block.start < self.checker.0.taken() {
+                self.checker = self.fresh_checker();
+            }
+        }
+        Ok(wrong)
+    }
+}

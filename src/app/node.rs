@@ -25,7 +25,7 @@ use crate::base::Instant;
 use crate::disk::lock::Lock;
 use crate::library::Criteria;
 use crate::net::rt;
-use crate::proto::{Command, Counters, Deflate, Encrypt, HostSource, Role, RoleChoice, Servent};
+use crate::proto::{Command, Counters, Deflate, Encrypt, HostSource, OutOfBand, Role, RoleChoice, Servent};
 
 /// How to run.
 #[derive(Clone, Debug)]
@@ -62,6 +62,8 @@ pub struct Options {
     pub deflate: Deflate,
     /// Whether links are encrypted.
     pub encrypt: Encrypt,
+    /// Whether hits go by UDP.
+    pub out_of_band: OutOfBand,
     /// Where finished files go, used as is; `None` is the home's own.
     pub download_dir: Option<PathBuf>,
     /// Bounds on what strangers can make us do.

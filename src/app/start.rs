@@ -226,6 +226,7 @@ fn servent_config(options: &Options, servent: Guid, descriptors: Descriptors) ->
         ttl: options.ttl,
         deflate: options.deflate,
         encrypt: options.encrypt,
+        out_of_band: options.out_of_band,
         role: options.role,
         browse: options.browse,
         leaves: options.limits.leaves,

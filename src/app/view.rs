@@ -252,7 +252,7 @@ pub struct HitView {
     pub alternates: Vec<String>,
     /// The source's number for it.
     pub index: u32,
-    /// Links to the source: a neighbour is 1.
+    /// Links to the source: a neighbour is 1; 0 when it answered by UDP, where nobody counts them.
     pub hops: u8,
     /// Milliseconds since the query went out.
     pub query_ms: u64,

@@ -176,6 +176,7 @@ fn end(config: &Config, query: &str, done: &SearchDone) -> Result<(), Failure> {
 fn hops(explain: &Value) -> Option<(u64, u64)> {
     let hops = explain.get("hits_by_hops")?.as_object()?;
     let mut all: Vec<u64> = hops.keys().filter_map(|key| key.parse().ok()).collect();
+    all.retain(|&hops| hops > 0); // By UDP nobody counts them.
     all.sort_unstable();
     Some((*all.first()?, *all.last()?))
 }
@@ -231,7 +232,8 @@ impl Shown {
         let end = match all {
             1 => {
                 let busy = if hit.source.busy { ", busy" } else { "" };
-                format!("{:<21}  {}{busy}", text::safe(&hit.source.addr), text::count(hit.hops.into(), "hop"))
+                let way = if hit.hops == 0 { "by UDP".to_owned() } else { text::count(hit.hops.into(), "hop") };
+                format!("{:<21}  {way}{busy}", text::safe(&hit.source.addr))
             }
             all => format!("{:<21}", text::count(all as u64, "source")),
         };
@@ -366,6 +368,8 @@ mod tests {
     #[test]
     fn the_span_of_hops_is_read_from_the_explanation() {
         assert_eq!(hops(&json!({"hits_by_hops": {"1": 2, "3": 1}})), Some((1, 3)));
+        assert_eq!(hops(&json!({"hits_by_hops": {"0": 2, "2": 1}})), Some((2, 2)));
+        assert_eq!(hops(&json!({"hits_by_hops": {"0": 2}})), None);
         assert_eq!(hops(&json!({})), None);
     }
 }

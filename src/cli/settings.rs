@@ -14,7 +14,7 @@ use toml_edit::{DocumentMut, Item};
 
 use super::exit::{Exit, Failure};
 use crate::app::{LIMITS, LimitKey, Limits, PortMapping, SpeedLimits, parse_speed, speed_text};
-use crate::proto::{Deflate, Encrypt, RoleChoice};
+use crate::proto::{Deflate, Encrypt, OutOfBand, RoleChoice};
 use crate::web::Setting;
 
 /// A setting that can be made.
@@ -52,7 +52,7 @@ pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
     BASIC.into_iter().chain(LIMITS.iter().map(limit)).collect()
 });
 
-const BASIC: [Key; 21] = [
+const BASIC: [Key; 22] = [
     key("listen", Kind::Address, "0.0.0.0:6346", "where peers reach you; port 0 is any free one"),
     key("api", Kind::Address, "127.0.0.1:7346", "where the control API listens"),
     key("connect", Kind::List, "", "hosts to stay connected to"),
@@ -70,6 +70,12 @@ const BASIC: [Key; 21] = [
         Kind::Word(Encrypt::WORDS),
         "off",
         "whether links to neighbours are encrypted: only filberts can; require makes no others; downloads never are",
+    ),
+    key(
+        "udp_hits",
+        Kind::Word(OutOfBand::WORDS),
+        "auto",
+        "whether hits go by UDP, past the neighbours; auto: to who asks for it, and asks for it itself once 100 hosts are known",
     ),
     key(
         "role",

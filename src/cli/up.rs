@@ -22,7 +22,7 @@ use super::{interrupt, servent, text};
 use crate::app::view::EventView;
 use crate::app::{ErrorCode, Node, Options, PortMapping};
 use crate::net::rt;
-use crate::proto::{Deflate, Encrypt, RoleChoice};
+use crate::proto::{Deflate, Encrypt, OutOfBand, RoleChoice};
 use crate::web::{self, Limits, Server};
 
 /// How many ports above the usual one are tried when another home has it.
@@ -161,6 +161,7 @@ pub fn options(config: &Config, args: &Up, settings: &Settings) -> Result<Option
         portmap: PortMapping::parse(settings.text("portmap")).unwrap_or_default(),
         browse: settings.switch("browse"),
         deflate: Deflate::parse(settings.text("deflate")).unwrap_or_default(),
+        out_of_band: OutOfBand::parse(settings.text("udp_hits")).unwrap_or_default(),
         encrypt: Encrypt::parse(settings.text("encrypt")).unwrap_or_default(),
         download_dir,
         limits: settings.limits()?,

@@ -37,6 +37,8 @@ pub struct Config {
     pub deflate: Deflate,
     /// Whether our links are encrypted.
     pub encrypt: Encrypt,
+    /// Whether hits go by UDP, past the links.
+    pub out_of_band: OutOfBand,
     /// Speak vendor messages with those who do. The simulator does not: nobody calls back there.
     pub vendor_messages: bool,
     /// Something is sent on a link that was silent for this long, or up to a twentieth earlier, so that the two ends do
@@ -123,6 +125,29 @@ impl Encrypt {
     }
 }
 
+/// Whether hits go by UDP, straight to who asked, where both sides can.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OutOfBand {
+    /// None do.
+    Off,
+    /// Ours do for those who ask for it; we ask for it on a large network, where relaying is what costs most.
+    #[default]
+    Auto,
+    /// We always ask for it.
+    On,
+}
+
+impl OutOfBand {
+    /// The words for them.
+    pub const WORDS: &'static [&'static str] = &["off", "auto", "on"];
+
+    /// By its word.
+    pub fn parse(word: &str) -> Option<Self> {
+        let at = Self::WORDS.iter().position(|known| *known == word)?;
+        [Self::Off, Self::Auto, Self::On].get(at).copied()
+    }
+}
+
 /// Bounds on tables, queues and rates. DESIGN section 6.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -194,6 +219,7 @@ impl Config {
             browse: false,
             deflate: Deflate::default(),
             encrypt: Encrypt::default(),
+            out_of_band: OutOfBand::default(),
             vendor_messages: true,
             keep_alive: Duration::from_secs(15),
             keep_alive_leaf: Duration::from_secs(60),

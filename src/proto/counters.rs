@@ -56,6 +56,14 @@ pub struct Counters {
     pub hits_received: u64,
     /// Hits that we sent for our files.
     pub hits_sent: u64,
+    /// Answers to queries that we told of by UDP.
+    pub hits_promised: u64,
+    /// Hits of ours that went by UDP; they count among those sent.
+    pub hits_sent_udp: u64,
+    /// Promises of others that we took up.
+    pub hits_claimed: u64,
+    /// Hits that came by UDP; they count among those received.
+    pub hits_received_udp: u64,
     /// Hits of others that we routed back.
     pub hits_routed: u64,
     /// Pushes that we routed on.

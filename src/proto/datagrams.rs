@@ -5,6 +5,7 @@
 //! | Ping | a Pong, with hosts in GGEP `IPP` if it asks for them with `SCP` |
 //! | Pong | taken if it answers a Ping of ours: that of an announcement names a host on this network, that of a host cache hosts anywhere |
 //! | Push | the same as by a link: somebody who knows our address, but no way to us over links, asks us to connect |
+//! | QueryHit, LIME/11 and LIME/12 | hits past the links, `oob` |
 //! | others | dropped |
 //!
 //! **Announcements.** While neighbours are missing a Ping goes to all on this network, at once, after a second, and ever
@@ -24,13 +25,16 @@ use crate::base::{HashSeed, Instant, Lru, Rng, TokenBucket};
 use crate::wire::ping::Ping;
 use crate::wire::pong::Pong;
 use crate::wire::push::Push;
-use crate::wire::{Frame, Guid, Kind};
+use crate::wire::{Frame, Guid, Header, Kind};
 
 use super::address::{Scope, canonical, is_dialable, may_name, scope, subnet};
 use super::config::Limits;
 use super::servent::Servent;
 use super::{DropReason, Event, HostSource, Outbox, Output};
 
+/// Bits of a TTL by UDP: its sender inflates answers; it is deflated itself (`deflated_udp`).
+const INFLATES: u8 = 0x08;
+const DEFLATED: u8 = 0x80;
 /// An address is sent at most this many times what came from it.
 const ANSWER_FACTOR: usize = 3;
 /// Addresses whose bytes are remembered; and what one may have saved up.
@@ -116,7 +120,7 @@ impl Datagrams {
     }
 
     /// So many bytes came from there.
-    fn came(&mut self, now: Instant, from: IpAddr, bytes: usize) {
+    pub(super) fn came(&mut self, now: Instant, from: IpAddr, bytes: usize) {
         let fresh = || Credit { bytes: 0, answers: TokenBucket::new(PER_ADDRESS, PER_ADDRESS_BURST, now) };
         let credit = self.credit.get_or_put(subnet(from), fresh);
         credit.bytes = (credit.bytes + ANSWER_FACTOR * bytes).min(MOST_CREDIT);
@@ -129,7 +133,7 @@ impl Datagrams {
     }
 
     /// Whether an answer of so many bytes may go there; they are taken from what may.
-    fn may_go(&mut self, now: Instant, to: IpAddr, bytes: usize) -> bool {
+    pub(super) fn may_go(&mut self, now: Instant, to: IpAddr, bytes: usize) -> bool {
         let may = self.credit_of(to) >= bytes && self.may_answer(now, to);
         if may && let Some(credit) = self.credit.get(&subnet(to)) {
             credit.bytes -= bytes;
@@ -157,6 +161,10 @@ impl Servent {
             return; // Our own, as it came back.
         }
         let header = frame.header;
+        if header.ttl & DEFLATED != 0 {
+            return self.counters.drops.count(DropReason::Malformed); // We never say that we inflate.
+        }
+        let header = Header { ttl: header.ttl & !INFLATES, ..header };
         if header.ttl == 0 || header.ttl.saturating_add(header.hops) > self.config.max_ttl {
             return self.counters.drops.count(DropReason::BadHops);
         }
@@ -165,8 +173,12 @@ impl Servent {
         }
         self.datagrams.came(now, from.ip(), frame.wire_len());
         let dropped = match header.kind {
+            Kind::Ping if self.oob.ping_back.on_ping(now, &header.guid, from.ip()) => None,
             Kind::Ping => self.answer_datagram(now, from, frame, out),
+            Kind::Pong if self.dispels_doubt(now, from, &header.guid, out) => None,
             Kind::Pong => self.on_pong_datagram(now, from, frame),
+            Kind::Vendor => self.on_vendor_datagram(now, from, frame, out),
+            Kind::QueryHit => self.on_hit_datagram(now, from, frame, out),
             Kind::Push => self.on_push_datagram(now, from, frame, out),
             _ => Some(DropReason::Unknown),
         };
@@ -254,7 +266,7 @@ impl Servent {
         Frame::new(Guid::random(&mut self.rng), Kind::Ping, 1, ping.encode())
     }
 
-    fn send_datagram(&mut self, addr: SocketAddr, frame: Frame, out: &mut Outbox) {
+    pub(super) fn send_datagram(&mut self, addr: SocketAddr, frame: Frame, out: &mut Outbox) {
         self.counters.udp_sent.count(frame.wire_len());
         out.push(Output::SendTo { addr, frame });
     }

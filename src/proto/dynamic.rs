@@ -107,6 +107,13 @@ impl Dynamic {
         running.found += counted;
     }
 
+    /// So many files came for it by UDP, from somebody of whom we asked for no more than a part.
+    pub(super) fn found_outside(&mut self, guid: &Guid, files: u8) {
+        if let Some(running) = self.running.iter_mut().find(|running| running.frame.header.guid == *guid) {
+            running.found += u32::from(files);
+        }
+    }
+
     /// A leaf says how many files it has for its query, "after filtering"; it knows of hits that did not come by us.
     pub(super) fn guided(&mut self, guid: &Guid, leaf: ConnId, files: u16) {
         let its = |running: &Running| running.frame.header.guid == *guid && running.asker == Asker::Leaf(leaf);

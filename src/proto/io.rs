@@ -354,10 +354,10 @@ pub enum Event {
         search: SearchId,
         /// The hit.
         hit: QueryHit,
-        /// Links to its source: 1 is a neighbour.
+        /// Links to its source: 1 is a neighbour. 0 when it came by UDP: nobody counted.
         hops: u8,
-        /// The link it came by.
-        from: ConnId,
+        /// The link it came by; `None` is UDP.
+        from: Option<ConnId>,
     },
     /// A search went out.
     SearchSent {

@@ -116,14 +116,16 @@ impl Servent {
         strategy: Option<Strategy>,
         out: &mut Outbox,
     ) {
-        let guid = Guid::random(&mut self.rng);
-        self.router.originate(now, guid, id);
-        self.counters.queries_originated += 1;
         // Who says how far wants to know what is there, all of it.
         let strategy = strategy.unwrap_or(match ttl.is_none() && self.asks_dynamically() {
             true => Strategy::Dynamic,
             false => Strategy::Flood,
         });
+        let guid = Guid::random(&mut self.rng);
+        let (guid, query) = &self.ask_for_datagrams(now, guid, query, strategy);
+        let guid = *guid;
+        self.router.originate(now, guid, id);
+        self.counters.queries_originated += 1;
         let ttl = ttl.unwrap_or(self.config.ttl).clamp(1, self.config.max_ttl.max(1));
         // Whoever searches asks all neighbours, whatever their tables say.
         let mut audience = self.audience(None, query, false);
@@ -144,12 +146,23 @@ impl Servent {
 
     /// The application found files that match a query: hits go back the way the query came.
     pub(super) fn answer_query(&mut self, now: Instant, answer: Answer, out: &mut Outbox) {
-        let Some(way) = self.router.way_of_hit(&answer.query) else {
+        let Answer { query, mut entries } = answer;
+        entries.truncate(self.config.limits.answer_entries);
+        if self.router.way_of_hit(&query).is_none() {
+            return self.counters.drops.count(DropReason::NoRoute);
+        }
+        self.counters.queries_answered += u64::from(!entries.is_empty());
+        let entries = self.promise(now, query, entries, out);
+        self.send_back(now, query, entries, out);
+    }
+
+    /// Hits of ours go back the way a query came.
+    pub(super) fn send_back(&mut self, now: Instant, query: Guid, entries: Vec<Entry>, out: &mut Outbox) {
+        let Some(way) = self.router.way_of_hit(&query) else {
             return self.counters.drops.count(DropReason::NoRoute);
         };
-        let mut entries = answer.entries.into_iter().take(self.config.limits.answer_entries).peekable();
+        let mut entries = entries.into_iter().peekable();
         let per_hit = self.config.limits.hit_entries.min(QueryHit::MAX_ENTRIES);
-        self.counters.queries_answered += u64::from(entries.peek().is_some());
         while let Some(first) = entries.next() {
             let mut bytes = first.wire_len();
             let mut some = vec![first];
@@ -158,8 +171,8 @@ impl Servent {
                 some.extend(entries.next());
             }
             // The way back is at most as long as the longest way here.
-            let payload = self.own_hit(some).encode();
-            let frame = Frame::new(answer.query, Kind::QueryHit, self.config.max_ttl, payload);
+            let payload = self.own_hit(some, None).encode();
+            let frame = Frame::new(query, Kind::QueryHit, self.config.max_ttl, payload);
             self.counters.hits_sent += u64::from(self.send(now, way, frame, out));
         }
     }
@@ -216,6 +229,9 @@ impl Servent {
             return self.drop_message(conn, DropReason::Malformed);
         };
         self.add_merit(conn, MERIT_QUERY);
+        if let Some(bringer) = self.links.get(conn).map(|link| link.identity.remote.ip()) {
+            self.note_asking(now, bringer, &frame, &query);
+        }
         if self.role() == Role::Ultrapeer {
             self.pass_on(now, conn, route, &query, frame.payload, out);
         }
@@ -271,7 +287,7 @@ impl Servent {
         self.counters.hits_received += 1;
         self.add_merit(conn, MERIT_OWN_HIT);
         let hops = frame.header.hops.saturating_add(1);
-        out.push(Output::Event(Event::HitReceived { search, hit, hops, from: conn }));
+        out.push(Output::Event(Event::HitReceived { search, hit, hops, from: Some(conn) }));
     }
 
     /// Answers a ping: ourselves; for TTL 2 and more our neighbours too, as a crawler wants to know them; for
@@ -390,7 +406,8 @@ impl Servent {
         }
     }
 
-    fn own_hit(&self, entries: Vec<Entry>) -> QueryHit {
+    /// A hit of ours; `token` is what its receiver gave out for it.
+    pub(super) fn own_hit(&self, entries: Vec<Entry>, token: Option<&[u8]>) -> QueryHit {
         let walled = self.is_walled();
         let mut ggep = Ggep::default();
         if walled {
@@ -398,6 +415,9 @@ impl Servent {
         }
         if self.config.browse {
             Qhd::push_browse(&mut ggep);
+        }
+        if let Some(token) = token {
+            Qhd::push_token(&mut ggep, token);
         }
         let qhd = Qhd::new(self.config.vendor, walled, self.us.uploads_busy).with_ggep(ggep);
         QueryHit::new(self.told_addr(), 0, entries, qhd, self.config.servent)

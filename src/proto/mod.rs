@@ -28,6 +28,8 @@
 //! | RouteTableUpdate | The sender's table of words is changed (`tables`): a query on its last link goes only where it may match, to a leaf always. |
 //! | others | Dropped. |
 //!
+//! What comes by UDP has its own table, in `datagrams`; hits that go by UDP are in `oob`.
+//!
 //! Rates: each neighbour has a token bucket for each kind ([`Limits`]). Duplicates are sorted out before, they cost
 //! little; so the bucket bounds what is *new*. A query over its neighbour's rate, or malformed, is not
 //! remembered: a good copy from elsewhere is then the first.
@@ -38,6 +40,7 @@
 //! how often we may knock.
 
 mod address;
+mod claims;
 mod config;
 mod counters;
 mod datagrams;
@@ -48,7 +51,10 @@ mod io;
 mod link;
 mod messages;
 mod neighbours;
+mod oob;
+mod ping_back;
 mod pongs;
+mod promises;
 mod push;
 mod queue;
 mod reach;
@@ -63,7 +69,7 @@ mod ttl;
 mod vendor;
 
 pub use address::{is_dialable, is_strangers_port, may_name};
-pub use config::{Config, Deflate, Encrypt, Limits, Rate, RoleChoice};
+pub use config::{Config, Deflate, Encrypt, Limits, OutOfBand, Rate, RoleChoice};
 pub use counters::{Counters, Drops};
 pub use io::{
     Answer, CloseReason, Command, ConnId, DialFailure, Direction, DropReason, Event, HostInfo, HostSource, Input,

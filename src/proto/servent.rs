@@ -16,6 +16,7 @@ use super::handshake::Pending;
 use super::hosts::Hosts;
 use super::link::{Lead, Link, Links};
 use super::neighbours::Neighbourhood;
+use super::oob::Oob;
 use super::pongs::Pongs;
 use super::push::PushDials;
 use super::reach::Reach;
@@ -51,6 +52,7 @@ pub struct Servent {
     pub(super) tables: Tables,
     pub(super) dynamic: Dynamic,
     pub(super) datagrams: Box<Datagrams>,
+    pub(super) oob: Box<Oob>,
     /// Never later than the next thing to do by time.
     wake: Option<Instant>,
     dials: u64,
@@ -105,6 +107,7 @@ impl Servent {
             router: Router::new(&config, &mut rng),
             hosts: Hosts::new(&config.limits, HashSeed::new(&mut rng)),
             datagrams: Box::new(Datagrams::new(&config.limits, now, &mut rng)),
+            oob: Box::new(Oob::new(&config)),
             standing: Standing::new(config.role),
             tables: Tables::default(),
             dynamic: Dynamic::default(),
@@ -171,11 +174,15 @@ impl Servent {
         self.tell_tables(now, out);
         self.go_on_asking(now, out);
         self.answer_announcements(now, out);
+        self.keep_promises(now, out);
         if self.neighbourhood.due.is_some_and(|due| due <= now) {
             self.restless();
         }
         if self.reach.due().is_some_and(|due| due <= now) {
             self.tend_reach(now, out);
+        }
+        if self.oob.ping_back.look(now) {
+            self.tend_ping_back(now, out);
         }
         self.wake = None;
         self.settle(now, out);
@@ -265,6 +272,7 @@ impl Servent {
             Command::EndSearch(id) => {
                 let queries = self.router.end_search(id);
                 self.dynamic.end(id);
+                self.end_claims(&queries);
                 self.tell_over(now, &queries, out);
             }
             Command::AnswerQuery(answer) => self.answer_query(now, answer, out),
@@ -359,6 +367,7 @@ impl Servent {
             self.mood = Mood::Content;
             self.tend(now, out);
             self.tend_reach(now, out);
+            self.tend_ping_back(now, out);
             // Deadlines of what is gone shall not wake us.
             self.wake = self.earliest(now);
         }
@@ -447,6 +456,7 @@ impl Servent {
             .chain(self.reach.due())
             .chain(self.dynamic.due())
             .chain(self.datagrams.due())
+            .chain(self.oob.due())
             .min()?;
         Some(soonest.max(now + TICK))
     }

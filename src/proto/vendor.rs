@@ -6,6 +6,7 @@
 //!
 //! * BEAR/7, *connect back*: the peer is called at its own address and the port that it names, if strangers may make us
 //!   dial there, and not again within half a minute.
+//! * GTKG/7, *ping me by UDP*: a Ping goes to its own address, which costs no dial and is shorter than what asked for it.
 //! * LIME/21, *be my push proxy*: yes, as long as the link lasts (`push_proxy` section 3); the peer's GUID is that of its
 //!   handshake, so that nobody gets the pushes of another.
 //! * BEAR/11, *how many hits have you?*, and BEAR/12, *so many*: between an ultrapeer and the leaf whose query it asks
@@ -16,18 +17,19 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use crate::base::Instant;
+use crate::wire::ping::Ping;
 use crate::wire::push::Push;
 use crate::wire::vendor::{QUERY_OVER, Said, Vendor, Which};
 use crate::wire::{Frame, Guid, Kind};
 
-use super::address::{canonical, is_dialable};
+use super::address::{canonical, is_dialable, is_public, is_strangers_port};
 use super::reach::{ASKED, Reachable};
 use super::servent::Servent;
 use super::{ConnId, Direction, DropReason, Event, Outbox, Output, Role};
 
 /// What we take.
-const TAKEN: [Which; 5] =
-    [Which::CONNECT_BACK, Which::PROXY_PLEASE, Which::PROXY_YES, Which::STATUS_PLEASE, Which::STATUS];
+const TAKEN: [Which; 6] =
+    [Which::CONNECT_BACK, Which::PROXY_PLEASE, Which::PROXY_YES, Which::STATUS_PLEASE, Which::STATUS, Which::PING_BACK];
 /// Neighbours that are our push proxies at most; hits and answers name no more.
 const PROXIES: usize = 4;
 /// Who is asked to be our push proxy and says nothing for so long will not be.
@@ -40,6 +42,8 @@ const CALL_EVERY: Duration = Duration::from_secs(30);
 pub(super) struct Talk {
     /// It takes BEAR/7.
     calls_back: bool,
+    /// It takes GTKG/7.
+    pub(super) pings_back: bool,
     /// It takes LIME/21.
     proxies: bool,
     /// It takes BEAR/11, and BEAR/12.
@@ -122,11 +126,14 @@ impl Servent {
             Said::Supported(all) => {
                 let takes = |which: Which| all.iter().any(|listed| listed.is_like(which));
                 link.talk.calls_back = takes(Which::CONNECT_BACK);
+                link.talk.pings_back = takes(Which::PING_BACK);
                 link.talk.proxies = takes(Which::PROXY_PLEASE);
                 link.talk.tells_status = takes(Which::STATUS_PLEASE);
                 link.talk.takes_status = takes(Which::STATUS);
                 self.tend_reach(now, out);
+                self.tend_ping_back(now, out);
             }
+            Said::PingBack(port, guid) => self.on_ping_back(conn, port, guid.unwrap_or(frame.header.guid), out),
             Said::ConnectBack(port) => self.on_connect_back(now, conn, port, out),
             Said::ProxyPlease => self.on_proxy_please(now, conn, frame.header.guid, out),
             Said::ProxyYes(at) => self.on_proxy_yes(conn, at, out),
@@ -136,7 +143,9 @@ impl Servent {
                 self.send_vendor(now, conn, Some(guid), &Vendor::status(status), out);
             }
             Said::Status(files) => self.dynamic.guided(&frame.header.guid, conn, files),
-            Said::Other => self.drop_message(conn, DropReason::Unknown),
+            Said::Other | Said::HitsHere { .. } | Said::HitsPlease { .. } => {
+                self.drop_message(conn, DropReason::Unknown)
+            }
         }
     }
 
@@ -199,6 +208,16 @@ impl Servent {
         out.push(Output::Event(Event::ConnectBack { addr }));
     }
 
+    fn on_ping_back(&mut self, conn: ConnId, port: u16, guid: Guid, out: &mut Outbox) {
+        let Some(link) = self.links.get(conn) else { return };
+        let addr = SocketAddr::new(link.identity.remote.ip(), port);
+        if !is_dialable(addr) || (is_public(addr.ip()) && !is_strangers_port(port)) {
+            return self.drop_message(conn, DropReason::Malformed);
+        }
+        self.counters.pings_sent += 1;
+        self.send_datagram(addr, Frame::new(guid, Kind::Ping, 1, Ping::default().encode()), out);
+    }
+
     fn on_proxy_please(&mut self, now: Instant, conn: ConnId, guid: Guid, out: &mut Outbox) {
         let us = match (self.own_addr(), self.is_walled()) {
             (Some(SocketAddr::V4(us)), false) => us,
@@ -249,7 +268,14 @@ impl Servent {
         }
     }
 
-    fn send_vendor(&mut self, now: Instant, conn: ConnId, guid: Option<Guid>, what: &Vendor, out: &mut Outbox) {
+    pub(super) fn send_vendor(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        guid: Option<Guid>,
+        what: &Vendor,
+        out: &mut Outbox,
+    ) {
         let guid = guid.unwrap_or_else(|| Guid::random(&mut self.rng));
         self.send(now, conn, Frame::new(guid, Kind::Vendor, 1, what.encode()), out);
     }

@@ -1,6 +1,7 @@
 //! The sixteen bytes that name a message or a servent.
 
 use std::fmt;
+use std::net::SocketAddrV4;
 use std::str::FromStr;
 
 use data_encoding::HEXLOWER_PERMISSIVE;
@@ -21,6 +22,21 @@ impl Guid {
         bytes[8] = 0xff;
         bytes[15] = 0x00;
         Self(bytes)
+    }
+
+    /// The GUID of a query whose hits may come by UDP to `addr`: "bytes 0 to 3 of the guid are the 4 octet bytes of the IP
+    /// address. Bytes 13 and 14 are the little endian representation of the port" (`out-of-band`, section B).
+    #[must_use]
+    pub fn with_address(mut self, addr: SocketAddrV4) -> Self {
+        self.0[..4].copy_from_slice(&addr.ip().octets());
+        self.0[13..15].copy_from_slice(&addr.port().to_le_bytes());
+        self
+    }
+
+    /// What [`Self::with_address`] wrote; anything at all in the GUID of another message.
+    pub fn address(&self) -> SocketAddrV4 {
+        let [a, b, c, d, .., p0, p1, _] = self.0;
+        SocketAddrV4::new([a, b, c, d].into(), u16::from_le_bytes([p0, p1]))
     }
 }
 

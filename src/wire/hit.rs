@@ -17,6 +17,7 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use bytes::Bytes;
 
 use super::ggep::{self, Ggep};
+use super::query::SECURE;
 use super::{Blake3, Cause, DecodeError, Guid, Sha1, Text, Tth, Urn, addr, extension};
 
 /// A QueryHit's payload.
@@ -240,6 +241,16 @@ impl Qhd {
     /// What [`Self::browse`] reads.
     pub fn push_browse(ggep: &mut Ggep) {
         ggep.push("BH", &[]);
+    }
+
+    /// The token that its receiver gave out for hits by UDP: GGEP `SO` (`out-of-band-v3`).
+    pub fn token(&self) -> Option<Vec<u8>> {
+        self.ggep.get(SECURE)?.ok()
+    }
+
+    /// What [`Self::token`] reads.
+    pub fn push_token(ggep: &mut Ggep, token: &[u8]) {
+        ggep.push(SECURE, token);
     }
 
     /// The "push needed" flag, if it is stated.

@@ -62,6 +62,8 @@ impl Flags {
 const NO_TEXT: &str = "\\";
 /// HUGE section 4: "to explicitly request that URNs be attached to search results".
 const WANT_URNS: &[u8] = b"urn:\0";
+/// GGEP "secure out-of-band": in a query it is empty, elsewhere it holds a token.
+pub(super) const SECURE: &str = "SO";
 
 impl Query {
     /// A query of ours: flags MARK and GGEP_H; a query by URN has the text `\`.
@@ -78,6 +80,32 @@ impl Query {
         let (urns, ggep) = extension::read(&space);
         let flags = Flags(Flags::MARK | Flags::GGEP_H);
         Self { flags, text: text.into(), urns, ggep, extension: space.into(), ended: true }
+    }
+
+    /// The same, but hits may come by UDP: flag [`Flags::OUT_OF_BAND`], and GGEP `SO`, by which we say that we give out
+    /// tokens ("indicates support for OOB v3 by including the SO key", `out-of-band-v3`). The address is in its GUID.
+    #[must_use]
+    pub fn out_of_band(mut self) -> Self {
+        let mut block = Ggep::default();
+        block.push(SECURE, &[]);
+        let mut space = self.extension.to_vec();
+        // A text ends with a separator where another extension follows, and with a NUL at the end.
+        match space.last_mut() {
+            Some(last @ 0) => *last = extension::SEPARATOR,
+            Some(_) => space.push(extension::SEPARATOR),
+            None => {}
+        }
+        block.encode(&mut space);
+        space.push(0);
+        (self.urns, self.ggep) = extension::read(&space);
+        self.flags = Flags(self.flags.0 | Flags::MARK | Flags::OUT_OF_BAND);
+        (self.extension, self.ended) = (space.into(), true);
+        self
+    }
+
+    /// Whether its asker gives out tokens for hits by UDP.
+    pub fn is_secure(&self) -> bool {
+        self.ggep.has(SECURE)
     }
 
     /// Whether it asks by content alone: its text is empty or `\`.
@@ -137,6 +165,19 @@ mod tests {
         let expected = [b"\x88\0\\\0", urn.to_string().as_bytes(), b"\0"].concat();
         assert_eq!(&content.encode()[..], expected);
         for query in [words, content, Query::new("both", &[urn])] {
+            assert_eq!(Query::decode(&query.encode()), Ok(query));
+        }
+    }
+
+    #[test]
+    fn a_query_that_allows_hits_by_udp_says_so_behind_what_it_said_before() {
+        let urn: Urn = "urn:sha1:GKECXDEZDWGCRBZWKYBJD5GGT4KAUE5V".parse().expect("a urn");
+        let words = Query::new("blue train", &[]).out_of_band();
+        assert_eq!(&words.encode()[..], b"\x8c\0blue train\0urn:\x1c\xc3\x82SO\x40\0");
+        let content = Query::new("", std::slice::from_ref(&urn)).out_of_band();
+        assert_eq!(content.urns, [urn]);
+        for query in [words, content, Query::new("", &[]).out_of_band()] {
+            assert!(query.is_secure() && query.flags.has(Flags::OUT_OF_BAND) && query.flags.has(Flags::MARK));
             assert_eq!(Query::decode(&query.encode()), Ok(query));
         }
     }

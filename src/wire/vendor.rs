@@ -9,14 +9,25 @@
 //! BEAR/7 v1  connect back         port(2)
 //! LIME/21    push proxy, please   nothing; the message's GUID is the asker's servent GUID
 //! LIME/22 v2 push proxy: yes      IPv4(4) port(2) of the proxy; the GUID is that of the request
+//! GTKG/7 v1  ping me by UDP       port(2) GUID(16) of that ping
+//! GTKG/7 v2  the same             port(2); the GUID of that ping is the message's
+//! LIME/12 v2 hits are here        entries(1) flags(1): 1 if the sender takes unsolicited datagrams; the GUID is the query's
+//! LIME/12 v3 the same, and the sender gives a token back
+//! LIME/11 v2 send hits            entries(1), 255 is all of them; the GUID is the query's
+//! LIME/11 v3 the same, with a GGEP block behind it that has a token in `SO`
 //! ```
+//! `out-of-band`, `out-of-band-v3`: these two go by UDP. Real clients write GGEP right behind the number of entries; there
+//! may be one byte between them.
+//!
 //! Bounds: [`MAX_SUPPORTED`] messages are read from a list.
 
 use std::net::SocketAddrV4;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{Cause, DecodeError};
+use super::ggep::{self, Ggep};
+use super::query::SECURE;
+use super::{Cause, DecodeError, Guid};
 
 /// Messages read from a list of those that a peer takes.
 pub const MAX_SUPPORTED: usize = 128;
@@ -49,9 +60,28 @@ pub enum Said {
     StatusPlease,
     /// So many; [`QUERY_OVER`] ends the query.
     Status(u16),
+    /// Send a Ping by UDP to the sender's port, with that GUID; without one, with that of this message.
+    PingBack(u16, Option<Guid>),
+    /// The sender has hits for the query of this message's GUID.
+    HitsHere {
+        /// Entries in all; 255 is that many or more.
+        entries: u8,
+        /// It takes a token, and gives it back.
+        secure: bool,
+    },
+    /// Send hits for the query of this message's GUID.
+    HitsPlease {
+        /// Entries at most; 255 is all.
+        entries: u8,
+        /// What the hits must carry.
+        token: Option<Vec<u8>>,
+    },
     /// Something else.
     Other,
 }
+
+/// Bytes of a token that are given back; real clients take 16.
+pub const MAX_TOKEN: usize = 32;
 
 /// "0xFFFF should be used to indicate that the query should be terminated" (`leaf_guided_queries`).
 pub const QUERY_OVER: u16 = 0xffff;
@@ -79,6 +109,11 @@ impl Which {
     pub const STATUS: Self = Self::new(*b"BEAR", 12, 1);
     /// LIME/22 v2.
     pub const PROXY_YES: Self = Self::new(*b"LIME", 22, 2);
+
+    /// GTKG/7 v1. There is a v2.
+    pub const PING_BACK: Self = Self::new(*b"GTKG", 7, 1);
+    const HITS_HERE: Self = Self::new(*b"LIME", 12, 2);
+    const HITS_PLEASE: Self = Self::new(*b"LIME", 11, 2);
 
     const fn new(vendor: [u8; 4], selector: u16, version: u16) -> Self {
         Self { vendor, selector, version }
@@ -136,6 +171,27 @@ impl Vendor {
         Which::STATUS.with(Bytes::copy_from_slice(&hits.to_le_bytes()))
     }
 
+    /// Ping us by UDP, please, at that port and with that GUID.
+    pub fn ping_back(port: u16, guid: Guid) -> Self {
+        Which::PING_BACK.with([&port.to_le_bytes()[..], &guid.0].concat().into())
+    }
+
+    /// We have so many entries for you, and take unsolicited datagrams. Its GUID is the query's.
+    pub fn hits_here(entries: u8, secure: bool) -> Self {
+        let version = if secure { 3 } else { 2 };
+        Which { version, ..Which::HITS_HERE }.with(Bytes::copy_from_slice(&[entries, 1]))
+    }
+
+    /// Send us so many entries, in hits that carry that token. Its GUID is the query's.
+    pub fn hits_please(entries: u8, token: Option<&[u8]>) -> Self {
+        let Some(token) = token else { return Which::HITS_PLEASE.with(Bytes::copy_from_slice(&[entries])) };
+        let mut data = vec![entries];
+        let mut ggep = Ggep::default();
+        ggep.push(SECURE, token);
+        ggep.encode(&mut data);
+        Which { version: 3, ..Which::HITS_PLEASE }.with(data.into())
+    }
+
     /// What it says.
     pub fn said(&self) -> Result<Said, DecodeError> {
         let which = Which::new(self.vendor, self.selector, self.version);
@@ -169,6 +225,20 @@ impl Vendor {
             let Some(&[a, b, c, d, p0, p1]) = self.data.first_chunk() else { return Err(short(6)) };
             return Ok(Said::ProxyYes(SocketAddrV4::new([a, b, c, d].into(), u16::from_le_bytes([p0, p1]))));
         }
+        if which.is_like(Which::PING_BACK) && matches!(self.version, 1 | 2) {
+            let named = self.data.get(2..18).and_then(|guid| guid.try_into().ok()).map(Guid);
+            let named = if self.version == 1 { Some(named.ok_or(short(18))?) } else { None };
+            return port(&self.data).map(|port| Said::PingBack(port, named)).ok_or(short(2));
+        }
+        if which.is_like(Which::HITS_HERE) && matches!(self.version, 1..=3) {
+            let &entries = self.data.first().ok_or(short(1))?;
+            return Ok(Said::HitsHere { entries, secure: self.version == 3 });
+        }
+        if which.is_like(Which::HITS_PLEASE) && matches!(self.version, 2 | 3) {
+            let (&entries, rest) = self.data.split_first().ok_or(short(1))?;
+            let token = if self.version == 3 { token_in(rest) } else { None };
+            return Ok(Said::HitsPlease { entries, token });
+        }
         Ok(Said::Other)
     }
 
@@ -197,9 +267,59 @@ impl Vendor {
     }
 }
 
+/// The token in the GGEP block behind a number of entries: there, or a byte later as the specification has it.
+fn token_in(data: &[u8]) -> Option<Vec<u8>> {
+    let block = data.iter().take(2).position(|&byte| byte == ggep::MAGIC)?;
+    let token = Ggep::decode(&data[block..]).ok()?.0.get(SECURE)?.ok()?;
+    (1..=MAX_TOKEN).contains(&token.len()).then_some(token)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hits_by_udp_are_offered_and_asked_for_with_a_token() {
+        let rows: [(&[u8], Vendor, Said); 4] = [
+            (b"LIME\x0c\0\x02\0\x07\x01", Vendor::hits_here(7, false), Said::HitsHere { entries: 7, secure: false }),
+            (b"LIME\x0c\0\x03\0\xff\x01", Vendor::hits_here(255, true), Said::HitsHere { entries: 255, secure: true }),
+            (b"LIME\x0b\0\x02\0\x07", Vendor::hits_please(7, None), Said::HitsPlease { entries: 7, token: None }),
+            (
+                b"LIME\x0b\0\x03\0\x07\xc3\x82SO\x44abcd",
+                Vendor::hits_please(7, Some(b"abcd")),
+                Said::HitsPlease { entries: 7, token: Some(b"abcd".to_vec()) },
+            ),
+        ];
+        for (bytes, ours, said) in rows {
+            assert_eq!(ours.encode(), bytes);
+            assert_eq!(Vendor::decode(&Bytes::from_static(bytes)).and_then(|message| message.said()), Ok(said));
+        }
+        let said = |bytes: &'static [u8]| Vendor::decode(&Bytes::from_static(bytes)).and_then(|message| message.said());
+        let shifted = said(b"LIME\x0b\0\x03\0\x07\x00\xc3\x82SO\x44abcd");
+        assert_eq!(shifted, Ok(Said::HitsPlease { entries: 7, token: Some(b"abcd".to_vec()) }), "two bytes, then GGEP");
+        assert_eq!(said(b"LIME\x0c\0\x01\0\x07"), Ok(Said::HitsHere { entries: 7, secure: false }), "the old one");
+        for no_token in
+            [&b"LIME\x0b\0\x03\0\x07"[..], b"LIME\x0b\0\x03\0\x07\xc3\x82SO\x40", b"LIME\x0b\0\x03\0\x07\xc3"]
+        {
+            assert_eq!(said(no_token), Ok(Said::HitsPlease { entries: 7, token: None }));
+        }
+        for short in
+            [&b"LIME\x0b\0\x03\0"[..], b"LIME\x0c\0\x02\0", b"GTKG\x07\0\x01\0\xca\x18", b"GTKG\x07\0\x02\0\xca"]
+        {
+            assert!(said(short).is_err(), "{short:?}");
+        }
+        assert_eq!(said(b"LIME\x0c\0\x09\0\x07"), Ok(Said::Other));
+    }
+
+    #[test]
+    fn a_ping_by_udp_is_asked_for_in_both_versions() {
+        let guid = Guid([7; 16]);
+        let ours = Vendor::ping_back(6346, guid);
+        assert_eq!(ours.encode(), [b"GTKG\x07\0\x01\0\xca\x18", &[7; 16][..]].concat());
+        assert_eq!(ours.said(), Ok(Said::PingBack(6346, Some(guid))));
+        let newer = Vendor::decode(&Bytes::from_static(b"GTKG\x07\0\x02\0\xca\x18")).expect("a message");
+        assert_eq!(newer.said(), Ok(Said::PingBack(6346, None)));
+    }
 
     #[test]
     fn vendor_selector_and_version_stand_before_the_data() {

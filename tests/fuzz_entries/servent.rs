@@ -87,6 +87,9 @@ struct World {
     callers: BTreeSet<std::net::IpAddr>,
     /// Bytes that came by UDP from an address, and that went there.
     datagrams: BTreeMap<std::net::IpAddr, (usize, usize)>,
+    /// Pings by UDP, and who answered one with its GUID.
+    pinged: BTreeSet<(SocketAddr, Guid)>,
+    there: BTreeSet<SocketAddr>,
     /// Host caches that we were told to ask.
     caches: BTreeSet<SocketAddr>,
     /// Dials to hosts that only strangers named, pushes too.
@@ -147,6 +150,8 @@ impl World {
             listed: BTreeSet::new(),
             trusted: BTreeSet::new(),
             datagrams: BTreeMap::new(),
+            pinged: BTreeSet::new(),
+            there: BTreeSet::new(),
             caches: BTreeSet::new(),
             callers: BTreeSet::new(),
             strange: Vec::new(),
@@ -378,6 +383,15 @@ impl World {
                     // A Bye is the last word.
                     let heard = batch.iter().position(|frame| frame.header.kind == Kind::Bye);
                     self.frames_in += heard.map_or(batch.len(), |bye| bye + 1) as u64;
+                    for frame in batch.iter() {
+                        // What asks for datagrams counts as if it had come from where they go.
+                        let to = match frame.header.kind {
+                            Kind::Vendor => known.remote.ip(),
+                            Kind::Query => (*frame.header.guid.address().ip()).into(),
+                            _ => continue,
+                        };
+                        self.datagrams.entry(subnet(to)).or_default().0 += frame.wire_len();
+                    }
                     self.askers.extend(batch.iter().map(|frame| (frame.header.kind, frame.header.guid, *conn)));
                 }
                 return Cause::Frames(*conn, batch.iter().map(|frame| frame.to_frame()).collect());
@@ -385,6 +399,10 @@ impl World {
             Input::Reached { .. } => {}
             Input::Datagram { from, frame } | Input::Announced { from, frame, .. } => {
                 self.datagrams.entry(subnet(from.ip())).or_default().0 += frame.wire_len();
+                let from = canonical(*from);
+                if frame.header.kind == Kind::Pong && self.pinged.contains(&(from, frame.header.guid)) {
+                    self.there.insert(from);
+                }
                 return Cause::Other;
             }
             Input::Room { conn, bytes } => {
@@ -433,6 +451,13 @@ impl World {
                     whole(frame);
                     if self.caches.contains(addr) && frame.header.kind == Kind::Ping {
                         continue;
+                    }
+                    if frame.header.kind == Kind::QueryHit {
+                        assert!(self.there.contains(addr), "{addr} gets hits and never showed that it is there");
+                        continue;
+                    }
+                    if frame.header.kind == Kind::Ping {
+                        self.pinged.insert((*addr, frame.header.guid));
                     }
                     let (received, sent) = self.datagrams.get_mut(&subnet(addr.ip())).expect("it spoke first");
                     *sent += frame.wire_len();
@@ -575,7 +600,7 @@ impl World {
             }
             Event::HitReceived { search, from, .. } => {
                 assert!(self.searches.contains(search), "{search:?} takes no hits");
-                assert!(matches!(cause, Cause::Frames(conn, _) if conn == from));
+                assert!(from.is_none() || matches!(cause, Cause::Frames(conn, _) if Some(*conn) == *from));
             }
             Event::SearchSent { search, guid, neighbours } => {
                 assert!(self.searches.contains(search));
@@ -786,10 +811,13 @@ fn whole(frame: &Frame) {
 }
 
 fn vendor(n: u8, choices: &mut Choices<'_>) -> Vendor {
-    match n % 5 {
-        0 | 1 => Vendor::supported(&[Which::CONNECT_BACK, Which::PROXY_PLEASE, Which::PROXY_YES]),
+    match n % 9 {
+        0 | 1 => Vendor::supported(&[Which::CONNECT_BACK, Which::PROXY_PLEASE, Which::PROXY_YES, Which::PING_BACK]),
         2 => Vendor::connect_back(choices.host().port()),
         3 => Vendor::proxy_please(),
+        5 => Vendor::ping_back(choices.host().port(), Guid([choices.byte() % 12; 16])),
+        6 => Vendor::hits_here(choices.byte(), choices.flag()),
+        7 => Vendor::hits_please(choices.byte(), choices.flag().then_some(&[7; 8])),
         _ => match choices.host() {
             SocketAddr::V4(at) => Vendor::proxy_yes(at),
             SocketAddr::V6(_) => Vendor { vendor: *b"GTKG", selector: 9, version: 1, data: Bytes::new() },

@@ -36,6 +36,7 @@ pub fn options(dir: &Path) -> Options {
         browse: true,
         deflate: filbert::proto::Deflate::default(),
         encrypt: filbert::proto::Encrypt::default(),
+        out_of_band: filbert::proto::OutOfBand::default(),
         neighbours: 8,
         ttl: 4,
         download_dir: None,

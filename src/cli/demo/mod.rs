@@ -176,6 +176,7 @@ impl Stage<'_> {
                 browse: true,
                 deflate: Deflate::default(),
                 encrypt: Default::default(),
+                out_of_band: Default::default(),
                 neighbours: mesh.nodes,
                 ttl: TTL,
                 download_dir: None,

@@ -7,6 +7,7 @@ mod leaves;
 mod lone;
 mod memory;
 mod mesh;
+mod oob;
 mod random;
 mod routing;
 mod slow;

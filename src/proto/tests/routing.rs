@@ -144,7 +144,7 @@ fn our_search_goes_to_everybody_and_only_its_hits_come_to_us() {
     let (hit, guid) = (hit(Guid([0x44; 16])), *guid);
     let mut frame = frame(Kind::QueryHit, 0, 1, 2, hit.encode());
     frame.header.guid = guid;
-    let want = Event::HitReceived { search: SearchId(5), hit, hops: 3, from: links[0] };
+    let want = Event::HitReceived { search: SearchId(5), hit, hops: 3, from: Some(links[0]) };
     assert_eq!(lone.frame(links[0], frame.clone()), [Output::Event(want)]);
     let mut broken = frame.clone();
     broken.payload = Bytes::from(vec![9; 40]);

@@ -18,8 +18,8 @@ use filbert::wire::query::{Flags, Query};
 use filbert::wire::stream::FrameReader;
 use filbert::wire::vendor::Vendor;
 use filbert::wire::{
-    Blake3, Digester, Digests, Frame, Guid, Kind, Message, Sha1, TigerTree, TreeRow, Tth, Urn, dime, print, row_len,
-    thex,
+    Blake3, Digester, Digests, Frame, Guid, Kind, Message, Sha1, TigerTree, TreeRow, Tth, Urn, dime, dns, print,
+    row_len, thex,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -122,6 +122,21 @@ fn decode_and_print(kind: Kind, payload: &Bytes) -> Result<(), TestCaseError> {
     let text = print::frame(&Frame::new(Guid::default(), kind, 1, payload.clone()));
     prop_assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
     Ok(())
+}
+
+/// Names, and bytes that point back into a message.
+fn dns_bytes() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        3 => vec(any::<u8>(), 0..6),
+        2 => Just(b"\x09_gnutella\x04_tcp\x05local\0".to_vec()),
+        2 => (0..64_u8).prop_map(|to| vec![0xC0, to]),
+        2 => prop::sample::select(vec![1_u8, 12, 16, 28, 33]).prop_map(|kind| vec![0, kind, 0x80, 1, 0, 0, 0, 120, 0, 4]),
+    ];
+    let counts = vec(0..5_u8, 4);
+    (any::<u16>(), counts, vec(piece, 0..24)).prop_map(|(flags, counts, pieces)| {
+        let counts = counts.into_iter().flat_map(|n| [0, n]);
+        [0, 0].into_iter().chain(flags.to_be_bytes()).chain(counts).chain(pieces.concat()).collect()
+    })
 }
 
 proptest! {
@@ -513,4 +528,16 @@ fn a_hit_holds_as_many_entries_as_its_count_can_say() {
     let hit = QueryHit::new(addr, 0, entries, Qhd::new(*b"FLBT", false, false), Guid::default());
     let back = QueryHit::decode(&hit.encode()).expect("a hit");
     assert_eq!((back.entries.len(), back.entries[254].index), (255, 254));
+}
+
+proptest! {
+    #[test]
+    fn dns_messages_that_decode_come_back_and_no_bytes_do_harm(given in prop_oneof![dns_bytes(), vec(any::<u8>(), 0..400)]) {
+        if let Ok(message) = dns::Message::decode(&given) {
+            let written = message.encode();
+            if written.len() <= dns::LONGEST {
+                prop_assert_eq!(dns::Message::decode(&written), Ok(message));
+            }
+        }
+    }
 }

@@ -25,6 +25,7 @@ impl Node {
         let status = self.status().await;
         let mut findings = vec![ok("servent", format!("filbert {} runs", status.version)), self.port()];
         findings.push(neighbours(&status));
+        findings.push(self.local_network());
         findings.push(self.reachability());
         findings.push(self.port_mapping());
         findings.extend(shares(&self.shares().await));
@@ -46,6 +47,26 @@ impl Node {
                 "`filbert up --listen 0.0.0.0:6346` lets others in",
             ),
             _ => ok("port", format!("it listens on {at}")),
+        }
+    }
+
+    fn local_network(&self) -> FindingView {
+        let Some(ways) = self.lan_ways() else {
+            return ok("lan", "no peers are looked for on this network".to_owned());
+        };
+        let next = "Peers elsewhere, or there: filbert connect HOST";
+        match ways {
+            [(_, Ok(())), (_, Ok(()))] => {
+                ok("lan", "peers on this network are looked for by multicast and mDNS".to_owned())
+            }
+            [(a, Err(why)), (b, Err(that))] => {
+                note("lan", format!("multicast seems to be blocked on this network: {a}: {why}; {b}: {that}"), next)
+            }
+            [(blocked, Err(why)), (works, Ok(()))] | [(works, Ok(())), (blocked, Err(why))] => note(
+                "lan",
+                format!("peers on this network are found by {works} alone; {blocked}: {why}"),
+                "Who has the other way alone is not found, until somebody else tells of it",
+            ),
         }
     }
 

@@ -23,7 +23,7 @@ use super::view::EventView;
 use super::words;
 use crate::base::Instant;
 use crate::library::{Criteria, SharedFile};
-use crate::net::{Clock, Handle, LanState, rt};
+use crate::net::{Clock, Handle, LanState, Mdns, rt};
 use crate::proto::{Answer, CloseReason, Command, Event, HostSource, Servent};
 use crate::wire::hit::Entry;
 use crate::wire::query::Query;
@@ -69,6 +69,8 @@ pub(super) struct Inner {
     pub(super) linked: Bell,
     /// What is known of the local network; `None` when nobody is looked for there.
     pub(super) lan: Option<Arc<LanState>>,
+    /// The same by Multicast DNS.
+    pub(super) mdns: Option<Mdns>,
     pub(super) dials: Mutex<Vec<(SocketAddr, oneshot::Sender<CloseReason>)>>,
     /// Queries that waited too long to be searched.
     pub(super) queries_late: AtomicU64,
@@ -253,24 +255,47 @@ impl Inner {
     /// Why nobody is found on this network, in words, and what to do; nothing while somebody is linked, or nobody is
     /// looked for.
     pub(super) async fn alone(&self) -> Option<String> {
-        let lan = self.lan.as_ref()?;
+        if self.lan.is_none() && self.mdns.is_none() {
+            return None;
+        }
         let look = |servent: &Servent, now: Instant| {
             let counters = servent.counters();
             let asked = counters.announcements > 0 && now.since(Instant::ZERO) >= ANSWERS_WITHIN;
-            (servent.degree() > 0, asked && counters.lan_answers == 0)
+            let linked = servent.degree() + servent.leaves() > 0;
+            (linked, asked && counters.lan_answers == 0)
         };
         let (linked, unanswered) = self.handle.inspect(look).await?;
         if linked {
             return None;
         }
         let next = "Next: filbert connect HOST, with the address of a peer";
-        match lan.trouble() {
+        let found = self.mdns.as_ref().is_some_and(|mdns| mdns.found() > 0);
+        match self.blocked() {
             Some(trouble) => Some(format!("{trouble}. {next}")),
-            None if unanswered => Some(format!(
+            None if unanswered && !found => Some(format!(
                 "nobody answered on this network: filbert runs nowhere else on it, or it does not pass multicast on. {next}"
             )),
             None => None,
         }
+    }
+
+    /// Why neither the group nor Multicast DNS can find anybody, in words.
+    fn blocked(&self) -> Option<String> {
+        let [lan, mdns] = self.ways().map(|(name, way)| way.err().map(|why| format!("{name}: {why}")));
+        Some(format!("multicast seems to be blocked on this network: {}; {}", lan?, mdns?))
+    }
+
+    /// The ways to find peers on this network, and for each why it does not work, in words, as far as is known.
+    pub(super) fn ways(&self) -> [(&'static str, Result<(), String>); 2] {
+        let works = |trouble: Option<Option<String>>| match trouble {
+            Some(None) => Ok(()),
+            Some(Some(why)) => Err(why),
+            None => Err("it could not be opened".to_owned()),
+        };
+        [
+            ("the group", works(self.lan.as_ref().map(|lan| lan.trouble()))),
+            ("mDNS", works(self.mdns.as_ref().map(Mdns::trouble))),
+        ]
     }
 
     pub(super) fn warn(&self, message: String) {

@@ -221,6 +221,12 @@ impl Node {
         self.inner.portmap.standing()
     }
 
+    /// How peers on this network are looked for, and what keeps that from working; `None` when nobody is.
+    pub(super) fn lan_ways(&self) -> Option<[(&'static str, Result<(), String>); 2]> {
+        let looks = self.inner.lan.is_some() || self.inner.mdns.is_some();
+        looks.then(|| self.inner.ways())
+    }
+
     /// Where finished files go.
     pub(super) fn download_dir(&self) -> &Path {
         self.inner.downloads.dir()

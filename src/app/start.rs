@@ -25,8 +25,9 @@ use super::{Error, ErrorCode, Node, Options};
 use crate::base::Rng;
 use crate::disk::lock::{Lock, LockError};
 use crate::net::rt::{self, TcpListener};
-use crate::net::{self, Clock, Descriptors, Ends, Identity, Lan, LanState, ListenConfig, Ports};
-use crate::proto::{self, Command, Encrypt, HostSource, Reachable};
+use crate::net::{self, Clock, Descriptors, Ends, Identity, Lan, LanState, ListenConfig, Mdns, Ports};
+use crate::proto::dnssd::Service;
+use crate::proto::{self, Command, Encrypt, HostSource, Reachable, Role, RoleChoice};
 use crate::transfer::browse;
 use crate::wire::Guid;
 use crate::wire::ggep::Ggep;
@@ -63,7 +64,9 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
         (_, false) => Some(kept.identity(seed()?)?),
     };
     let key = identity.as_ref().map(Identity::public);
-    let (ports, lan) = open_udp(&options, listen, &warnings, &events);
+    let (mut ports, lan) = open_udp(&options, listen, &warnings, &events);
+    ports.mdns = open_mdns(&options, servent, listen, clock, rng.fork(), &warnings, &events);
+    let mdns = ports.mdns.clone();
     let config = servent_config(&options, servent, descriptors);
     let running = net::start_with(config, identity, rng.fork(), clock, ports);
     let handle = running.handle;
@@ -115,6 +118,7 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
         words_bell: Bell::default(),
         linked: Bell::default(),
         lan,
+        mdns,
         dials: Mutex::default(),
         queries_late: AtomicU64::new(0),
         hosts_changed: AtomicBool::new(false),
@@ -205,17 +209,44 @@ fn open_udp(
     });
     let udp = udp.ok();
     let wanted = options.lan && !listen.ip().is_loopback();
-    let Some(socket) = udp.clone().filter(|_| wanted) else { return (Ports { udp, lan: None }, None) };
+    let Some(socket) = udp.clone().filter(|_| wanted) else { return (Ports { udp, ..Ports::default() }, None) };
     let state = Arc::new(LanState::default());
     match Lan::open(socket, listen, Arc::clone(&state)) {
-        Ok(lan) => (Ports { udp, lan: Some(lan) }, Some(state)),
+        Ok(lan) => (Ports { udp, lan: Some(lan), mdns: None }, Some(state)),
         Err(error) => {
             let message =
                 format!("peers on this network cannot be found by multicast: {error}. Next: filbert connect HOST");
             warnings.add(message, events);
-            (Ports { udp, lan: None }, None)
+            (Ports { udp, ..Ports::default() }, None)
         }
     }
+}
+
+/// Opens Multicast DNS. The servent does without, and says so.
+fn open_mdns(
+    options: &Options,
+    servent: Guid,
+    listen: SocketAddr,
+    clock: Clock,
+    rng: Rng,
+    warnings: &Warnings,
+    events: &Broadcast,
+) -> Option<Mdns> {
+    if !options.lan || listen.ip().is_loopback() {
+        return None;
+    }
+    let service = Service {
+        machine: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        port: listen.port(),
+        servent,
+        version: env!("CARGO_PKG_VERSION"),
+        role: if options.role == RoleChoice::Leaf { Role::Leaf } else { Role::Ultrapeer },
+        // One that lives for one search has nothing to offer.
+        visible: !options.private,
+    };
+    let opened = Mdns::open(listen, service, clock, rng);
+    let why = |why: &String| warnings.add(format!("peers on this network are not looked for by mDNS: {why}"), events);
+    opened.inspect_err(why).ok()
 }
 
 fn servent_config(options: &Options, servent: Guid, descriptors: Descriptors) -> proto::Config {

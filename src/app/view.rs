@@ -197,7 +197,7 @@ pub struct PeerView {
 pub struct HostView {
     /// Where.
     pub addr: String,
-    /// Where we heard of it: `user cache lan peer stranger`.
+    /// Where we heard of it: `user cache lan dns-sd peer stranger`.
     pub source: String,
     /// Seconds since we last heard of it; `null` when that was in an earlier run.
     pub age_s: Option<u64>,

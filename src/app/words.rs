@@ -83,6 +83,7 @@ pub(super) fn host(info: &HostInfo, connected: bool, now: Instant) -> HostView {
         HostSource::User => "user",
         HostSource::Cache => "cache",
         HostSource::Lan => "lan",
+        HostSource::DnsSd => "dns-sd",
         HostSource::Peer => "peer",
         HostSource::Stranger => "stranger",
     };

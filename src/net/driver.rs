@@ -14,6 +14,7 @@ use futures::{FutureExt, SinkExt, StreamExt};
 
 use super::lan::Lan;
 use super::link::{Common, FirstLeg, LinkEnd, Packers, WRITE_BATCH};
+use super::mdns::Mdns;
 use super::rt::{self, TcpStream, UdpPort};
 use super::secret::Identity;
 use super::udp;
@@ -67,7 +68,7 @@ impl Clock {
     }
 
     /// The moment `at` for a timer; `None` for one so far away that it never comes.
-    fn real(&self, at: Instant) -> Option<std::time::Instant> {
+    pub(super) fn real(&self, at: Instant) -> Option<std::time::Instant> {
         self.0.checked_add(Duration::from_micros(at.as_micros()))
     }
 }
@@ -144,8 +145,10 @@ pub struct Running {
 pub struct Ports {
     /// Our UDP port.
     pub udp: Option<UdpPort>,
-    /// The local network.
+    /// The group of the local network.
     pub lan: Option<Lan>,
+    /// Multicast DNS.
+    pub mdns: Option<Mdns>,
 }
 
 /// Starts a servent without UDP; `identity` is its own where links may be encrypted.
@@ -162,6 +165,7 @@ pub fn start_with(config: Config, identity: Option<Identity>, mut rng: Rng, cloc
     let mut readers = Vec::new();
     readers.extend(ports.udp.clone().map(|socket| rt::spawn(udp::read(socket, to_driver.clone()))));
     readers.extend(ports.lan.as_ref().map(|lan| rt::spawn(lan.listen(to_driver.clone()))));
+    readers.extend(ports.mdns.as_ref().map(|mdns| rt::spawn(mdns.listen(to_driver.clone()))));
     let driver = Driver {
         servent: Servent::new(config, rng, clock.now()),
         clock,
@@ -248,6 +252,9 @@ impl Driver {
                     Wake::Order(Some(Order::Command(command))) => self.handle(Input::Command(command)),
                     Wake::Order(Some(Order::Inspect(look))) => look(&self.servent, self.clock.now()),
                     Wake::Order(Some(Order::Stop) | None) => {
+                        if let (None, Some(mdns)) = (end, &self.ports.mdns) {
+                            mdns.farewell();
+                        }
                         end.get_or_insert(self.clock.now() + LAST_WORDS);
                         self.handle(Input::Command(Command::Shutdown));
                     }
@@ -387,6 +394,9 @@ impl Driver {
             Output::Announce(frame) => {
                 if let Some(lan) = &self.ports.lan {
                     lan.announce(&frame);
+                }
+                if let Some(mdns) = &self.ports.mdns {
+                    mdns.ask(self.servent.role());
                 }
             }
             Output::Close { conn, reason } => {

@@ -257,6 +257,8 @@ pub enum HostSource {
     Cache,
     /// It was found on this network.
     Lan,
+    /// It was found on this network by DNS-SD.
+    DnsSd,
     /// It dialled us, or we were linked.
     Peer,
     /// A stranger named it: pong, `X-Try`, `X-Try-Ultrapeers`.

@@ -44,6 +44,7 @@ mod claims;
 mod config;
 mod counters;
 mod datagrams;
+pub mod dnssd;
 mod dynamic;
 mod handshake;
 mod hosts;

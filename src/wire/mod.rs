@@ -10,6 +10,7 @@ mod coding;
 pub mod deflated;
 mod digest;
 pub mod dime;
+pub mod dns;
 mod error;
 mod extension;
 mod frame;

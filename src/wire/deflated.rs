@@ -2,74 +2,16 @@
 //! (`doc/gnutella/compressed-gnet` of the 0.6 draft: one zlib stream as long as the link, cut anywhere, flushed so
 //! that a message does not wait for the next).
 //!
-//! Bounds: [`Inflater`] makes output in pieces of the caller's size, so that a few bytes that inflate to many never
-//! are in memory at once, and a stream that inflates by more than [`MAX_RATIO`] ends with an error.
+//! Bounds: those of [`Inflater`] for what comes; what is sent is ours.
 
-use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+mod inflater;
 
-use super::{Cause, DecodeError};
+use flate2::{Compress, Compression, FlushCompress};
 
-/// A link that inflates to more than this many times what came is refused...
-pub const MAX_RATIO: u64 = 200;
-/// ...once it has inflated to more than this many bytes: a first patch of zeros may be short.
-const RATIO_FROM: u64 = 256 * 1024;
+pub use inflater::{Inflater, MAX_RATIO};
+
 /// Room that is made for deflated bytes at a time.
 const STEP: usize = 4 * 1024;
-
-const fn bad(cause: Cause) -> DecodeError {
-    DecodeError::new("link", "deflated stream", 0, cause)
-}
-
-/// The receiving end. From the first byte on it holds a window of 32 KiB and its tables, 43 KB in all.
-#[derive(Debug, Default)]
-pub struct Inflater {
-    stream: Option<Decompress>,
-    ended: bool,
-}
-
-impl Inflater {
-    /// Inflates from the front of `bytes`, which is shortened by what was used, into `out`; says how much of `out` it
-    /// filled. Call it until it fills nothing: then all of `bytes` was used.
-    pub fn fill(&mut self, bytes: &mut &[u8], out: &mut [u8]) -> Result<usize, DecodeError> {
-        if self.ended {
-            // A link has one stream: nothing may follow its end.
-            return if bytes.is_empty() { Ok(0) } else { Err(bad(Cause::Invalid("goes on behind its end"))) };
-        }
-        if bytes.is_empty() && self.stream.is_none() {
-            return Ok(0);
-        }
-        let stream = self.stream.get_or_insert_with(|| Decompress::new(true));
-        let (taken, made) = (stream.total_in(), stream.total_out());
-        let status = stream.decompress(bytes, out, FlushDecompress::Sync);
-        *bytes = &bytes[(stream.total_in() - taken) as usize..];
-        let filled = (stream.total_out() - made) as usize;
-        match status {
-            Ok(Status::Ok | Status::BufError) if filled == 0 && !bytes.is_empty() => {
-                Err(bad(Cause::Invalid("stands still")))
-            }
-            Ok(Status::StreamEnd) => {
-                (self.stream, self.ended) = (None, true);
-                Ok(filled)
-            }
-            Ok(_) => within_ratio(stream).map(|()| filled),
-            Err(_) => Err(bad(Cause::Invalid("is no zlib stream"))),
-        }
-    }
-
-    /// Whether the stream has come to its end.
-    pub fn has_ended(&self) -> bool {
-        self.ended
-    }
-}
-
-fn within_ratio(stream: &Decompress) -> Result<(), DecodeError> {
-    let (came, made) = (stream.total_in(), stream.total_out());
-    let limit = RATIO_FROM.max(came.saturating_mul(MAX_RATIO));
-    if made <= limit {
-        return Ok(());
-    }
-    Err(bad(Cause::TooLong { length: made as usize, limit: limit as usize }))
-}
 
 /// The sending end: one zlib stream that costs memory only while it is packed.
 ///
@@ -149,7 +91,9 @@ impl Deflater {
 mod tests {
     use proptest::prelude::*;
 
+    use super::inflater::RATIO_FROM;
     use super::*;
+    use crate::wire::{Cause, DecodeError};
 
     fn inflated(inflater: &mut Inflater, mut bytes: &[u8], piece: usize) -> Result<Vec<u8>, DecodeError> {
         let (mut all, mut out) = (Vec::new(), vec![0; piece]);
@@ -234,7 +178,7 @@ mod tests {
     fn an_idle_end_holds_nothing_and_what_is_stored_costs_five_bytes() {
         let (mut deflater, mut inflater, mut wire) = (Deflater::default(), Inflater::default(), Vec::new());
         assert_eq!(inflated(&mut inflater, b"", 64), Ok(Vec::new()));
-        assert!(inflater.stream.is_none() && !deflater.packs());
+        assert!(inflater.held() == 0 && !deflater.packs());
         deflater.store(b"a ping", &mut wire);
         assert_eq!(wire, b"\x78\x01\x00\x06\x00\xf9\xffa ping");
         wire.clear();

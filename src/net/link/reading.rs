@@ -22,6 +22,8 @@ const READ_LITTLE: usize = 4 * 1024;
 const READ_MUCH: usize = 64 * 1024;
 /// What a deflated link sends is inflated in pieces of this.
 const INFLATED: usize = 16 * 1024;
+/// When less than this came at once the inflater rests: no timer is needed to know that a link is idle.
+const REST_BELOW: usize = 4 * 1024;
 
 /// From bytes to batches of messages, and those to the driver.
 pub(super) struct Intake {
@@ -65,12 +67,18 @@ impl Intake {
     async fn inflate(&mut self, mut bytes: &[u8]) -> Result<(), CloseReason> {
         let Some(mut inflater) = self.inflater.take() else { return self.messages(bytes).await };
         // Piece by piece: few bytes may inflate to many.
-        let mut piece = vec![0; INFLATED];
+        let (mut piece, mut made) = (vec![0; INFLATED], 0);
         loop {
             match inflater.fill(&mut bytes, &mut piece).map_err(garbage)? {
                 0 => break,
-                filled => self.messages(&piece[..filled]).await?,
+                filled => {
+                    made += filled;
+                    self.messages(&piece[..filled]).await?;
+                }
             }
+        }
+        if made < REST_BELOW {
+            inflater.rest();
         }
         self.inflater = Some(inflater);
         Ok(())

@@ -91,6 +91,7 @@ fn ours(place: &Path, addr: std::net::SocketAddr, expected: Expected, size: u64)
         sources: vec![Source::new(addr, Ask::Index(0, "sample.bin".into()))],
         dir: None,
         on_exists: Default::default(),
+        priority: Default::default(),
     };
     let begun = Instant::now();
     let id = rt::block_on(downloads.get(wanted)).expect("begun").id;

@@ -426,3 +426,37 @@ fn limits_hold_in_the_running_servent_and_for_the_next_one() {
     drop(servent);
     assert_eq!(shown(&["config", "get", "turtle_up", "--json"])["value"], "5K");
 }
+
+#[test]
+fn several_numbers_a_template_magnets_and_priorities() {
+    let (giver, home) = (common::Home::new(), common::Home::new());
+    let share = giver.folder("share", &[("a.ogg", b"one"), ("b.ogg", b"two"), ("c.txt", b"three")]);
+    let there = giver.up(&["--share", share.to_str().expect("UTF-8")]);
+    until("hashed", || giver.run(&["status", "--json"]).lines()[0]["hashed"].eq(&3).then_some(()));
+    let _here = home.up(&[]);
+    let listed = home.run(&["browse", &there.listen(), "--json"]).expect(0).lines();
+    assert!(listed.len() >= 3, "{listed:?}");
+    let out = home.join("out");
+    let got =
+        home.run(&["get", "1-3", "-o", out.to_str().expect("UTF-8"), "--template", "{peer}/{ext}/{name}"]).expect(0);
+    let mut paths: Vec<&str> = got.stdout.lines().collect();
+    paths.sort();
+    assert_eq!(paths.len(), 3, "{paths:?}");
+    assert!(paths[0].ends_with("out/127.0.0.1/ogg/a.ogg") && paths[2].ends_with("127.0.0.1/txt/c.txt"), "{paths:?}");
+    assert!(home.run(&["get", "2-4", "-o", out.to_str().expect("UTF-8")]).expect(8).stderr.contains("2 of 3 are done"));
+
+    let magnet = home.run(&["magnet", "1"]).expect(0).stdout;
+    assert!(magnet.starts_with("magnet:?dn=") && magnet.contains("&xt=urn:bitprint:"), "{magnet}");
+    let own = giver.run(&["magnet", share.join("c.txt").to_str().expect("UTF-8")]).expect(0).stdout;
+    assert!(own.contains("dn=c.txt&xl=5"), "{own}");
+    home.run(&["magnet", "9"]).expect(3);
+
+    let waits = format!("urn:sha1:{}", "A".repeat(32));
+    home.run(&["--timeout", "1", "get", &waits, "--priority", "low"]).expect(124);
+    let id = home.run(&["transfers", "--json"]).lines().pop().expect("a transfer")["id"].to_string();
+    home.run(&["priority", &id, "high"]).expect(0);
+    let table = home.run(&["transfers"]).expect(0).stdout;
+    assert!(table.contains("(high)") && table.lines().take(5).all(|line| line.chars().count() <= 80), "{table}");
+    assert!(home.run(&["priority", "high"]).expect(2).stderr.contains("ID"), "it says what is missing");
+    home.run(&["priority", &id, "urgent"]).expect(2);
+}

@@ -54,7 +54,7 @@ fn a_browsed_list_is_the_whole_share_and_its_numbers_can_be_fetched() {
         assert!(hits.iter().all(|hit| hit.source.addr == a.addr().to_string() && hit.source.browse));
         assert_eq!((done.hits, done.files, &done.explain["cut_short"]), (300, 300, &serde_json::Value::Null));
         // The same numbers, as those of a search.
-        let what = GetRequest { what: "7".into(), dir: None, name: None, on_exists: None };
+        let what = GetRequest { what: "7".into(), dir: None, name: None, on_exists: None, ..Default::default() };
         let id = b.node.get(what).await.expect("a download").id;
         let mut changes = b.node.watch_transfer(id).await.expect("it is there");
         let mut last = None;

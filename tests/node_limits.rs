@@ -18,7 +18,7 @@ fn content() -> Vec<u8> {
 async fn link(peer: &Peer) -> GetRequest {
     eventually("hashed", async || peer.node.status().await.hashed == 1).await;
     let urn = format!("urn:sha1:{}", filbert::wire::Digests::of(&content()).sha1);
-    GetRequest { what: format!("http://{}/uri-res/N2R?{urn}", peer.addr()), dir: None, name: None, on_exists: None }
+    GetRequest { what: format!("http://{}/uri-res/N2R?{urn}", peer.addr()), ..Default::default() }
 }
 
 fn change(node: &Node, change: SpeedsRequest) {

@@ -134,7 +134,7 @@ fn a_source_behind_a_wall_is_asked_to_connect_and_gives_the_file() {
         unasked.send(format!("GIV 5:{WALLED}/file\n\n").as_bytes()).await;
         unasked.closed().await;
 
-        let request = GetRequest { what: "1".into(), dir: None, name: None, on_exists: None };
+        let request = GetRequest { what: "1".into(), dir: None, name: None, on_exists: None, ..Default::default() };
         let download = a.node.get(request).await.expect("a download");
         let came = Push::decode(&raw.read_kind(Kind::Push).await.payload).expect("a push");
         assert_eq!((came.servent, came.index, came.host()), (WALLED, 5, a.addr()));

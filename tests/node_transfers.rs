@@ -16,7 +16,7 @@ fn content(len: usize) -> Vec<u8> {
 }
 
 fn get(what: &str) -> GetRequest {
-    GetRequest { what: what.to_owned(), dir: None, name: None, on_exists: None }
+    GetRequest { what: what.to_owned(), dir: None, name: None, on_exists: None, ..Default::default() }
 }
 
 /// Follows a download to its end.

@@ -14,6 +14,7 @@ mod inner;
 mod kept;
 mod keywords;
 mod limits;
+mod magnets;
 mod meter;
 mod node;
 pub mod offline;
@@ -32,6 +33,7 @@ mod words;
 
 pub use error::{Error, ErrorCode};
 pub use limits::{LIMITS, LimitKey, Limits};
+pub use magnets::MagnetRequest;
 pub use node::{GetRequest, Node, Options, SearchRequest, ShareRequest};
 pub use portmap::PortMapping;
 pub use speeds::{SpeedLimits, SpeedsRequest, UnknownSpeed, parse_speed, speed_text};

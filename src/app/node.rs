@@ -7,15 +7,17 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::downloads::{OnExists, Wanted};
+use super::downloads::{OnExists, Priority, Wanted};
 use super::events::lock;
 use super::inner::Inner;
+use super::magnets::MagnetRequest;
 use super::portmap::{PortMapping, Standing};
 use super::proxies::Wall;
 use super::resolve::HostPort;
 use super::session::LONGEST;
 use super::shelf::{Consent, Lasting, Totals};
 use super::speeds::{SpeedLimits, SpeedsRequest};
+use super::view::MagnetView;
 use super::view::{
     EventView, HostView, PeerView, SearchLine, SearchView, ShareView, SpeedsView, StatusView, TransferView,
 };
@@ -91,7 +93,7 @@ pub struct SearchRequest {
 }
 
 /// What to download.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct GetRequest {
     /// What.
     pub what: String,
@@ -104,6 +106,12 @@ pub struct GetRequest {
     /// `skip`, `rename` or `overwrite`; `None`: skip when the content is the same, else rename.
     #[serde(default)]
     pub on_exists: Option<String>,
+    /// `high`, `normal` or `low`: who goes first among those that wait for their turn.
+    #[serde(default)]
+    pub priority: Option<String>,
+    /// Where it goes below `dir`: `{peer}/{name}`; there are `{peer}`, `{name}` and `{ext}`.
+    #[serde(default)]
+    pub template: Option<String>,
 }
 
 /// A folder to share.
@@ -379,6 +387,7 @@ impl Node {
     /// Starts (or joins) a download.
     pub async fn get(&self, request: GetRequest) -> Result<TransferView, Error> {
         let on_exists = OnExists::parse(request.on_exists.as_deref())?;
+        let priority = request.priority.as_deref().map_or(Ok(Priority::default()), read_priority)?;
         let mut wanted = match request.what.trim().parse::<u32>() {
             Ok(number) => {
                 let (hit, same) = self.inner.searches.hit(number).ok_or_else(|| {
@@ -393,8 +402,17 @@ impl Node {
             wanted.name = name;
         }
         wanted.dir = request.dir;
+        if let Some(template) = request.template.filter(|template| !template.is_empty()) {
+            wanted.place(&template, self.inner.downloads.dir())?;
+        }
         wanted.on_exists = on_exists;
+        wanted.priority = priority;
         self.inner.downloads.get(wanted).await
+    }
+
+    /// A magnet link of a hit, a download, a shared file or a urn.
+    pub fn magnet(&self, request: &MagnetRequest) -> Result<MagnetView, Error> {
+        self.inner.magnet(request)
     }
 
     /// Downloads and uploads, in the order of their ids.
@@ -420,6 +438,11 @@ impl Node {
     /// Lets a paused download go on.
     pub async fn resume(&self, id: u64) -> Result<TransferView, Error> {
         self.inner.downloads.resume(id)
+    }
+
+    /// `high`, `normal` or `low`: which download goes first among those that wait for their turn.
+    pub async fn prioritise(&self, id: u64, priority: &str) -> Result<TransferView, Error> {
+        self.inner.downloads.prioritise(id, read_priority(priority)?)
     }
 
     /// Cancels and removes the partial file.
@@ -461,6 +484,12 @@ impl Node {
         inner.events.end();
         lock(&self.lock).take();
     }
+}
+
+fn read_priority(word: &str) -> Result<Priority, Error> {
+    let words = Priority::WORDS.join(", ");
+    Priority::parse(word)
+        .ok_or_else(|| Error::new(ErrorCode::Usage, format!("{word:?} is no priority: there are {words}")))
 }
 
 impl Drop for Node {

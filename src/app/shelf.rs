@@ -324,6 +324,21 @@ impl Shelf {
         Some(folders.by_id.get(&file.root)?.path.join(&file.path))
     }
 
+    /// The shared file at that path, if it is one. Blocks for as long as it takes to look a path up.
+    pub(super) fn by_path(&self, path: &Path) -> Option<SharedFile> {
+        // Folders are known by their true paths.
+        let path = path.canonicalize().ok()?;
+        let within = {
+            let folders = lock(&self.0.folders);
+            let within = folders.by_id.iter().filter_map(|(id, folder)| {
+                let inner = path.strip_prefix(&folder.path).ok()?;
+                Some((*id, inner.to_owned()))
+            });
+            within.collect::<Vec<_>>()
+        };
+        within.into_iter().find_map(|(root, inner)| self.library().by_path(root, &inner))
+    }
+
     /// Stops watching and hashing.
     pub(super) async fn shutdown(&self) {
         let disk = self.0.disk.write().unwrap_or_else(PoisonError::into_inner).take();

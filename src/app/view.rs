@@ -306,6 +306,19 @@ pub struct SearchDone {
     pub explain: serde_json::Value,
 }
 
+/// A magnet link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MagnetView {
+    /// `magnet:?...`
+    pub magnet: String,
+    /// What it calls the file.
+    pub name: String,
+    /// Its bytes, if known.
+    pub size: Option<u64>,
+    /// `urn:sha1:...`, if known.
+    pub urn: Option<String>,
+}
+
 /// A transfer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TransferView {
@@ -313,6 +326,9 @@ pub struct TransferView {
     pub id: u64,
     /// `down` or `up`.
     pub direction: String,
+    /// Of downloads, who goes first among those that wait: `high`, `normal` or `low`.
+    #[serde(default)]
+    pub priority: Option<String>,
     /// File name.
     pub name: String,
     /// `urn:sha1:...`, if known.

@@ -91,6 +91,11 @@ pub enum Command {
     /// Download: a hit's number, a urn, a magnet link or an http:// address
     #[structopt(after_help = GET_EXAMPLES)]
     Get(Get),
+    /// A magnet link to a hit, a urn or a file that you share
+    #[structopt(
+        after_help = "Examples:\n    filbert magnet 3                       a hit of the latest search\n    filbert magnet ~/Music/train.flac      a file that you share\n    filbert magnet --transfer 7            a download"
+    )]
+    Magnet(Magnet),
     /// Downloads and uploads: state, reason, next try
     #[structopt(after_help = GLOBAL_HELP)]
     Transfers,
@@ -106,6 +111,13 @@ pub enum Command {
     /// Try waiting or failed downloads now
     #[structopt(after_help = "Example:\n    filbert retry 3")]
     Retry(Ids),
+    /// Which downloads go first: high, normal or low
+    #[structopt(after_help = "Examples:\n    filbert priority 3 high\n    filbert priority 3 4 5 low")]
+    Priority {
+        /// Numbers that `filbert transfers` shows, then high, normal or low
+        #[structopt(parse(try_from_os_str = utf8), required = true, min_values = 2, value_name = "ID... LEVEL")]
+        words: Vec<String>,
+    },
     /// How fast files may come and go; flags change it, now and for later
     #[structopt(after_help = LIMITS_EXAMPLES)]
     Limits(Speeds),
@@ -273,7 +285,7 @@ pub struct Search {
 #[derive(Clone, Debug, StructOpt)]
 #[structopt(settings = &[AppSettings::UnifiedHelpMessage, AppSettings::DeriveDisplayOrder])]
 pub struct Get {
-    /// A hit's number, urn:..., magnet:?... or http://...
+    /// A hit's number or several (3-17), urn:..., magnet:?... or http://...
     #[structopt(parse(try_from_os_str = utf8), required_unless = "best", value_name = "WHAT")]
     pub what: Vec<String>,
     /// Put it into this folder
@@ -285,12 +297,30 @@ pub struct Get {
     /// skip, rename or overwrite; otherwise skip the same content and rename other
     #[structopt(parse(try_from_os_str = utf8), long, value_name = "RULE", possible_values = &["skip", "rename", "overwrite"])]
     pub on_exists: Option<String>,
+    /// high, normal or low: who goes first of those that wait
+    #[structopt(parse(try_from_os_str = utf8), long, value_name = "LEVEL", possible_values = &["high", "normal", "low"])]
+    pub priority: Option<String>,
+    /// Below the folder, for example '{peer}/{name}'; there is {ext} too
+    #[structopt(parse(try_from_os_str = utf8), long, value_name = "TEMPLATE")]
+    pub template: Option<String>,
     /// Search for these words and take the best hit
     #[structopt(parse(try_from_os_str = utf8), long, value_name = "WORDS", conflicts_with = "what")]
     pub best: Option<String>,
     /// Begin with this host (repeat)
     #[structopt(parse(try_from_os_str = utf8), long, value_name = "HOST:PORT", number_of_values = 1)]
     pub connect: Vec<String>,
+}
+
+/// `magnet`.
+#[derive(Clone, Debug, StructOpt)]
+#[structopt(settings = &[AppSettings::UnifiedHelpMessage, AppSettings::DeriveDisplayOrder])]
+pub struct Magnet {
+    /// Hits' numbers, urns, or paths of files that you share
+    #[structopt(parse(try_from_os_str = utf8), required = true, value_name = "WHAT")]
+    pub what: Vec<String>,
+    /// The numbers are those of `filbert transfers`
+    #[structopt(long)]
+    pub transfer: bool,
 }
 
 /// `pause`, `resume`, `cancel`, `retry`.
@@ -532,7 +562,8 @@ Numbers in the first column are for `filbert get`. `--` ends the flags.";
 
 const GET_EXAMPLES: &str = "Examples:
     filbert get 3                          the third hit of the latest search
-    filbert get 1 2 5 -o ~/Music
+    filbert get 1 2 5-17 -o ~/Music        several, for example of a `browse`
+    filbert get 1-40 --template '{peer}/{name}'
     filbert get urn:sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB
     filbert get --best \"blue train\"
     mpv \"$(filbert get 3)\"                 stdout is the path alone

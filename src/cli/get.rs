@@ -16,14 +16,26 @@ use super::{search, text};
 use crate::app::view::TransferView;
 use crate::app::{ErrorCode, GetRequest};
 
+/// Files of one command at most.
+const MOST: usize = 10_000;
+
 /// `get`.
 pub async fn get(config: &Config, args: &Get) -> Result<(), Failure> {
     let dir = args.out.as_deref().map(absolute).transpose()?;
-    if args.name.is_some() && args.what.len() > 1 {
+    let several = numbers(&args.what)?;
+    // Where `-o` or `--name` says it, the setting does not.
+    let template = match &args.template {
+        None if args.name.is_none() => {
+            let settings = super::up::settings(config, &super::args::Up::default())?;
+            Some(settings.text("template").to_owned()).filter(|template| !template.is_empty())
+        }
+        template => template.clone(),
+    };
+    if args.name.is_some() && several.len() > 1 {
         return Err(Failure::new(Exit::Usage, "one name does not do for several files").hint("Get them one by one"));
     }
     let watched = servent::with(config, &args.connect, |client, whose| async move {
-        let mut wanted = args.what.clone();
+        let mut wanted = several.clone();
         if let Some(words) = &args.best {
             let hit = search::best(config, &client, words, whose).await?;
             if config.say.json {
@@ -41,6 +53,8 @@ pub async fn get(config: &Config, args: &Get) -> Result<(), Failure> {
                 dir: dir.clone(),
                 name: args.name.clone(),
                 on_exists: args.on_exists.clone(),
+                priority: args.priority.clone(),
+                template: template.clone(),
             };
             let body = serde_json::to_value(&request).map_err(std::io::Error::from)?;
             started.push(client.post::<TransferView>("/api/v1/transfers", body).await);
@@ -73,6 +87,25 @@ pub async fn get(config: &Config, args: &Get) -> Result<(), Failure> {
         });
     }
     watched
+}
+
+/// `3-17` is the numbers from 3 to 17.
+fn numbers(what: &[String]) -> Result<Vec<String>, Failure> {
+    let mut all = Vec::new();
+    for what in what {
+        let ends = what.split_once('-').and_then(|(a, b)| Some((a.parse::<u32>().ok()?, b.parse::<u32>().ok()?)));
+        match ends {
+            None => all.push(what.clone()),
+            Some((first, last)) if first == 0 || last < first => {
+                return Err(Failure::new(Exit::Usage, format!("{what} names no hits")).hint("Say for example 3-17"));
+            }
+            Some((first, last)) => all.extend((first..=last).take(MOST + 1).map(|number| number.to_string())),
+        }
+        if all.len() > MOST {
+            return Err(Failure::new(Exit::Usage, format!("more than {MOST} files at once")).hint("Get them in parts"));
+        }
+    }
+    Ok(all)
 }
 
 /// All done, none done (as the first of them failed), or some.
@@ -234,6 +267,18 @@ mod tests {
             say: Say { json: false, quiet: true, colour: false },
             timeout: None,
             verbose: 0,
+        }
+    }
+
+    #[test]
+    fn numbers_stand_for_all_between_them() {
+        let numbers = |what: &[&str]| {
+            numbers(&what.iter().map(|what| (*what).to_owned()).collect::<Vec<_>>()).map_err(|failure| failure.exit)
+        };
+        let read = |what: &[&str]| numbers(what).expect("numbers").join(" ");
+        assert_eq!(read(&["3-6", "9", "urn:sha1:A-B", "2-2"]), "3 4 5 6 9 urn:sha1:A-B 2");
+        for wrong in ["5-3", "0-2", "1-4000000000"] {
+            assert_eq!(numbers(&[wrong]), Err(Exit::Usage), "{wrong}");
         }
     }
 

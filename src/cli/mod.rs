@@ -21,6 +21,7 @@ mod get;
 mod grammar;
 mod interrupt;
 mod limits;
+mod magnet;
 mod man;
 mod mistyped;
 mod peers;
@@ -93,6 +94,8 @@ async fn act(config: &Config, command: Option<Command>) -> Result<(), Failure> {
             Command::Resume(ids) => transfers::change(config, &ids, "resume").await,
             Command::Cancel(ids) => transfers::change(config, &ids, "cancel").await,
             Command::Retry(ids) => transfers::change(config, &ids, "retry").await,
+            Command::Priority { words } => transfers::prioritise(config, &words).await,
+            Command::Magnet(args) => magnet::magnet(config, &args).await,
             Command::Limits(args) => limits::limits(config, &args).await,
             Command::Turtle(args) => limits::turtle(config, &args).await,
             Command::Peers(args) => peers::peers(config, &args).await,

@@ -52,7 +52,7 @@ pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
     BASIC.into_iter().chain(LIMITS.iter().map(limit)).collect()
 });
 
-const BASIC: [Key; 22] = [
+const BASIC: [Key; 23] = [
     key("listen", Kind::Address, "0.0.0.0:6346", "where peers reach you; port 0 is any free one"),
     key("api", Kind::Address, "127.0.0.1:7346", "where the control API listens"),
     key("connect", Kind::List, "", "hosts to stay connected to"),
@@ -109,6 +109,7 @@ const BASIC: [Key; 22] = [
     key("turtle", Kind::Switch, "false", "whether the next two hold as well"),
     key("turtle_down", Kind::Speed, "64K", "bytes a second of all downloads while the turtle is on"),
     key("turtle_up", Kind::Speed, "16K", "bytes a second of all uploads while the turtle is on"),
+    key("template", Kind::Path, "", "where `get` puts files below their folder: {peer}/{name}; empty: {name}"),
     key("download_dir", Kind::Path, "", "where finished files go; empty: the home's own folder"),
 ];
 

@@ -39,7 +39,12 @@ fn row(transfer: &TransferView) -> Vec<String> {
         transfer.id.to_string(),
         transfer.direction.clone(),
         text::safe(&transfer.name),
-        transfer.state.clone(),
+        match transfer.priority.as_deref() {
+            Some(level @ ("high" | "low")) if transfer.eta_s.is_none() && transfer.state != "done" => {
+                format!("{} ({level})", transfer.state)
+            }
+            _ => transfer.state.clone(),
+        },
         done,
         rate,
         transfer.eta_s.map(text::clock).unwrap_or_default(),
@@ -48,20 +53,37 @@ fn row(transfer: &TransferView) -> Vec<String> {
 
 /// `pause`, `resume`, `cancel` or `retry`, as `act` says.
 pub async fn change(config: &Config, ids: &Ids, act: &str) -> Result<(), Failure> {
+    change_all(config, &ids.ids, act, &Value::Null).await
+}
+
+/// `priority ID... LEVEL`.
+pub async fn prioritise(config: &Config, words: &[String]) -> Result<(), Failure> {
+    let usage = |what: String| Failure::new(Exit::Usage, what).hint("Say filbert priority ID... high|normal|low");
+    let Some((level, ids)) = words.split_last() else { return Err(usage("no download is named".into())) };
+    if !matches!(level.as_str(), "high" | "normal" | "low") {
+        return Err(usage(format!("{level:?} is no priority")));
+    }
+    let ids = ids.iter().map(|id| id.parse().map_err(|_| usage(format!("{id:?} is no number of a download"))));
+    let ids = ids.collect::<Result<Vec<u64>, _>>()?;
+    change_all(config, &ids, "priority", &serde_json::json!({ "priority": level })).await
+}
+
+async fn change_all(config: &Config, ids: &[u64], act: &str, body: &Value) -> Result<(), Failure> {
     let client = servent::need(config).await?;
     let mut failures = Vec::new();
-    for id in &ids.ids {
-        match client.post::<TransferView>(&format!("/api/v1/transfers/{id}/{act}"), Value::Null).await {
+    for id in ids {
+        match client.post::<TransferView>(&format!("/api/v1/transfers/{id}/{act}"), body.clone()).await {
             Ok(transfer) if config.say.json => config.say.value(&transfer)?,
             Ok(transfer) => {
                 config.say.note(&format!("{id}  {}: {}", text::safe(&transfer.name), get::situation(&transfer)));
             }
             Err(failure) => {
+                let act = if act == "priority" { "prioritise" } else { act };
                 failures.push(Failure { message: format!("cannot {act} {id}: {}", failure.message), ..failure })
             }
         }
     }
-    let partly = failures.len() < ids.ids.len();
+    let partly = failures.len() < ids.len();
     let Some(last) = failures.pop() else { return Ok(()) };
     failures.iter().for_each(|failure| config.say.failure(failure));
     Err(Failure { exit: if partly { Exit::PartlyDone } else { last.exit }, ..last })

@@ -4,11 +4,12 @@
 //! are passed over, and so are content names of other networks. What cannot be a link says why.
 
 use std::fmt;
+use std::net::SocketAddr;
 
-use super::{Ask, Expected};
-use crate::wire::Urn;
-use crate::wire::http::{Target, percent_decode};
+use super::{Ask, Expected, Reach, Source};
+use crate::wire::http::{Target, percent_decode, percent_encode};
 use crate::wire::text::strip;
+use crate::wire::{Guid, Urn};
 
 /// A magnet is at most this long.
 pub const MAX_MAGNET: usize = 16 * 1024;
@@ -37,6 +38,20 @@ pub struct Magnet {
     pub size: Option<u64>,
     /// Who has it.
     pub links: Vec<Link>,
+    /// Who has it and must be asked to connect to us. Written, not read: they have no address to be known by.
+    pub pushes: Vec<PushLink>,
+}
+
+/// `push://GUID[:IP:PORT]*/...`: a file at a servent that cannot be connected to, and who passes Pushes on to it
+/// (gtk-gnutella's `push_url`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PushLink {
+    /// Whose.
+    pub servent: Guid,
+    /// Who passes a Push on to it.
+    pub proxies: Vec<SocketAddr>,
+    /// The rest, as in a [`Link`].
+    pub target: String,
 }
 
 /// Why text is no link: what is wrong, and what would be right.
@@ -108,7 +123,70 @@ impl Link {
     }
 }
 
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port, target } = self;
+        match host.contains(':') {
+            true => write!(f, "http://[{host}]:{port}{target}"),
+            false => write!(f, "http://{host}:{port}{target}"),
+        }
+    }
+}
+
+impl fmt::Display for PushLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "push://{}", self.servent)?;
+        self.proxies.iter().try_for_each(|proxy| write!(f, ":{proxy}"))?;
+        f.write_str(&self.target)
+    }
+}
+
+/// As gtk-gnutella writes it, and every client reads it: `dn`, `xl`, one `xt`, an `xs` for each source; the values
+/// percent-encoded but for the `xt`.
+impl fmt::Display for Magnet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut items = Vec::new();
+        if let Some(name) = self.name.as_ref().filter(|name| !name.is_empty()) {
+            items.push(format!("dn={}", percent_encode(name.as_bytes())));
+        }
+        items.extend(self.size.map(|size| format!("xl={size}")));
+        let urn = match (self.expected.sha1, self.expected.tth) {
+            (Some(sha1), Some(tth)) => Some(Urn::Bitprint(sha1, tth)),
+            _ => self.expected.urn(),
+        };
+        items.extend(urn.map(|urn| format!("xt={urn}")));
+        let links = self.links.iter().map(Link::to_string).chain(self.pushes.iter().map(PushLink::to_string));
+        items.extend(links.take(MAX_LINKS).map(|link| format!("xs={}", percent_encode(link.as_bytes()))));
+        write!(f, "magnet:?{}", items.join("&"))
+    }
+}
+
 impl Magnet {
+    /// Of content, and of those that are known to have it: as many as [`MAX_LINKS`] and [`MAX_MAGNET`] allow.
+    pub fn of(expected: &Expected, name: &str, size: Option<u64>, sources: &[Source]) -> Self {
+        let name = (!name.is_empty()).then(|| name.to_owned());
+        let mut magnet = Self { expected: *expected, name, size, ..Self::default() };
+        for source in sources.iter().take(MAX_LINKS) {
+            let mut more = magnet.clone();
+            let target = source.ask.target();
+            match (source.reach, source.servent) {
+                (Reach::Direct, _) => {
+                    let (host, port) = (source.addr.ip().to_string(), source.addr.port());
+                    more.links.push(Link { host, port, target });
+                }
+                (Reach::Push, Some(servent)) => {
+                    more.pushes.push(PushLink { servent, proxies: source.proxies.clone(), target });
+                }
+                (Reach::Push, None) => {}
+            }
+            if more.to_string().len() > MAX_MAGNET {
+                break;
+            }
+            magnet = more;
+        }
+        magnet
+    }
+
     /// Reads `magnet:?...`.
     pub fn parse(text: &str) -> Result<Self, LinkError> {
         let query =
@@ -213,6 +291,48 @@ mod tests {
 
         let lower = Magnet::parse(&format!("MAGNET:?xt.1=urn:btih:00ff&xt.2=urn%3Asha1%3A{}", SHA1.to_lowercase()));
         assert!(lower.expect("a magnet").expected.sha1.is_some());
+    }
+
+    #[test]
+    fn magnets_are_written_as_other_clients_write_them_and_read_back() {
+        // As gtk-gnutella writes it for a file of that name, but for what it says of itself (`x.`).
+        let bitprint = format!("urn:bitprint:{SHA1}.{TTH}");
+        let n2r = format!("%2Furi-res%2FN2R%3Furn%3Asha1%3A{SHA1}");
+        let expected = Expected::of_urn(&bitprint.parse().expect("a urn"));
+        let ask = || Ask::Urn(format!("urn:sha1:{SHA1}").parse().expect("a urn"));
+        let source = |addr: &str| Source::new(addr.parse().expect("an address"), ask());
+        let walled = Source {
+            servent: "0f".repeat(16).parse().ok(),
+            reach: Reach::Push,
+            proxies: vec!["1.2.3.4:6346".parse().expect("v4"), "[2001:db8::1]:7".parse().expect("v6")],
+            ..source("10.0.0.9:1")
+        };
+        let sources = [source("100.64.1.1:6346"), source("[::1]:7000"), walled];
+        let magnet = Magnet::of(&expected, "Autumn glacier & pine.mp3", Some(598_929), &sources);
+        let text = magnet.to_string();
+        let guid = "0f".repeat(16);
+        let push = format!("push%3A%2F%2F{guid}%3A1.2.3.4%3A6346%3A%5B2001%3Adb8%3A%3A1%5D%3A7");
+        let links =
+            format!("xs=http%3A%2F%2F100.64.1.1%3A6346{n2r}&xs=http%3A%2F%2F%5B%3A%3A1%5D%3A7000{n2r}&xs={push}{n2r}");
+        let head = "magnet:?dn=Autumn%20glacier%20%26%20pine.mp3&xl=598929";
+        assert_eq!(text, format!("{head}&xt={bitprint}&{links}"));
+        assert_eq!(Magnet::parse(&text), Ok(Magnet { pushes: Vec::new(), ..magnet }));
+
+        let bare = Magnet::of(&Expected::of_urn(&format!("urn:sha1:{SHA1}").parse().expect("a urn")), "", None, &[]);
+        assert_eq!(bare.to_string(), format!("magnet:?xt=urn:sha1:{SHA1}"));
+        let unhashed = Source::new("10.0.0.1:1".parse().expect("v4"), Ask::Index(7, "a b".into()));
+        let unhashed = Magnet::of(&Expected::default(), "a b", Some(3), &[unhashed]);
+        assert_eq!(unhashed.to_string(), "magnet:?dn=a%20b&xl=3&xs=http%3A%2F%2F10.0.0.1%3A1%2Fget%2F7%2Fa%2520b");
+        assert_eq!(Magnet::parse(&unhashed.to_string()), Ok(unhashed));
+    }
+
+    #[test]
+    fn a_magnet_is_never_longer_than_one_that_is_read() {
+        let long = Source::new("10.0.0.1:1".parse().expect("v4"), Ask::Target(format!("/{}", "x".repeat(700))));
+        let magnet = Magnet::of(&Expected::default(), "x", None, &vec![long; 100]);
+        let text = magnet.to_string();
+        assert!(text.len() <= MAX_MAGNET && !magnet.links.is_empty(), "{} bytes", text.len());
+        assert_eq!(Magnet::parse(&text), Ok(magnet));
     }
 
     #[test]

@@ -32,6 +32,44 @@ pub fn numbered(name: &str, n: u32) -> String {
     format!("{stem} ({n}){extension}")
 }
 
+/// Where a template puts a file: folders, each cleaned, and the name, which is empty while none is known.
+/// `{peer}` is the host that has it, `{name}` what the file is called, `{ext}` its extension without the dot.
+pub fn placed(template: &str, peer: &str, name: &str) -> Result<(Vec<String>, String), BadTemplate> {
+    let extension = split(name).1.trim_start_matches('.');
+    let mut parts = Vec::new();
+    for part in template.split('/') {
+        let (mut filled, mut rest) = (String::new(), part);
+        while let Some((before, after)) = rest.split_once('{') {
+            let (key, after) = after.split_once('}').ok_or_else(|| BadTemplate(format!("{{{after}")))?;
+            filled.push_str(before);
+            filled.push_str(match key {
+                "peer" => peer,
+                "name" => name,
+                "ext" => extension,
+                _ => return Err(BadTemplate(format!("{{{key}}}"))),
+            });
+            rest = after;
+        }
+        filled.push_str(rest);
+        parts.push((part, filled));
+    }
+    let file = parts.pop().map(|(_, file)| file).filter(|file| !file.is_empty()).unwrap_or_else(|| name.to_owned());
+    // A part in which nothing is left is no folder: `{ext}` of a file without one.
+    let folders = parts.into_iter().filter(|(_, part)| !trim(part).is_empty());
+    let folders = folders.map(|(_, part)| sanitise(&part)).collect();
+    Ok((folders, if name.is_empty() { String::new() } else { sanitise(&file) }))
+}
+
+/// What a template has that means nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadTemplate(pub String);
+
+impl std::fmt::Display for BadTemplate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} means nothing in a template: there are {{peer}}, {{name}} and {{ext}}", self.0)
+    }
+}
+
 /// Neither a leading dot (hidden) nor a trailing dot or space (Windows drops them, so `a.` and `a` collide).
 fn trim(name: &str) -> &str {
     name.trim_start_matches(['.', ' ']).trim_end_matches(['.', ' '])
@@ -156,7 +194,42 @@ mod tests {
         assert_eq!(numbered("Mr. Somebody and a very long title", 2), "Mr. Somebody and a very long title (2)");
     }
 
+    #[test]
+    fn a_template_puts_files_into_folders_and_nowhere_else() {
+        let placed = |template: &str, name: &str| {
+            let (folders, name) = placed(template, "10.0.0.7", name).expect(template);
+            [folders, vec![name]].concat().join("/")
+        };
+        for (template, name, path) in [
+            ("{name}", "a.flac", "a.flac"),
+            ("{peer}/{name}", "a.flac", "10.0.0.7/a.flac"),
+            ("new/{ext}/{peer} - {name}", "a.flac", "new/flac/10.0.0.7 - a.flac"),
+            ("new/", "a.flac", "new/a.flac"),
+            ("{ext}/{name}", "README", "README"),
+            ("../../{name}", "../../etc/passwd", "passwd"),
+            ("/etc/{name}", "..", "etc/download"),
+            ("{name}/{name}", "../x", "x/x"),
+            ("{peer}/{name}", "", "10.0.0.7/"),
+        ] {
+            assert_eq!(placed(template, name), path, "{template} of {name:?}");
+        }
+        for template in ["{nme}", "{", "{}", "x{name"] {
+            assert!(super::placed(template, "", "x").is_err(), "{template}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn no_name_leads_out_of_the_folder(template in "[a-z./{}]{0,20}", peer in any::<String>(), name in any::<String>()) {
+            for template in [template, "{peer}/{name}/{ext}".to_owned()] {
+                if let Ok((folders, file)) = placed(&template, &peer, &name) {
+                    for part in folders.iter().chain((!file.is_empty()).then_some(&file)) {
+                        prop_assert_eq!(&sanitise(part), part);
+                    }
+                }
+            }
+        }
+
         #[test]
         fn whatever_comes_in_is_safe_and_stays_as_it_is(name in any::<String>()) {
             let safe = sanitise(&name);

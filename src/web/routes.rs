@@ -17,7 +17,7 @@ use super::answer::{self, Answer};
 use super::serve::Context;
 use super::uri;
 use crate::app::view::SearchLine;
-use crate::app::{Error, ErrorCode, GetRequest, SearchRequest, ShareRequest, SpeedsRequest};
+use crate::app::{Error, ErrorCode, GetRequest, MagnetRequest, SearchRequest, ShareRequest, SpeedsRequest};
 use crate::net::rt;
 
 /// A comment goes out on a silent event stream this often, so that either side notices when the other is gone.
@@ -102,13 +102,15 @@ routes! {
     Token DELETE "/api/v1/searches/{id}" end_search "Ends a search.";
     Token GET    "/api/v1/searches/{id}/hits" hits "Its hits so far; ?follow=1: a line each, with those to come.";
     Token GET    "/api/v1/transfers" transfers "Downloads and uploads.";
-    Token POST   "/api/v1/transfers" get "Starts a download: {what, dir?, name?, on_exists?}.";
+    Token POST   "/api/v1/transfers" get "Starts a download: {what, dir?, name?, on_exists?, priority?, template?}.";
     Token GET    "/api/v1/transfers/{id}" transfer "A transfer; ?follow=1: a line at each change, to the end.";
     Token DELETE "/api/v1/transfers/{id}" cancel "Cancels a download and removes its partial file.";
     Token POST   "/api/v1/transfers/{id}/pause" pause "Pauses a download.";
     Token POST   "/api/v1/transfers/{id}/resume" resume "Goes on with a paused download.";
     Token POST   "/api/v1/transfers/{id}/cancel" cancel "Cancels a download and removes its partial file.";
     Token POST   "/api/v1/transfers/{id}/retry" retry "Tries a waiting or failed download now.";
+    Token POST   "/api/v1/transfers/{id}/priority" prioritise "Which download goes first among those that wait: {priority: high|normal|low}.";
+    Token GET    "/api/v1/magnet" magnet "A magnet link: ?what= a hit's number, a urn or the path of a shared file; ?transfer= a download.";
     Token GET    "/api/v1/events" events "What happens from now on, as server-sent events.";
     Token POST   "/api/v1/shutdown" shutdown "Stops the servent.";
 }
@@ -331,12 +333,34 @@ async fn resume(call: Call) -> Result<Answer, Error> {
     Ok(answer::value(&call.context.node.resume(call.id()?).await?))
 }
 
+async fn prioritise(call: Call) -> Result<Answer, Error> {
+    #[derive(Deserialize)]
+    struct Level {
+        priority: String,
+    }
+    let Level { priority } = call.json()?;
+    Ok(answer::value(&call.context.node.prioritise(call.id()?, &priority).await?))
+}
+
 async fn cancel(call: Call) -> Result<Answer, Error> {
     Ok(answer::value(&call.context.node.cancel(call.id()?).await?))
 }
 
 async fn retry(call: Call) -> Result<Answer, Error> {
     Ok(answer::value(&call.context.node.retry(call.id()?).await?))
+}
+
+async fn magnet(call: Call) -> Result<Answer, Error> {
+    let transfer = call
+        .query
+        .get("transfer")
+        .map(|id| id.parse().map_err(|_| Error::new(ErrorCode::Usage, format!("{id:?} is no number of a transfer"))));
+    let what = call.query.get("what").cloned().unwrap_or_default();
+    let request = MagnetRequest { what, transfer: transfer.transpose()? };
+    // It may look a path up.
+    let context = Arc::clone(&call.context);
+    let made = rt::spawn_blocking(move || context.node.magnet(&request)).await?;
+    Ok(answer::value(&made))
 }
 
 async fn events(call: Call) -> Result<Answer, Error> {

@@ -11,6 +11,7 @@ use futures::StreamExt;
 use futures::channel::mpsc;
 
 use super::record::{Record, SourceRecord, Standing};
+use super::wanted::Wanted;
 use crate::app::ErrorCode;
 use crate::app::events::BoxStream;
 use crate::app::meter::Meter;
@@ -274,6 +275,19 @@ impl Live {
         self.lock().view(self.now())
     }
 
+    /// What it is of, and who is known to have it.
+    pub(super) fn wanted(&self) -> Wanted {
+        let inner = self.lock();
+        let record = &inner.record;
+        let mut wanted = Wanted::new(record.expected());
+        (wanted.name, wanted.size) = (record.name.clone(), record.size);
+        wanted.sources = match &inner.machine {
+            Some(machine) => machine.sources().cloned().collect(),
+            None => record.sources.iter().filter_map(SourceRecord::read).collect(),
+        };
+        wanted
+    }
+
     /// Its record, brought up to date.
     pub(super) fn record(&self) -> Record {
         let mut inner = self.lock();
@@ -312,8 +326,8 @@ impl Live {
 /// The clock alone is no change.
 fn differs(a: &TransferView, b: &TransferView) -> bool {
     let facts = |view: &TransferView| {
-        let TransferView { state, done, size, rate_bps, sources, reason, name, .. } = view;
-        (state.clone(), *done, *size, *rate_bps, *sources, reason.clone(), name.clone())
+        let TransferView { state, done, size, rate_bps, sources, reason, name, priority, .. } = view;
+        (state.clone(), *done, *size, *rate_bps, *sources, reason.clone(), name.clone(), priority.clone())
     };
     facts(a) != facts(b)
 }
@@ -410,6 +424,7 @@ impl Inner {
         TransferView {
             id: record.id,
             direction: "down".to_owned(),
+            priority: Some(record.priority.word().to_owned()),
             name: record.name.clone(),
             urn: record.urn(),
             state: state.to_owned(),

@@ -37,6 +37,7 @@ use record::{Record, Saved, SourceRecord, Standing};
 use task::Runner;
 use turns::Turns;
 
+pub use turns::Priority;
 pub use wanted::{OnExists, Wanted};
 
 /// Whether another process still fetches a download is looked at so often.
@@ -172,6 +173,18 @@ impl Downloads {
         self.inner().all().iter().for_each(|live| live.tell(Input::NetworkChanged));
     }
 
+    /// What a download is of, and who is known to have it.
+    pub fn wanted(&self, id: u64) -> Result<Wanted, Error> {
+        Ok(self.inner().find(id)?.wanted())
+    }
+
+    /// The same of the newest download of that content.
+    pub fn wanted_by(&self, content: &Expected) -> Option<Wanted> {
+        let all = self.inner().all();
+        let same = all.iter().rev().find(|live| live.lock().record.expected().same_content(content));
+        same.map(|live| live.wanted())
+    }
+
     /// Where finished files go.
     pub fn dir(&self) -> &Path {
         &self.inner().config.dir
@@ -212,6 +225,22 @@ impl Downloads {
     pub fn hold(&self, held: bool) {
         self.inner().holding.store(held, Ordering::SeqCst);
         self.inner().all().iter().for_each(|live| live.hold(held));
+    }
+
+    /// Who goes first among those that wait for their turn; who has one keeps it.
+    pub fn prioritise(&self, id: u64, priority: Priority) -> Result<TransferView, Error> {
+        let live = self.inner().find(id)?;
+        refuse_if_over(&live, "prioritise")?;
+        {
+            let mut guard = live.lock();
+            guard.record.priority = priority;
+            guard.dirty = true;
+        }
+        self.inner().turns.lock().unwrap_or_else(PoisonError::into_inner).prioritise(id, priority);
+        self.inner().note(&live);
+        let view = live.view();
+        (self.inner().hooks.changed)(view.clone());
+        Ok(view)
     }
 
     /// Ends it and removes the partial file. Returns when that is gone.
@@ -495,7 +524,8 @@ impl Inner {
     }
 
     fn want_turn(&self, id: u64) {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner).want(id);
+        let priority = self.find(id).map(|live| live.lock().record.priority).unwrap_or_default();
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner).want(id, priority);
         self.give_turns();
     }
 
@@ -589,6 +619,7 @@ impl Inner {
             size_heard: false,
             dir,
             on_exists: wanted.on_exists.word().map(str::to_owned),
+            priority: wanted.priority,
             part: None,
             standing: Standing::Unfinished,
             done: 0,

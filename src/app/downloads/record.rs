@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::turns::Priority;
 use crate::app::ErrorCode;
 use crate::disk::OnExists;
 use crate::transfer::{Ask, Expected, MAX_PROXIES, Reach, Source};
@@ -61,6 +62,9 @@ pub(super) struct Record {
     pub(super) dir: PathBuf,
     #[serde(default)]
     pub(super) on_exists: Option<String>,
+    /// Who goes first among those that wait.
+    #[serde(default)]
+    pub(super) priority: Priority,
     /// The partial file's name, once there is one.
     #[serde(default)]
     pub(super) part: Option<String>,

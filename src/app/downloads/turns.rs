@@ -2,12 +2,46 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
+/// Who goes first among those that wait for their turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// After all others.
+    Low,
+    /// In the order of coming.
+    #[default]
+    Normal,
+    /// Before all others.
+    High,
+}
+
+impl Priority {
+    /// The words for it.
+    pub const WORDS: &[&str] = &["high", "normal", "low"];
+
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Normal => "normal",
+            Self::Low => "low",
+        }
+    }
+
+    /// What a word means.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::High, Self::Normal, Self::Low].into_iter().find(|it| it.word() == word)
+    }
+}
+
 /// Holders and those in line, by id.
 #[derive(Debug)]
 pub(super) struct Turns {
     most: usize,
     held: BTreeSet<u64>,
-    line: VecDeque<u64>,
+    line: VecDeque<(u64, Priority)>,
 }
 
 impl Turns {
@@ -16,16 +50,21 @@ impl Turns {
     }
 
     /// One more in line; call [`Turns::next`] then.
-    pub(super) fn want(&mut self, id: u64) {
-        if !self.held.contains(&id) && !self.line.contains(&id) {
-            self.line.push_back(id);
+    pub(super) fn want(&mut self, id: u64, priority: Priority) {
+        if !self.held.contains(&id) && self.line.iter().all(|(waiting, _)| *waiting != id) {
+            self.line.push_back((id, priority));
         }
+    }
+
+    /// If it waits, it does so with that priority from now on.
+    pub(super) fn prioritise(&mut self, id: u64, priority: Priority) {
+        self.line.iter_mut().filter(|(waiting, _)| *waiting == id).for_each(|(_, own)| *own = priority);
     }
 
     /// Its turn is over, or it does not wait any more; call [`Turns::next`] then.
     pub(super) fn give_up(&mut self, id: u64) {
         self.held.remove(&id);
-        self.line.retain(|waiting| *waiting != id);
+        self.line.retain(|(waiting, _)| *waiting != id);
     }
 
     /// Whose turn it is now, if there is room for one more.
@@ -33,7 +72,9 @@ impl Turns {
         if self.held.len() >= self.most {
             return None;
         }
-        let id = self.line.pop_front()?;
+        let highest = self.line.iter().map(|(_, priority)| *priority).max()?;
+        let at = self.line.iter().position(|(_, priority)| *priority == highest)?;
+        let (id, _) = self.line.remove(at)?;
         self.held.insert(id);
         Some(id)
     }
@@ -46,13 +87,34 @@ mod tests {
     #[test]
     fn first_come_first_served_and_no_more_than_there_is_room_for() {
         let mut turns = Turns::new(2);
-        (1..=4).for_each(|id| turns.want(id));
-        turns.want(1);
+        (1..=4).for_each(|id| turns.want(id, Priority::Normal));
+        turns.want(1, Priority::Normal);
         assert_eq!([turns.next(), turns.next(), turns.next()], [Some(1), Some(2), None]);
         turns.give_up(3);
         turns.give_up(1);
         assert_eq!([turns.next(), turns.next()], [Some(4), None]);
         turns.give_up(4);
         assert_eq!(turns.next(), None);
+    }
+
+    #[test]
+    fn priorities_go_before_the_order_of_coming_and_may_change_while_one_waits() {
+        let mut turns = Turns::new(1);
+        for (id, priority) in [(1, Priority::Low), (2, Priority::Normal), (3, Priority::Normal), (4, Priority::High)] {
+            turns.want(id, priority);
+        }
+        assert_eq!(turns.next(), Some(4));
+        turns.prioritise(3, Priority::High);
+        turns.prioritise(4, Priority::Low);
+        let mut order = Vec::new();
+        for held in [4, 3, 2, 1] {
+            turns.give_up(held);
+            order.extend(turns.next());
+        }
+        assert_eq!(order, [3, 2, 1]);
+        for word in Priority::WORDS {
+            assert_eq!(Priority::parse(word).map(Priority::word), Some(*word));
+        }
+        assert_eq!(Priority::parse("urgent"), None);
     }
 }

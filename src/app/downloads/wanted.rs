@@ -1,15 +1,16 @@
 //! What somebody wants to have: a hit, a urn, a magnet or a link, made into content and sources.
 
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::turns::Priority;
 use crate::app::view::HitView;
 use crate::app::{Error, ErrorCode};
 pub use crate::disk::OnExists;
 use crate::disk::UnknownPolicy;
 use crate::net::rt;
 use crate::transfer::magnet::{Link, LinkError, Magnet};
-use crate::transfer::{Ask, Expected, MAX_PROXIES, Reach, Source};
+use crate::transfer::{Ask, Expected, MAX_PROXIES, Reach, Source, name};
 use crate::wire::Urn;
 use crate::wire::hit::MAX_ALT;
 use crate::wire::text::strip;
@@ -30,12 +31,15 @@ pub struct Wanted {
     pub dir: Option<PathBuf>,
     /// What happens when the name is taken.
     pub on_exists: OnExists,
+    /// Who goes first among those that wait for their turn.
+    pub priority: Priority,
 }
 
 impl Wanted {
-    fn new(expected: Expected) -> Self {
+    pub(super) fn new(expected: Expected) -> Self {
         let (sources, on_exists) = (Vec::new(), OnExists::default());
-        Self { expected, size: None, name: String::new(), sources, dir: None, on_exists }
+        let priority = Priority::default();
+        Self { expected, size: None, name: String::new(), sources, dir: None, on_exists, priority }
     }
 
     /// Content by name alone: the network is asked for sources.
@@ -93,6 +97,18 @@ impl Wanted {
             return Ok(Self::urn(&urn));
         }
         Err(usage(format!("{what:?} is nothing that can be fetched")))
+    }
+
+    /// Puts it where a template says, below its folder or, without one, below `dir`. Each part of that is cleaned, so
+    /// that nothing leads out of the folder.
+    pub fn place(&mut self, template: &str, dir: &Path) -> Result<(), Error> {
+        let peer = self.sources.first().map_or_else(|| "unknown".to_owned(), |source| source.addr.ip().to_string());
+        let (folders, name) = name::placed(template, &peer, &self.name)
+            .map_err(|error| Error::new(ErrorCode::Usage, error.to_string()).hint("Say for example {peer}/{name}"))?;
+        let mut dir = self.dir.take().unwrap_or_else(|| dir.to_owned());
+        dir.extend(folders);
+        (self.dir, self.name) = (Some(dir), name);
+        Ok(())
     }
 
     /// Those of whom the source of a hit says that they have it too: they are asked by content alone.

@@ -106,6 +106,7 @@ impl Row {
         TransferView {
             id,
             direction: "up".to_owned(),
+            priority: None,
             name: self.file.name.clone(),
             urn: self.file.digests.map(|digests| format!("urn:sha1:{}", digests.sha1)),
             state: state.to_owned(),

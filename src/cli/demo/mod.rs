@@ -369,7 +369,7 @@ impl Stage<'_> {
             self.pause(2).await;
             self.title(&format!("{} fetches number {} straight from its owner", seeker.name, hit.hit))?;
         }
-        let request = GetRequest { what: hit.hit.to_string(), dir: None, name: None, on_exists: None };
+        let request = GetRequest { what: hit.hit.to_string(), ..GetRequest::default() };
         let transfer = seeker.node.get(request).await?;
         let mut changes = seeker.node.watch_transfer(transfer.id).await?;
         let bar = (!say.json && !say.quiet).then(get::bar);

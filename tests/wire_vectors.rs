@@ -11,6 +11,7 @@ use filbert::wire::hit::QueryHit;
 use filbert::wire::http::{self, ByteRange, ContentRange, Request, Response, Target};
 use filbert::wire::query::Flags;
 use filbert::wire::stream::{FrameReader, PAYLOAD_LIMIT};
+use filbert::wire::vendor::{Said, Vendor};
 use filbert::wire::{Frame, Guid, Kind, Message, Sha1, Urn, print, thex};
 
 const GTKG: &str = "gtk-gnutella/1.2.3-14-ga331a-dirty (2024-03-03; Topless; Linux x86_64)";
@@ -364,16 +365,65 @@ fn a_firewalled_leaf_asks_for_a_push_proxy_and_gives_when_pushed() {
     assert_eq!(requests("22-giv.out").len(), 1);
 }
 
-#[test]
-fn every_datagram_is_one_message_and_comes_back_byte_for_byte() {
-    let path = format!("{}/tests/vectors/23-udp-of-a-gtkg-ultra.hex", env!("CARGO_MANIFEST_DIR"));
+/// Recorded datagrams: from, to, the message.
+fn datagrams(name: &str) -> Vec<(String, String, Frame)> {
+    let path = format!("{}/tests/vectors/{name}", env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(&path).expect(&path);
-    let mut kinds = BTreeMap::new();
-    for line in text.lines().filter(|line| !line.starts_with('#')) {
-        let hex = line.split(' ').nth(3).expect("four columns");
+    let lines = text.lines().filter(|line| !line.starts_with('#')).map(|line| {
+        let [_, from, to, hex] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("four columns: {line}") };
         let digits = hex.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).expect("ASCII"));
         let bytes: Vec<u8> = digits.map(|pair| u8::from_str_radix(pair, 16).expect("hex")).collect();
         let [frame] = &frames(&bytes)[..] else { panic!("one message: {line}") };
+        (from.to_owned(), to.to_owned(), frame.clone())
+    });
+    lines.collect()
+}
+
+#[test]
+fn hits_by_udp_are_promised_claimed_with_a_token_and_sent_with_it() {
+    let mut asked: BTreeMap<_, (u32, Vec<u8>)> = BTreeMap::new();
+    let (mut promised, mut sent) = (BTreeMap::new(), BTreeMap::new());
+    let mut pings = Vec::new();
+    for (from, to, frame) in datagrams("24-hits-by-udp.hex") {
+        let guid = frame.header.guid;
+        match frame.header.kind {
+            Kind::Vendor => {
+                let vendor = Vendor::decode(&frame.payload).expect("a vendor message");
+                assert_eq!(vendor.encode(), frame.payload);
+                match vendor.said().expect("one that we know") {
+                    Said::HitsHere { entries, secure: true } => {
+                        assert_eq!(guid.address().to_string(), to, "the GUID of a query names the asker");
+                        promised.insert(guid, (from, entries));
+                    }
+                    Said::HitsPlease { entries, token: Some(token) } => {
+                        assert_eq!(promised.get(&guid), Some(&(to, entries)), "all are wanted");
+                        assert!([1, 9].contains(&frame.header.ttl), "9: it inflates");
+                        asked.insert(guid, (entries.into(), token));
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            Kind::QueryHit => {
+                let hit = QueryHit::decode(&frame.payload).expect("a hit");
+                assert!(frame.wire_len() <= 1200 && frame.header.ttl == 1);
+                let (_, token) = asked.get(&guid).expect("a claim");
+                assert_eq!(hit.qhd.as_ref().and_then(|qhd| qhd.token()).as_ref(), Some(token));
+                *sent.entry(guid).or_insert(0) += hit.entries.len() as u32;
+            }
+            Kind::Ping => pings.push((to, guid)),
+            Kind::Pong => assert!(pings.contains(&(from, guid)), "a pong for a ping"),
+            other => panic!("{other:?}"),
+        }
+    }
+    let wanted: BTreeMap<_, _> = asked.iter().map(|(guid, (entries, _))| (*guid, *entries)).collect();
+    assert_eq!(sent, wanted);
+    assert_eq!(wanted.len(), 3);
+}
+
+#[test]
+fn every_datagram_is_one_message_and_comes_back_byte_for_byte() {
+    let mut kinds = BTreeMap::new();
+    for (_, _, frame) in datagrams("23-udp-of-a-gtkg-ultra.hex") {
         *kinds.entry(frame.header.kind).or_insert(0) += 1;
     }
     assert_eq!(kinds, BTreeMap::from([(Kind::Ping, 18), (Kind::Pong, 7), (Kind::Vendor, 5)]));

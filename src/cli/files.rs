@@ -32,7 +32,9 @@ pub fn write(path: &Path, bytes: &[u8], secrecy: Secrecy) -> Result<(), Failure>
         });
         written.and_then(|()| fs::rename(&beside, path)).inspect_err(|_| {
             let _ = fs::remove_file(&beside);
-        })
+        })?;
+        // Without this the rename may be lost with the power.
+        if cfg!(unix) { fs::File::open(dir)?.sync_all() } else { Ok(()) }
     };
     attempt().map_err(|error| Failure::new(Exit::Failed, format!("cannot write {}: {error}", path.display())))
 }

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::partial::DiskError;
-use super::state::sync_dir;
+use super::state::{make_dirs, sync_dir};
 use crate::transfer::name;
 
 /// What happens when the finished file's name is taken.
@@ -64,7 +64,7 @@ const TRIES: u32 = 10_000;
 /// Moves the file `from` to `dir/name` or beside it; returns where it is. `from` is gone then; on an error it
 /// stays.
 pub fn place(from: &Path, dir: &Path, name: &str, on_exists: OnExists) -> Result<PathBuf, DiskError> {
-    fs::create_dir_all(dir).map_err(|error| DiskError::new("make the folder", dir, &error))?;
+    make_dirs(dir).map_err(|error| DiskError::new("make the folder", dir, &error))?;
     for n in 1..TRIES {
         let to = dir.join(if n == 1 { name.to_owned() } else { name::numbered(name, n) });
         let fail = |error: io::Error| DiskError::new("write", &to, &error);

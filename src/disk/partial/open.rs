@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::bytes::differing;
 use super::{DiskError, Partial, PartialSpec};
+use crate::disk::state::make_dirs;
 use crate::transfer::{BlockMap, journal, name};
 
 /// Our own partial file may still be held by a last write of the servent that ran before us: we wait two
@@ -120,7 +121,7 @@ pub(super) fn are_fetched(blocks: usize) -> String {
 fn lock(dir: &Path, part: &Path, tries: u32) -> Result<Option<File>, DiskError> {
     let mut held = 0;
     for _ in 0..10 + tries {
-        fs::create_dir_all(dir).map_err(|error| DiskError::new("make the folder", dir, &error))?;
+        make_dirs(dir).map_err(|error| DiskError::new("make the folder", dir, &error))?;
         let file = match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(part) {
             // The folder was removed, as it was empty, just after we had made sure of it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,

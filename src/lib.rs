@@ -5,7 +5,7 @@
 //! ```text
 //! 7  main                        five lines
 //! 6  cli                         the command line, the demo
-//! 5  web                         the control API
+//! 5  web | tui                   the control API | the full-screen face
 //! 4  app                         the running servent: commands in, views out
 //! 3  net | disk | sim            sockets | files | the virtual world (strangers to each other)
 //! 2  proto | library | transfer  pure state machines (strangers to each other)
@@ -34,5 +34,7 @@ pub mod app;
 
 #[cfg(feature = "node")]
 pub mod cli;
+#[cfg(feature = "node")]
+pub mod tui;
 #[cfg(feature = "node")]
 pub mod web;

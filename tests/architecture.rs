@@ -20,6 +20,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("sim", 3),
     ("app", 4),
     ("web", 5),
+    ("tui", 5),
     ("cli", 6),
     ("main", 7),
 ];
@@ -178,6 +179,9 @@ fn planted_violations_are_found() {
         ("sim/world.rs", "use super::super::net::rt;"),
         ("app/node.rs", "use crate::web::serve;"),
         ("web/mod.rs", "use crate::cli::Args;"),
+        ("tui/model.rs", "use crate::web::Token;"),
+        ("tui/screen.rs", "use crate::cli::Config;"),
+        ("app/node.rs", "use crate::tui::text;"),
         ("proto/seen.rs", "use std::time::Instant;"),
         ("library/shelf.rs", "let t = std::fs::metadata(path);"),
         ("sim/world.rs", "use std::collections::HashMap;"),

@@ -29,6 +29,7 @@ const COMMANDS: &[&str] = &[
     "demo",
     "completions",
     "man",
+    "tui",
     "version",
     "sim",
 ];

@@ -148,6 +148,9 @@ pub enum Command {
         after_help = "Examples:\n    filbert hosts\n    filbert hosts import hosts.txt\n    ... | filbert hosts import -"
     )]
     Hosts(Hosts),
+    /// All of it on one screen, live: search, transfers, shares, peers, settings
+    #[structopt(after_help = TUI_EXAMPLES)]
+    Tui,
     /// One line about everything
     #[structopt(after_help = GLOBAL_HELP)]
     Status,
@@ -526,6 +529,12 @@ const COMPLETIONS_EXAMPLES: &str = "Examples:
     source <(filbert completions bash)     in ~/.bashrc
     source <(filbert completions zsh)      in ~/.zshrc, behind compinit
     filbert completions fish > ~/.config/fish/completions/filbert.fish";
+
+const TUI_EXAMPLES: &str = "Example:
+    filbert up --detach && filbert tui
+
+Keys: / search, Enter get, Space select, b browse, m copy the magnet link, p pause, t turtle,
+? help, q quit, Tab or 1-6 the views. The servent goes on when you leave.";
 
 const SIM_EXAMPLES: &str = "Examples:
     filbert sim table                      a thousand servents

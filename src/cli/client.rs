@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::exit::{Exit, Failure};
 use crate::app::ErrorCode;
+use crate::app::view::EventView;
 use crate::net::rt;
 use crate::web::Token;
 use crate::web::io::HyperStream;
@@ -83,17 +84,31 @@ impl Client {
 
     /// A stream of lines, until the servent ends it. An `Err` is the last item.
     pub async fn lines<T: DeserializeOwned + Send + 'static>(&self, path: &str) -> Result<Lines<T>, Failure> {
+        self.picked(path, |line| Some(line)).await
+    }
+
+    /// What happens from now on.
+    pub async fn events(&self) -> Result<Lines<EventView>, Failure> {
+        // Of server-sent events only the data matters: it names its event.
+        self.picked("/api/v1/events", |line| line.strip_prefix(b"data: ")).await
+    }
+
+    /// The same: what `pick` finds in each line that is not empty.
+    async fn picked<T: DeserializeOwned + Send + 'static>(
+        &self,
+        path: &str,
+        pick: fn(&[u8]) -> Option<&[u8]>,
+    ) -> Result<Lines<T>, Failure> {
         let answer = self.send(Method::GET, path, None).await?;
         let state = (BodyStream::new(answer.into_body()), Vec::new());
-        let lines = futures::stream::try_unfold(state, |(mut body, mut pending)| async move {
+        let lines = futures::stream::try_unfold(state, move |(mut body, mut pending)| async move {
             loop {
                 if let Some(end) = pending.iter().position(|&byte| byte == b'\n') {
                     let line: Vec<u8> = pending.drain(..=end).collect();
-                    let line = line.trim_ascii();
-                    if line.is_empty() {
-                        continue;
+                    match pick(line.trim_ascii()) {
+                        Some(line) if !line.is_empty() => return Ok(Some((read(line)?, (body, pending)))),
+                        _ => continue,
                     }
-                    return Ok(Some((read(line)?, (body, pending))));
                 }
                 if pending.len() > LINE {
                     return Err(Failure::new(Exit::Failed, "the servent sent a line without end"));

@@ -2,7 +2,7 @@
 //!
 //! It holds nothing of its own: every command talks to a servent through the control API, the running one of
 //! its home or a private one in this process, so that there is one facade for people, scripts and pages.
-//! stdout is data, stderr is talk. Names from strangers pass [`text::safe`] before a terminal sees them.
+//! stdout is data, stderr is talk. Names from strangers pass [`crate::tui::text::safe`] before a terminal sees them.
 //!
 //! DESIGN section 2 is the contract.
 
@@ -32,8 +32,8 @@ mod settings;
 mod share;
 mod sim;
 mod status;
-mod text;
 mod transfers;
+mod tui;
 mod up;
 
 use std::ffi::OsString;
@@ -47,6 +47,7 @@ use config::Config;
 pub use exit::{Exit, Failure};
 
 use crate::net::rt;
+use crate::tui::text;
 
 /// Runs the command line that was typed, program name first.
 pub fn run(typed: Vec<OsString>) -> Exit {
@@ -61,7 +62,10 @@ pub fn run(typed: Vec<OsString>) -> Exit {
             return failure.exit;
         }
     };
-    log_to_stderr(&config);
+    // Words in the middle of a picture would spoil it.
+    if !matches!(command, Some(Command::Tui)) || !std::io::stderr().is_terminal() {
+        log_to_stderr(&config);
+    }
     interrupt::listen();
     match rt::block_on(act(&config, command)) {
         Ok(()) => Exit::Done,
@@ -80,6 +84,7 @@ async fn act(config: &Config, command: Option<Command>) -> Result<(), Failure> {
         Command::Search(args) => return search::search(config, &args).await,
         Command::Browse { host } => return browse::browse(config, &host).await,
         Command::Get(args) => return get::get(config, &args).await,
+        Command::Tui => return tui::tui(config).await,
         Command::Demo(args) => return demo::demo(config, &args).await,
         _ => {}
     }
@@ -109,7 +114,12 @@ async fn act(config: &Config, command: Option<Command>) -> Result<(), Failure> {
             Command::Completions { shell } => completions::completions(config, &shell),
             Command::Man => man::man(config),
             Command::Version => status::version(config),
-            Command::Up(_) | Command::Search(_) | Command::Browse { .. } | Command::Get(_) | Command::Demo(_) => Ok(()),
+            Command::Up(_)
+            | Command::Search(_)
+            | Command::Browse { .. }
+            | Command::Get(_)
+            | Command::Demo(_)
+            | Command::Tui => Ok(()),
         }
     })
     .await

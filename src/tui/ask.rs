@@ -1,0 +1,76 @@
+//! What the full-screen face asks of the servent, and what it is told.
+
+use serde::Deserialize;
+
+use crate::app::view::{EventView, HitView, PeerView, SearchDone, ShareView, SpeedsView, StatusView, TransferView};
+
+use super::View;
+
+/// Something to do outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Tell the status and what this view shows.
+    Look(View),
+    /// Search; its hits are told with this number of ours.
+    Search(u64, String),
+    /// List what a host shares, as hits with this number of ours.
+    Browse(u64, String),
+    /// Nobody reads the hits of the search that runs: end it.
+    EndSearch,
+    /// Download: a hit's number, a urn, a magnet link or an address.
+    Get(Vec<String>),
+    /// `pause`, `resume`, `cancel` or `retry` a transfer.
+    Transfer(u64, &'static str),
+    /// Link to a host.
+    Connect(String),
+    /// Close the link to a peer.
+    Disconnect(String),
+    /// Stop sharing a folder.
+    Unshare(String),
+    /// The slow speeds, on or off.
+    Turtle(bool),
+    /// Put a text into the clipboard of the terminal.
+    Copy(String),
+    /// Leave.
+    Quit,
+}
+
+/// What the servent said, or what became of an ask.
+#[derive(Debug)]
+pub enum Told {
+    /// One line about everything.
+    Status(Box<StatusView>),
+    /// All transfers.
+    Transfers(Vec<TransferView>),
+    /// All shared folders.
+    Shares(Vec<ShareView>),
+    /// All links.
+    Peers(Vec<PeerView>),
+    /// All settings, and the speeds.
+    Settings(Vec<SettingView>, Box<SpeedsView>),
+    /// Hits of the search with that number of ours.
+    Hits(u64, Vec<HitView>),
+    /// That search is over.
+    Done(u64, Box<SearchDone>),
+    /// That search could not be made, or broke off.
+    Broken(u64, String),
+    /// Something happened.
+    Event(Box<EventView>),
+    /// An ask was done: in words, perhaps none.
+    Said(String),
+    /// An ask failed: in words, with the next step.
+    Failed(String),
+    /// No servent answers.
+    Gone,
+}
+
+/// A setting, as the API tells it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct SettingView {
+    /// Its name in `config.toml`.
+    pub key: String,
+    /// Its value.
+    pub value: serde_json::Value,
+    /// Which place won: `flag`, `env`, `file` or `default`.
+    pub origin: String,
+}

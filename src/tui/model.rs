@@ -1,0 +1,161 @@
+//! All that the full-screen face knows: what was told last, where the cursor stands, what is being typed.
+
+use super::ask::{Ask, SettingView};
+use super::hits::Hits;
+use crate::app::view::{PeerView, ShareView, SpeedsView, StatusView, TransferView};
+
+/// Rows that a table keeps; what is beyond is told in words.
+pub const ROWS: usize = 10_000;
+/// Characters that can be typed into the line.
+pub const TYPED: usize = 512;
+
+/// Which table is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum View {
+    /// Hits.
+    Search,
+    /// Downloads and uploads.
+    Transfers,
+    /// Our folders.
+    Shares,
+    /// Links.
+    Peers,
+    /// Speeds and settings.
+    Settings,
+    /// Keys.
+    Help,
+}
+
+impl View {
+    /// In the order of their numbers.
+    pub const ALL: [Self; 6] = [Self::Search, Self::Transfers, Self::Shares, Self::Peers, Self::Settings, Self::Help];
+
+    /// What stands on its tab.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Search => "Search",
+            Self::Transfers => "Transfers",
+            Self::Shares => "Shares",
+            Self::Peers => "Peers",
+            Self::Settings => "Settings",
+            Self::Help => "Help",
+        }
+    }
+
+    /// Its number, from 0.
+    pub fn index(self) -> usize {
+        Self::ALL.iter().position(|view| *view == self).unwrap_or_default()
+    }
+
+    /// The next one, or the one before.
+    pub fn step(self, by: usize) -> Self {
+        Self::ALL[(self.index() + by) % Self::ALL.len()]
+    }
+}
+
+/// What the line at the bottom is for while something is typed into it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Words to look for, or a link to get.
+    Search,
+    /// A host to link to.
+    Connect,
+    /// A `y` does this.
+    Confirm(String, Ask),
+}
+
+/// The line that is being typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// What for.
+    pub purpose: Purpose,
+    /// So far.
+    pub text: String,
+}
+
+/// How a word at the bottom is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// It is done.
+    Fine,
+    /// It failed.
+    Bad,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Model {
+    /// What is looked at.
+    pub view: View,
+    /// The row at which each view's cursor stands.
+    pub cursor: [usize; 6],
+    /// What is being typed.
+    pub input: Option<Input>,
+    /// The latest word about something that was asked.
+    pub notice: Option<(Tone, String)>,
+    /// What was found.
+    pub hits: Hits,
+    /// One line about everything, once it was told.
+    pub status: Option<StatusView>,
+    /// Downloads and uploads.
+    pub transfers: Vec<TransferView>,
+    /// Our folders.
+    pub shares: Vec<ShareView>,
+    /// Links.
+    pub peers: Vec<PeerView>,
+    /// Settings.
+    pub settings: Vec<SettingView>,
+    /// Speeds.
+    pub speeds: SpeedsView,
+    /// Whether the servent does not answer.
+    pub gone: bool,
+    /// What to type to name this home: ` --home DIR`, or nothing.
+    pub home_flag: String,
+}
+
+impl Model {
+    /// Before anything was told.
+    pub fn new(home_flag: String) -> Self {
+        Self {
+            view: View::Search,
+            cursor: [0; 6],
+            input: None,
+            notice: None,
+            hits: Hits::default(),
+            status: None,
+            transfers: Vec::new(),
+            shares: Vec::new(),
+            peers: Vec::new(),
+            settings: Vec::new(),
+            speeds: SpeedsView::default(),
+            gone: false,
+            home_flag,
+        }
+    }
+
+    /// Rows of the view that is looked at.
+    pub fn rows(&self) -> usize {
+        match self.view {
+            View::Search => self.hits.rows.len(),
+            View::Transfers => self.transfers.len(),
+            View::Shares => self.shares.len(),
+            View::Peers => self.peers.len(),
+            View::Settings => self.settings.len(),
+            View::Help => super::draw::HELP.lines().count(),
+        }
+    }
+
+    /// The row at the cursor of the view that is looked at, which may have become shorter.
+    pub fn at(&self) -> usize {
+        self.cursor[self.view.index()].min(self.rows().saturating_sub(1))
+    }
+
+    /// Whether the turtle is on.
+    pub fn turtle(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| status.limits.turtle)
+    }
+
+    pub(super) fn say(&mut self, tone: Tone, words: impl Into<String>) {
+        self.notice = Some((tone, words.into()));
+    }
+}

@@ -1,0 +1,235 @@
+//! The face without a terminal: keys and answers in, asks and pictures out.
+
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::style::Color;
+use serde_json::{Value, json};
+use unicode_width::UnicodeWidthStr;
+
+use super::ask::{Ask, Told};
+use super::draw::{Paint, draw};
+use super::hits::HITS;
+use super::model::{Model, TYPED, View};
+use super::{Key, screen};
+use crate::app::view::{EventView, HitView, SearchDone, StatusView, TransferView};
+
+const SMALL: (u16, u16) = (80, 24);
+const LARGE: (u16, u16) = (200, 50);
+/// Wide, with marks, of another direction, deceiving, long.
+const NAMES: [&str; 6] = [
+    "東京の夜景と富士山の写真集 2024年版 とても長い名前のファイルです.jpg",
+    "🎷🎺 Blue Train – live 🚂.flac",
+    "שלום עולם blue.mp3",
+    "cafe\u{301} blue.txt",
+    "blue\x1b[31m\u{202e}gpj.exe",
+    "a very long name that goes on and on and on and on and on and on and on and on.txt",
+];
+
+fn hit(number: u32, name: &str, content: &str) -> HitView {
+    let sha1 = format!("{content:A<32}");
+    serde_json::from_value(json!({
+        "hit": number, "name": name, "size": 4321, "sha1": sha1, "tth": null, "blake3": null,
+        "urn": format!("urn:sha1:{sha1}"), "index": number, "hops": 2, "query_ms": 3,
+        "source": {"addr": "192.168.100.200:6346", "servent": "", "vendor": "FLBT", "push": false, "busy": false},
+    }))
+    .expect("a hit")
+}
+
+fn transfer(id: u64, state: &str, reason: &str) -> TransferView {
+    serde_json::from_value(json!({
+        "id": id, "direction": "down", "name": NAMES[0], "urn": null, "state": state, "done": 50, "size": 200,
+        "rate_bps": 1_500_000, "sources": 2, "reason": reason, "eta_s": 61, "next_try_s": null,
+        "path": "/d/x", "verified": null, "error": null, "elapsed_ms": 5, "peer": null,
+    }))
+    .unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn status(neighbours: u64, turtle: bool) -> StatusView {
+    let mut limits = serde_json::to_value(crate::app::view::SpeedsView::default()).expect("JSON");
+    limits["turtle"] = turtle.into();
+    serde_json::from_value(json!({
+        "version": "0.1.0", "listen": "127.0.0.1:6346", "servent": "", "key": null, "files": 12, "hashed": 12,
+        "bytes": 5, "neighbours": neighbours, "leaves": 0, "role": "ultrapeer", "reachable": "no",
+        "down_bps": 1_500_000, "up_bps": 0, "limits": limits, "uptime_s": 5, "counters": {}, "warnings": [],
+    }))
+    .expect("a status")
+}
+
+fn done(hits: u64) -> SearchDone {
+    SearchDone { event: "done".into(), hits, files: hits, neighbours_asked: 3, elapsed_ms: 2000, explain: Value::Null }
+}
+
+/// A model in the middle of the day.
+fn busy() -> Model {
+    let mut model = Model::new(" --home /x".into());
+    model.told(Told::Status(Box::new(status(3, true))));
+    type_line(&mut model, "blue");
+    let hits = NAMES.iter().zip(1..).map(|(name, n)| hit(n, name, &n.to_string())).collect();
+    model.told(Told::Hits(1, hits));
+    model.told(Told::Hits(1, vec![hit(7, "other", "2")]));
+    model.told(Told::Done(1, Box::new(done(7))));
+    model.told(Told::Transfers(vec![
+        transfer(1, "downloading", ""),
+        transfer(2, "failed", "no source has it any more"),
+    ]));
+    model
+}
+
+fn type_line(model: &mut Model, line: &str) -> Vec<Ask> {
+    model.key(Key::Char('/'));
+    line.chars().for_each(|c| drop(model.key(Key::Char(c))));
+    model.key(Key::Enter)
+}
+
+/// The picture, a line a row, and whether there is any colour in it.
+fn picture(model: &Model, (width, height): (u16, u16), colour: bool) -> (Vec<String>, bool) {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a terminal");
+    terminal.draw(|frame| draw(frame, model, Paint { colour })).expect("drawn");
+    let buffer = terminal.backend().buffer();
+    let coloured = buffer.content().iter().any(|cell| cell.fg != Color::Reset || cell.bg != Color::Reset);
+    let rows = (0..height).map(|y| {
+        let mut row = String::new();
+        let mut x = 0;
+        while x < width {
+            let symbol = buffer[(x, y)].symbol();
+            row += symbol;
+            // The cell behind a wide character is its other half.
+            x += u16::try_from(symbol.width().max(1)).expect("narrow");
+        }
+        row.trim_end().to_owned()
+    });
+    (rows.collect(), coloured)
+}
+
+#[test]
+fn the_hits_stand_in_columns_also_of_wide_names() {
+    let (rows, _) = picture(&busy(), SMALL, true);
+    let expected = [
+        "filbert  3 peers  ! not reachable  [turtle]  down 1.4 MiB/s  up 0 B/s  12 files",
+        "[1 Search] 2 Transfers  3 Shares  4 Peers  5 Settings  6 Help",
+        "blue: 7 hits of 6 files, 3 peers asked, 2.0 s",
+        "     NAME                                SIZE   SRC  FROM                   HOPS",
+        ">    東京の夜景と富士山の写真集 …     4.2 KiB     1  192.168.100.200:6346      2",
+        "     🎷🎺 Blue Train – live 🚂.f…     4.2 KiB     2  192.168.100.200:6346      2",
+        "     שלום עולם blue.mp3               4.2 KiB     1  192.168.100.200:6346      2",
+        "     cafe\u{301} blue.txt                    4.2 KiB     1  192.168.100.200:6346      2",
+        "     blue?[31m?gpj.exe                4.2 KiB     1  192.168.100.200:6346      2",
+        "     a very long name that goes …     4.2 KiB     1  192.168.100.200:6346      2",
+    ];
+    for (row, expected) in rows.iter().zip(expected) {
+        assert_eq!(row, expected, "{rows:#?}");
+    }
+    assert!(rows[23].starts_with("/ search  Enter get"), "{}", rows[23]);
+    let (rows, _) = picture(&busy(), LARGE, true);
+    assert!(
+        rows[4].contains(NAMES[0]) && rows[4].ends_with("FLBT      1AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+        "{}",
+        rows[4]
+    );
+}
+
+#[test]
+fn every_view_fits_every_screen_and_says_without_colour_what_colour_says() {
+    for view in View::ALL {
+        for size in [SMALL, LARGE, (50, 10), (40, 8), (300, 100)] {
+            let mut model = busy();
+            model.view = view;
+            let (coloured, _) = picture(&model, size, true);
+            let (plain, colour) = picture(&model, size, false);
+            assert!(!colour, "{view:?} has a colour where none may be");
+            assert_eq!(plain, coloured, "{view:?}: words may not depend on colours");
+            assert!(plain.iter().all(|row| row.width() <= size.0.into()), "{view:?} {size:?}: {plain:#?}");
+            assert!(plain[1].contains(&format!("[{} {}]", view.index() + 1, view.name())), "{}", plain[1]);
+        }
+    }
+    let mut model = busy();
+    model.view = View::Transfers;
+    let (rows, colour) = picture(&model, SMALL, true);
+    assert!(colour && rows.iter().any(|row| row.contains("! failed")), "{rows:#?}");
+    assert!(rows.iter().any(|row| row.contains("25%") && row.contains("1.4 MiB/s")), "{rows:#?}");
+    assert_eq!(picture(&model, (39, 7), true).0[0], "filbert: this terminal is too small");
+    assert_eq!(picture(&model, (1, 1), true).0[0], "f");
+}
+
+#[test]
+fn keys_become_asks() {
+    let mut model = busy();
+    assert_eq!(model.key(Key::Enter), [Ask::Get(vec!["1".into()])]);
+    for key in [Key::Char(' '), Key::Down, Key::Char(' ')] {
+        assert_eq!(model.key(key), []);
+    }
+    assert_eq!(model.key(Key::Enter), [Ask::Get(vec!["1".into(), "3".into()])], "those that are selected");
+    assert_eq!(model.key(Key::Home), []);
+    assert_eq!(model.key(Key::Enter), [Ask::Get(vec!["1".into()])], "they are selected no more");
+    let link = "magnet:?xt=urn:sha1:5AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA&dn=blue%1B%5B31m%E2%80%AEgpj.exe&xl=4321";
+    model.key(Key::End);
+    model.key(Key::Up);
+    assert_eq!(model.key(Key::Char('m')), [Ask::Copy(link.into())]);
+    assert_eq!(model.key(Key::Char('t')), [Ask::Turtle(false)], "it is on");
+    assert_eq!(model.key(Key::Char('2')), [Ask::Look(View::Transfers)]);
+    assert_eq!(model.key(Key::Char('p')), [Ask::Transfer(1, "pause")], "what goes on stands before what is over");
+    model.told(Told::Event(Box::new(EventView::Transfer(transfer(1, "paused", "")))));
+    assert_eq!(model.key(Key::Char('p')), [Ask::Transfer(1, "resume")]);
+    assert_eq!(model.key(Key::Char('x')), []);
+    assert_eq!(model.key(Key::Char('n')), [], "anything but y is a no");
+    model.key(Key::Char('x'));
+    assert_eq!(model.key(Key::Char('y')), [Ask::Transfer(1, "cancel")]);
+    assert_eq!(model.key(Key::BackTab), [Ask::Look(View::Search)]);
+    assert_eq!(model.key(Key::BackTab), [Ask::Look(View::Help)]);
+    assert_eq!(model.key(Key::Tab), [Ask::Look(View::Search)]);
+    assert_eq!(model.key(Key::Char('b')), [Ask::EndSearch, Ask::Browse(2, "192.168.100.200:6346".into())]);
+    assert_eq!(model.key(Key::Char('q')), [Ask::Quit]);
+    model.key(Key::Char('/'));
+    assert_eq!(model.key(Key::Char('q')), [], "a letter while one types");
+    assert_eq!(model.key(Key::Ctrl('c')), [Ask::Quit]);
+}
+
+#[test]
+fn a_typed_line_is_a_search_or_a_link_and_is_bounded() {
+    let mut model = Model::new(String::new());
+    assert_eq!(type_line(&mut model, " blue q "), [Ask::EndSearch, Ask::Search(1, "blue q".into())]);
+    assert_eq!(type_line(&mut model, "magnet:?xt=x"), [Ask::Get(vec!["magnet:?xt=x".into()])]);
+    assert_eq!(type_line(&mut model, "  "), []);
+    model.key(Key::Char('4'));
+    model.key(Key::Char('c'));
+    "h:1!".chars().for_each(|c| drop(model.key(Key::Char(c))));
+    model.key(Key::Backspace);
+    assert_eq!(model.key(Key::Enter), [Ask::Connect("h:1".into())]);
+    model.pasted(&"x\x1b".repeat(TYPED));
+    assert_eq!(model.input.as_ref().map(|input| input.text.clone()), Some("x".repeat(TYPED)));
+    model.key(Key::Char('y'));
+    assert_eq!(model.input.as_ref().map(|input| input.text.len()), Some(TYPED));
+    let (rows, _) = picture(&model, SMALL, true);
+    assert_eq!(rows[22].width(), 79, "the end of what is typed is seen, with room for the cursor");
+    assert_eq!(model.key(Key::Esc), []);
+    assert_eq!(model.input, None);
+}
+
+#[test]
+fn what_a_stranger_sends_is_bounded_and_what_is_old_is_not_shown() {
+    let mut model = Model::new(String::new());
+    type_line(&mut model, "one");
+    let many = |from: u32| (from..from + 1000).map(|n| hit(n, "n", &n.to_string())).collect::<Vec<_>>();
+    for part in 0..12 {
+        model.told(Told::Hits(1, many(part * 1000)));
+    }
+    assert_eq!((model.hits.rows.len(), model.hits.beyond), (HITS, 2000));
+    assert!(picture(&model, SMALL, true).0[2].contains("2000 more are not shown"));
+    type_line(&mut model, "two");
+    model.told(Told::Hits(1, many(0)));
+    model.told(Told::Done(1, Box::new(done(1))));
+    assert!(model.hits.rows.is_empty() && model.hits.running, "hits of the search before");
+    model.told(Told::Broken(2, "cannot search: no\x1b neighbours yet".into()));
+    model.told(Told::Status(Box::new(status(0, false))));
+    let (rows, _) = picture(&model, SMALL, true);
+    assert!(rows.iter().any(|row| row.contains("Same network: run filbert there")), "never an empty table: {rows:#?}");
+    assert!(rows[22].starts_with("! cannot search: no? neighbours"), "{rows:#?}");
+    model.told(Told::Gone);
+    assert!(picture(&model, SMALL, true).0[0].starts_with("! the servent does not answer"));
+}
+
+#[test]
+fn a_terminal_that_was_not_taken_is_left_alone() {
+    // It would write to the terminal of whoever runs the tests.
+    screen::give_back();
+}

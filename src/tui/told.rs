@@ -1,0 +1,86 @@
+//! What the servent says, taken into the model.
+
+use super::ask::{Ask, Told};
+use super::model::{Model, ROWS, Tone, View};
+use super::text;
+use crate::app::view::EventView;
+
+impl Model {
+    /// Something was told: what is to be asked because of it.
+    pub fn told(&mut self, told: Told) -> Vec<Ask> {
+        match told {
+            Told::Status(status) => {
+                self.gone = false;
+                self.status = Some(*status);
+            }
+            Told::Transfers(mut transfers) => {
+                // The latest first, and those that are not over before all others.
+                transfers.sort_by_key(|it| (is_over(&it.state), std::cmp::Reverse(it.id)));
+                transfers.truncate(ROWS);
+                self.transfers = transfers;
+            }
+            Told::Shares(shares) => self.shares = shares,
+            Told::Peers(mut peers) => {
+                peers.truncate(ROWS);
+                self.peers = peers;
+            }
+            Told::Settings(settings, speeds) => (self.settings, self.speeds) = (settings, *speeds),
+            Told::Hits(serial, hits) if serial == self.hits.serial => {
+                hits.into_iter().for_each(|hit| self.hits.take(hit));
+            }
+            Told::Done(serial, done) if serial == self.hits.serial => {
+                self.hits.running = false;
+                self.hits.done = Some(*done);
+            }
+            Told::Broken(serial, why) if serial == self.hits.serial => {
+                self.hits.running = false;
+                self.say(Tone::Bad, text::safe(&why));
+            }
+            // Of a search that nobody looks at any more.
+            Told::Hits(..) | Told::Done(..) | Told::Broken(..) => {}
+            Told::Event(event) => return self.happened(*event),
+            Told::Said(words) => {
+                if !words.is_empty() {
+                    self.say(Tone::Fine, text::safe(&words));
+                }
+                return vec![Ask::Look(self.view)];
+            }
+            Told::Failed(words) => self.say(Tone::Bad, text::safe(&words)),
+            Told::Gone => {
+                self.gone = true;
+                self.hits.running = false;
+            }
+        }
+        Vec::new()
+    }
+
+    fn happened(&mut self, event: EventView) -> Vec<Ask> {
+        let shown = match &event {
+            EventView::Transfer(now) => {
+                if now.state == "done" && now.direction == "down" {
+                    self.say(Tone::Fine, format!("{} is there", text::safe(&now.name)));
+                }
+                match self.transfers.iter_mut().find(|known| known.id == now.id) {
+                    Some(known) => {
+                        *known = now.clone();
+                        return Vec::new();
+                    }
+                    None => View::Transfers,
+                }
+            }
+            EventView::NeighbourUp { .. } | EventView::NeighbourDown { .. } => View::Peers,
+            EventView::Shares { .. } => View::Shares,
+            EventView::Warning { message } => {
+                self.say(Tone::Bad, text::safe(message));
+                return Vec::new();
+            }
+            _ => return Vec::new(),
+        };
+        if self.view == shown { vec![Ask::Look(shown)] } else { Vec::new() }
+    }
+}
+
+/// Whether nothing more becomes of a transfer.
+pub fn is_over(state: &str) -> bool {
+    matches!(state, "done" | "failed" | "cancelled")
+}

@@ -1,0 +1,217 @@
+//! The full-screen face in a real terminal on a real servent: `tmux` gives the terminal, types and looks.
+//! Where there is no tmux, these tests say so and prove nothing.
+#![cfg(unix)]
+
+mod common;
+
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use common::{Home, Servent, until};
+
+const WIDE: &str = "東京の夜景 blue 🎷.txt";
+
+/// A terminal of our own; its server and all in it is gone when dropped.
+struct Terminal {
+    server: String,
+}
+
+impl Terminal {
+    /// With a command in it, which a line `ended CODE` and a plain `cat` follow; `None` without tmux.
+    fn open(home: &Home, (width, height): (u16, u16), env: &str, command: &str) -> Option<Self> {
+        if Command::new("tmux").arg("-V").stdout(Stdio::null()).status().is_err() {
+            eprintln!("SKIPPED: there is no tmux here");
+            return None;
+        }
+        // A socket that no other has had: its server may still be on its way out.
+        static OPENED: AtomicU32 = AtomicU32::new(0);
+        let name = format!("tmux{}", OPENED.fetch_add(1, Ordering::SeqCst));
+        let terminal = Self { server: home.join(&name).display().to_string() };
+        let line = format!(
+            "unset NO_COLOR; {env} FILBERT_PORTMAP=off FILBERT_LAN=false HOME='{home}' '{}' --home '{home}' {command}; \
+             echo ended $?; exec cat",
+            env!("CARGO_BIN_EXE_filbert"),
+            home = home.path().display(),
+        );
+        let (width, height) = (width.to_string(), height.to_string());
+        terminal.tmux(&["new-session", "-d", "-x", &width, "-y", &height, &line]);
+        Some(terminal)
+    }
+
+    fn tmux(&self, args: &[&str]) -> String {
+        let mut tmux = Command::new("tmux");
+        // A locale with wide characters, and nobody's settings.
+        tmux.args(["-u", "-f", "/dev/null", "-S", &self.server]).args(args).env_remove("TMUX").env("TERM", "xterm");
+        let output = tmux.stdin(Stdio::null()).output().expect("tmux runs");
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn keys(&self, keys: &[&str]) {
+        self.tmux(&[&["send-keys"], keys].concat());
+    }
+
+    fn words(&self, words: &str) {
+        self.tmux(&["send-keys", "-l", words]);
+    }
+
+    /// The screen, without (or with) the sequences that colour it.
+    fn screen(&self) -> String {
+        self.tmux(&["capture-pane", "-p"])
+    }
+
+    fn painted(&self) -> String {
+        self.tmux(&["capture-pane", "-p", "-e"])
+    }
+
+    #[track_caller]
+    fn shows(&self, words: &str) -> String {
+        let mut last = String::new();
+        let seen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            until(words, || {
+                last = self.screen();
+                last.contains(words).then_some(())
+            });
+        }));
+        assert!(seen.is_ok(), "{words:?} is not on the screen:\n{last}");
+        last
+    }
+
+    /// The pid of the program in it, a child of the shell.
+    fn pid(&self) -> String {
+        let shell = self.tmux(&["display-message", "-p", "#{pane_pid}"]);
+        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", shell.trim())).expect("Linux");
+        children.trim().to_owned()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = Command::new("tmux").args(["-S", &self.server, "kill-server"]).stderr(Stdio::null()).status();
+    }
+}
+
+/// A servent that shares, and one that is linked to it.
+fn pair() -> (Home, Home, Servent, Servent) {
+    let (near, far) = (Home::new(), Home::new());
+    let dir = far.folder("share", &[(WIDE, b"wide"), ("blue one.txt", b"1"), ("blue two.txt", b"22")]);
+    let source = far.up(&["--share", &dir.display().to_string(), "--yes"]);
+    source.hashed(3);
+    let ours = near.up(&["--connect", &source.listen()]);
+    ours.linked(1);
+    (near, far, ours, source)
+}
+
+#[test]
+fn search_get_and_look_on_a_small_and_a_large_screen() {
+    let (near, _far, _ours, _source) = pair();
+    let Some(terminal) = Terminal::open(&near, (80, 24), "", "tui") else { return };
+    terminal.shows("1 peer");
+    terminal.keys(&["/"]);
+    terminal.words("blue");
+    terminal.keys(&["Enter"]);
+    let screen = terminal.shows("3 hits of 3 files");
+    // The columns behind a wide name stand where they stand behind others.
+    let column = |row: &str| row.find(" B ").map(|at| unicode_width::UnicodeWidthStr::width(&row[..at]));
+    let rows: Vec<&str> = screen.lines().filter(|row| row.contains("blue ") && row.contains(" B ")).collect();
+    assert_eq!(rows.len(), 3, "{screen}");
+    assert!(rows.iter().all(|row| column(row) == column(rows[0])), "{screen}");
+    assert!(screen.contains(WIDE), "{screen}");
+    terminal.keys(&["Space", "Space"]);
+    terminal.shows("2 selected");
+    terminal.keys(&["Enter"]);
+    terminal.keys(&["2"]);
+    terminal.shows("2 transfers, 0 active");
+    assert_eq!(
+        std::fs::read_dir(near.join("downloads"))
+            .expect("the folder")
+            .filter(|entry| { entry.as_ref().is_ok_and(|entry| entry.path().is_file()) })
+            .count(),
+        2
+    );
+    terminal.tmux(&["resize-window", "-x", "200", "-y", "50"]);
+    let screen = terminal.shows("SRC  PEER");
+    assert_eq!(screen.lines().position(|line| line.starts_with("p pause")), Some(49), "{screen}");
+    terminal.tmux(&["resize-window", "-x", "60", "-y", "12"]);
+    let screen = terminal.shows("[2 Transfers] 3  4  5  6");
+    assert!(screen.lines().all(|line| unicode_width::UnicodeWidthStr::width(line) <= 60), "{screen}");
+    terminal.keys(&["4"]);
+    terminal.shows("1 peer connected");
+    terminal.keys(&["b"]);
+    terminal.shows("all of 127.0.0.1");
+    terminal.keys(&["t"]);
+    terminal.shows("[turtle]");
+    terminal.keys(&["?"]);
+    terminal.shows("Everywhere");
+    assert!(terminal.painted().contains("\x1b["), "a terminal with colours is painted");
+    terminal.keys(&["q"]);
+    terminal.shows("ended 0");
+}
+
+#[test]
+fn without_colours_marks_and_words_say_it_all() {
+    let (near, _far, _ours, _source) = pair();
+    let Some(terminal) = Terminal::open(&near, (80, 24), "NO_COLOR=1", "tui") else { return };
+    terminal.keys(&["3", "1", "/"]);
+    terminal.words("nothing like this");
+    terminal.keys(&["Enter"]);
+    terminal.shows("Nothing found");
+    terminal.keys(&["t"]);
+    terminal.shows("the turtle is on");
+    let painted = terminal.painted();
+    for sequence in painted.split("\x1b[").skip(1) {
+        let codes = sequence.split('m').next().unwrap_or_default();
+        // Bold, faint, underlined, reversed and their ends; no foreground or background.
+        assert!(
+            codes
+                .split(';')
+                .all(|code| matches!(code, "" | "0" | "1" | "2" | "4" | "7" | "22" | "24" | "27" | "39" | "49")),
+            "{codes:?}"
+        );
+    }
+}
+
+#[test]
+fn a_signal_leaves_the_terminal_as_it_was() {
+    let (near, _far, _ours, _source) = pair();
+    for (signal, name) in [(rustix::process::Signal::TERM, "TERM"), (rustix::process::Signal::HUP, "HUP")] {
+        let Some(terminal) = Terminal::open(&near, (80, 24), "", "tui") else { return };
+        terminal.shows("1 peer");
+        let pid = terminal.pid().parse().ok().and_then(rustix::process::Pid::from_raw).expect("a process");
+        rustix::process::kill_process(pid, signal).expect("ours");
+        terminal.shows("ended 130");
+        // A terminal in its usual state shows what is typed, and a line at a time goes to the program.
+        terminal.words(name);
+        terminal.keys(&["Enter"]);
+        until("echoed by the terminal and by cat", || (terminal.screen().matches(name).count() == 2).then_some(()));
+        terminal.tmux(&["kill-server"]);
+    }
+}
+
+#[test]
+fn without_a_servent_it_asks_before_it_starts_one() {
+    let home = Home::new();
+    std::fs::write(home.join("config.toml"), "listen = \"127.0.0.1:0\"\napi = \"127.0.0.1:0\"\n").expect("written");
+    let Some(terminal) = Terminal::open(&home, (80, 24), "", "tui") else { return };
+    terminal.shows("Enter starts one in the background");
+    terminal.keys(&["q", "Enter"]);
+    terminal.shows("ended 7");
+    terminal.tmux(&["kill-server"]);
+    let Some(terminal) = Terminal::open(&home, (80, 24), "", "tui") else { return };
+    terminal.shows("Enter starts one in the background");
+    terminal.keys(&["Enter"]);
+    terminal.shows("no peers");
+    home.run(&["down"]).expect(0);
+    terminal.shows("the servent does not answer");
+    terminal.keys(&["q"]);
+    terminal.shows("ended 0");
+    home.run(&["status"]).expect(7);
+}
+
+#[test]
+fn without_a_terminal_it_says_what_to_use_instead() {
+    let home = Home::new();
+    let ended = home.run(&["tui"]).expect(2);
+    assert!(ended.stderr.contains("no terminal") && ended.stderr.contains("--json"), "{}", ended.stderr);
+    assert!(ended.stdout.is_empty());
+}

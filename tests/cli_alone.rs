@@ -211,6 +211,27 @@ fn what_looks_private_or_is_too_much_is_refused() {
 }
 
 #[test]
+fn hosts_tell_what_earlier_runs_knew_within_eighty_columns() {
+    let home = Home::new();
+    let hosts = home.folder("state", &[]).join("hosts.json");
+    let data = r#"[{"addr":"[fd00:1111:2222:3333:4444:5555:6666:7777]:65535","teller":"dns-sd","heard":1000000000,
+        "tried":1000000000,"outcome":"timed out","failures":7}, "10.0.0.1:6346"]"#;
+    std::fs::write(&hosts, format!(r#"{{"filbert":"hosts","version":2,"data":{data}}}"#)).expect("written");
+    let table = home.run(&["hosts"]).expect(0).stdout;
+    assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
+    for word in ["TOLD BY", "dns-sd", "timed out", "earlier", "10.0.0.1:6346"] {
+        assert!(table.contains(word), "{word}: {table}");
+    }
+    let told = home.run(&["hosts", "--json"]).expect(0).lines();
+    assert_eq!((&told[0]["outcome"], &told[0]["failures"]), (&"timed out".into(), &7.into()));
+    assert!(told[0]["age_s"].as_u64() > Some(86_400) && told[0]["tried_s"] == told[0]["age_s"]);
+    assert!(told[1]["age_s"].is_null() && told[1]["source"] == "cache" && told[1]["teller"] == "earlier");
+    std::fs::write(&hosts, "{").expect("written");
+    let damaged = home.run(&["hosts"]).expect(0);
+    assert!(damaged.stderr.contains("is kept as"), "{}", damaged.stderr);
+}
+
+#[test]
 fn hosts_are_imported_without_a_servent() {
     let home = Home::new();
     let file = home.join("hosts.txt");

@@ -12,6 +12,7 @@ use futures::{FutureExt, StreamExt};
 use super::downloads::Downloads;
 use super::events::{Bell, Broadcast, lock};
 use super::kept::Kept;
+use super::kept_hosts::{KeptHost, unix_now};
 use super::portmap::PortMap;
 use super::proxies::{Proxies, Wall};
 use super::pushes::Pushes;
@@ -235,14 +236,15 @@ impl Inner {
 
     /// Writes the host cache to the state.
     pub(super) async fn keep_hosts(&self) {
-        let Some(hosts) = self.handle.inspect(|servent, _| servent.hosts()).await else { return };
+        let Some((hosts, now)) = self.handle.inspect(|servent, now| (servent.hosts(), now)).await else { return };
         let worth = hosts.iter().filter(|host| host.failures == 0 || host.source < HostSource::Stranger);
-        let addrs: Vec<SocketAddr> = worth.map(|host| host.addr).collect();
-        if addrs.is_empty() {
+        let unix = unix_now();
+        let hosts: Vec<KeptHost> = worth.map(|host| KeptHost::of(host, now, unix)).collect();
+        if hosts.is_empty() {
             return;
         }
         let kept = self.kept.clone();
-        if let Err(error) = rt::spawn_blocking(move || kept.keep_hosts(&addrs)).await {
+        if let Err(error) = rt::spawn_blocking(move || kept.keep_hosts(&hosts)).await {
             self.warn(error.to_string());
         }
     }

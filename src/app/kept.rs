@@ -1,11 +1,11 @@
 //! What a servent keeps between runs, besides transfers and the latest hits: its name, hosts and shares.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::{Deserialize, Serialize};
 
+use super::kept_hosts::KeptHost;
 use super::{Error, ErrorCode};
 use crate::base::Rng;
 use crate::disk::state::StateFile;
@@ -62,7 +62,7 @@ impl Kept {
         Self {
             servent: file("servent.json", "servent"),
             key: file("key.json", "key"),
-            hosts: file("hosts.json", "hosts"),
+            hosts: StateFile::new(state.join("hosts.json"), "hosts", 2).since(1),
             shares: file("shares.json", "shares"),
             search: file("search.json", "search"),
         }
@@ -91,11 +91,11 @@ impl Kept {
     }
 
     /// The hosts of earlier runs, the most promising first: as many as the servent kept in its cache.
-    pub(super) fn hosts(&self) -> Vec<SocketAddr> {
+    pub(super) fn hosts(&self) -> Vec<KeptHost> {
         self.hosts.load().or_log().unwrap_or_default()
     }
 
-    pub(super) fn keep_hosts(&self, hosts: &[SocketAddr]) -> Result<(), Error> {
+    pub(super) fn keep_hosts(&self, hosts: &[KeptHost]) -> Result<(), Error> {
         save(&self.hosts, hosts)
     }
 
@@ -120,6 +120,8 @@ pub(super) fn unwritten(file: &StateFile, error: &std::io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     #[test]
@@ -130,7 +132,7 @@ mod tests {
         let name = kept.servent(&mut rng).expect("a new name");
         assert_eq!(Kept::at(dir.path()).servent(&mut rng).expect("the same name"), name);
         assert_eq!(kept.hosts(), []);
-        let hosts: Vec<SocketAddr> = vec!["127.0.0.1:1".parse().expect("v4"), "[::1]:2".parse().expect("v6")];
+        let hosts = ["127.0.0.1:1", "[::1]:2"].map(|addr| KeptHost::from(addr.parse::<SocketAddr>().expect(addr)));
         kept.keep_hosts(&hosts).expect("kept");
         assert_eq!(kept.hosts(), hosts);
         let whole = KeptShare { path: "/a b".into(), exclude: Vec::new() };

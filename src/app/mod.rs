@@ -12,6 +12,7 @@ mod error;
 mod events;
 mod inner;
 mod kept;
+mod kept_hosts;
 mod keywords;
 mod limits;
 mod magnets;

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::kept::{Kept, KeptShare, unwritten};
+use super::kept_hosts::{KeptHost, unix_now};
 use super::view::{HostView, LeftOutView, ShareView};
 use super::{Error, ErrorCode, ShareRequest};
 use crate::disk::{self, Home};
@@ -118,25 +119,19 @@ pub fn unshare(home: &Home, dir: &Path) -> Result<(), Error> {
 
 /// Hosts that the next servent will try.
 pub fn hosts(home: &Home) -> Result<Vec<HostView>, Error> {
-    let hosts = Kept::at(&home.state).hosts();
-    let view = |addr: SocketAddr| HostView {
-        addr: addr.to_string(),
-        source: "cache".into(),
-        age_s: None,
-        failures: 0,
-        connected: false,
-    };
-    Ok(hosts.into_iter().map(view).collect())
+    let (hosts, unix) = (Kept::at(&home.state).hosts(), unix_now());
+    Ok(hosts.iter().map(|host| host.view(unix)).collect())
 }
 
 /// Adds hosts (`IP[:PORT]`; names need a running servent) before those that are known; returns how many are new.
 pub fn import_hosts(home: &Home, hosts: &[String]) -> Result<usize, Error> {
     let parsed: Vec<SocketAddr> = hosts.iter().map(|host| address(host)).collect::<Result<_, _>>()?;
     let file = Kept::at(&home.state).hosts;
-    file.update(|known: &mut Vec<SocketAddr>| {
-        let old: BTreeSet<SocketAddr> = known.iter().copied().collect();
-        let mut seen = old.clone();
-        let new: Vec<SocketAddr> = parsed.into_iter().filter(|addr| seen.insert(*addr)).collect();
+    let unix = unix_now();
+    file.update(|known: &mut Vec<KeptHost>| {
+        let mut seen: BTreeSet<SocketAddr> = known.iter().map(|host| host.addr).collect();
+        let new = parsed.into_iter().filter(|addr| seen.insert(*addr));
+        let new: Vec<KeptHost> = new.map(|addr| KeptHost::named_by_user(addr, unix)).collect();
         let added = new.len();
         known.splice(0..0, new);
         // The servent would not take more; those known longest go.

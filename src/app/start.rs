@@ -12,6 +12,7 @@ use super::downloads::{Downloads, DownloadsConfig, Hooks};
 use super::events::{Bell, Broadcast};
 use super::inner::{Inner, Warnings};
 use super::kept::Kept;
+use super::kept_hosts::unix_now;
 use super::portmap::{PortMap, PortMapping};
 use super::proxies::{Proxies, Wall};
 use super::pushes::Pushes;
@@ -27,7 +28,7 @@ use crate::disk::lock::{Lock, LockError};
 use crate::net::rt::{self, TcpListener};
 use crate::net::{self, Clock, Descriptors, Ends, Identity, Lan, LanState, ListenConfig, Mdns, Ports};
 use crate::proto::dnssd::Service;
-use crate::proto::{self, Command, Encrypt, HostSource, Reachable, Role, RoleChoice};
+use crate::proto::{self, Command, Encrypt, Reachable, Role, RoleChoice};
 use crate::transfer::browse;
 use crate::wire::Guid;
 use crate::wire::ggep::Ggep;
@@ -93,8 +94,8 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
     );
 
     handle.command(Command::Listening(listen));
-    let cached = kept.hosts();
-    handle.command(Command::AddHosts(cached.into_iter().map(|addr| (addr, HostSource::Cache)).collect()));
+    let (now, unix) = (clock.now(), unix_now());
+    handle.command(Command::Recall(kept.hosts().iter().map(|host| host.info(now, unix)).collect()));
 
     let inner = Arc::new(Inner {
         servent,

@@ -197,10 +197,25 @@ pub struct PeerView {
 pub struct HostView {
     /// Where.
     pub addr: String,
-    /// Where we heard of it: `user cache lan dns-sd peer stranger`.
+    /// How far we trust who named it: `user cache lan dns-sd peer stranger`.
     pub source: String,
-    /// Seconds since we last heard of it; `null` when that was in an earlier run.
+    /// Who named it: `user lan dns-sd peer x-try pong cache`, or `earlier` for one whose teller was not kept.
+    #[serde(default)]
+    pub teller: Option<String>,
+    /// Seconds since we last heard of it, in this run or before; `null` when that was not kept.
     pub age_s: Option<u64>,
+    /// Seconds since the last try to link to it; `null` when there was none.
+    #[serde(default)]
+    pub tried_s: Option<u64>,
+    /// What came of that: `connected refused busy`, `timed out` or `failed`.
+    #[serde(default)]
+    pub outcome: Option<String>,
+    /// Free slots for leaves, as a Pong told them in this run.
+    #[serde(default)]
+    pub leaf_slots: Option<u8>,
+    /// Free slots for ultrapeers.
+    #[serde(default)]
+    pub ultrapeer_slots: Option<u8>,
     /// Failed dials in a row.
     pub failures: u32,
     /// Whether we are linked now.

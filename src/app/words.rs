@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::base::Instant;
-use crate::proto::{CloseReason, Counters, DialFailure, Direction, HostInfo, HostSource, PeerInfo, Role, Traffic};
+use crate::proto::{
+    CloseReason, Counters, DialFailure, Direction, HostInfo, HostSource, Outcome, PeerInfo, Role, Teller, Traffic,
+};
 use crate::wire::print::is_treacherous;
 
 use super::view::{HostView, PeerView, TrafficView};
@@ -90,10 +92,56 @@ pub(super) fn host(info: &HostInfo, connected: bool, now: Instant) -> HostView {
     HostView {
         addr: info.addr.to_string(),
         source: source.to_owned(),
-        age_s: (info.source != HostSource::Cache).then(|| now.since(info.seen).as_secs()),
+        teller: Some(teller(info.teller).to_owned()),
+        age_s: info.heard.map(|heard| heard.age(now).as_secs()),
+        tried_s: info.tried.map(|tried| tried.age(now).as_secs()),
+        outcome: info.outcome.map(|it| outcome(it).to_owned()),
+        leaf_slots: info.slots.map(|slots| slots.leaves),
+        ultrapeer_slots: info.slots.map(|slots| slots.ultrapeers),
         failures: info.failures,
         connected,
     }
+}
+
+/// Who may have named a host, by name.
+pub(super) const TELLERS: [(Teller, &str); 8] = [
+    (Teller::User, "user"),
+    (Teller::Earlier, "earlier"),
+    (Teller::Lan, "lan"),
+    (Teller::DnsSd, "dns-sd"),
+    (Teller::Peer, "peer"),
+    (Teller::XTry, "x-try"),
+    (Teller::Pong, "pong"),
+    (Teller::HostCache, "cache"),
+];
+
+/// What may come of a try to link to a host, by name.
+pub(super) const OUTCOMES: [(Outcome, &str); 5] = [
+    (Outcome::Connected, "connected"),
+    (Outcome::Refused, "refused"),
+    (Outcome::Busy, "busy"),
+    (Outcome::TimedOut, "timed out"),
+    (Outcome::Failed, "failed"),
+];
+
+/// Who named a host.
+pub(super) fn teller(teller: Teller) -> &'static str {
+    TELLERS.iter().find(|(it, _)| *it == teller).map_or("earlier", |(_, word)| word)
+}
+
+/// The reverse.
+pub(super) fn teller_of(word: &str) -> Teller {
+    TELLERS.iter().find(|(_, it)| *it == word).map_or(Teller::Earlier, |(teller, _)| *teller)
+}
+
+/// What came of a try.
+pub(super) fn outcome(outcome: Outcome) -> &'static str {
+    OUTCOMES.iter().find(|(it, _)| *it == outcome).map_or("failed", |(_, word)| word)
+}
+
+/// The reverse.
+pub(super) fn outcome_of(word: &str) -> Option<Outcome> {
+    OUTCOMES.iter().find(|(_, it)| *it == word).map(|(outcome, _)| *outcome)
 }
 
 /// The servent's totals by name.

@@ -124,16 +124,24 @@ pub async fn hosts(config: &Config, args: &Hosts) -> Result<(), Failure> {
         return Ok(());
     }
     let rows: Vec<Vec<String>> = hosts.iter().map(host_row).collect();
-    config.say.table(&["address", "heard from", "age", "failures", ""], (1, Long::Cut), &rows)
+    config.say.table(&["address", "told by", "heard", "tried", "outcome", "fails", "slots"], (0, Long::Cut), &rows)
 }
 
 fn host_row(host: &HostView) -> Vec<String> {
+    let ago = |seconds: Option<u64>| seconds.map_or_else(|| "-".to_owned(), text::ago);
+    let slots = match (host.leaf_slots, host.ultrapeer_slots) {
+        (None, None) => String::new(),
+        (leaves, ultrapeers) => format!("{}+{}", ultrapeers.unwrap_or(0), leaves.unwrap_or(0)),
+    };
+    let outcome = if host.connected { "linked" } else { host.outcome.as_deref().unwrap_or("") };
     vec![
         text::safe(&host.addr),
-        host.source.clone(),
-        host.age_s.map_or_else(|| "earlier run".to_owned(), text::clock),
+        text::safe(host.teller.as_deref().unwrap_or(&host.source)),
+        ago(host.age_s),
+        ago(host.tried_s),
+        text::safe(outcome),
         host.failures.to_string(),
-        if host.connected { "connected".into() } else { String::new() },
+        slots,
     ]
 }
 

@@ -20,6 +20,8 @@ pub struct StateFile {
     path: PathBuf,
     kind: &'static str,
     version: u32,
+    /// The oldest version that is read.
+    oldest: u32,
 }
 
 /// What was in a state file.
@@ -64,7 +66,12 @@ struct EnvelopeIn<T> {
 impl StateFile {
     /// The file `path`, which holds a `kind` of things in version `version`.
     pub fn new(path: impl Into<PathBuf>, kind: &'static str, version: u32) -> Self {
-        Self { path: path.into(), kind, version }
+        Self { path: path.into(), kind, version, oldest: version }
+    }
+
+    /// The same, which reads files of versions from `oldest` on too: the type that it is read as knows their shapes.
+    pub fn since(self, oldest: u32) -> Self {
+        Self { oldest, ..self }
     }
 
     /// Where it is.
@@ -119,7 +126,7 @@ impl StateFile {
         let bytes = fs::read(&self.path)?;
         let envelope: EnvelopeIn<serde_json::Value> =
             serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
-        if envelope.filbert != self.kind || envelope.version != self.version {
+        if envelope.filbert != self.kind || !(self.oldest..=self.version).contains(&envelope.version) {
             let (kind, version) = (envelope.filbert, envelope.version);
             return Err(invalid(format!(
                 "it is `{kind}` version {version}, not `{}` version {}",

@@ -30,7 +30,7 @@ use crate::wire::{Frame, Guid, Header, Kind};
 use super::address::{Scope, canonical, is_dialable, may_name, scope, subnet};
 use super::config::Limits;
 use super::servent::Servent;
-use super::{DropReason, Event, HostSource, Outbox, Output};
+use super::{DropReason, Event, HostSource, Outbox, Output, Teller};
 
 /// Bits of a TTL by UDP: its sender inflates answers; it is deflated itself (`deflated_udp`).
 const INFLATES: u8 = 0x08;
@@ -329,7 +329,7 @@ impl Servent {
         if by_cache && let Some(Ok(hosts)) = pong.ggep.get("IPP") {
             for &[a, b, c, d, p0, p1] in hosts.as_chunks::<6>().0.iter().take(HOSTS_READ) {
                 let host = SocketAddr::from(([a, b, c, d], u16::from_le_bytes([p0, p1])));
-                self.learn_host(now, from.ip(), host, HostSource::Stranger);
+                self.learn_host(now, from.ip(), host, HostSource::Stranger, Teller::HostCache);
             }
         }
         None

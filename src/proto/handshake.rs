@@ -33,7 +33,7 @@ use super::address::{self, Scope, may_name, scope};
 use super::link::{Identity, Link, Slot};
 use super::servent::Servent;
 use super::{
-    CloseReason, ConnId, Deflate, Direction, Encrypt, Event, HostSource, Outbox, Output, Purpose, Role, Verdict,
+    CloseReason, ConnId, Deflate, Direction, Encrypt, Event, HostSource, Outbox, Output, Purpose, Role, Teller, Verdict,
 };
 
 /// Hosts that we name in `X-Try-Ultrapeers`, and the most that we read from one leg.
@@ -475,7 +475,7 @@ impl Servent {
         }
         let hello = Hello::read(headers);
         for host in hello.hosts {
-            self.learn_host(now, remote.ip(), host, HostSource::Stranger);
+            self.learn_host(now, remote.ip(), host, HostSource::Stranger, Teller::XTry);
         }
     }
 
@@ -486,12 +486,12 @@ impl Servent {
         if hello.role == Some(Role::Leaf) {
             // Nobody finds a slot there.
         } else if identity.listens {
-            self.learn_host(now, remote.ip(), identity.addr, HostSource::Peer);
+            self.learn_host(now, remote.ip(), identity.addr, HostSource::Peer, Teller::Peer);
         } else if let Some(listen) = hello.listen {
-            self.learn_host(now, remote.ip(), listen, HostSource::Stranger);
+            self.learn_host(now, remote.ip(), listen, HostSource::Stranger, Teller::Peer);
         }
         for &host in &hello.hosts {
-            self.learn_host(now, remote.ip(), host, HostSource::Stranger);
+            self.learn_host(now, remote.ip(), host, HostSource::Stranger, Teller::XTry);
         }
     }
 

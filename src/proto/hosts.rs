@@ -13,7 +13,7 @@ use crate::base::{HashSeed, Instant, Rng, backoff};
 
 use super::address::{is_dialable, is_public, is_strangers_port};
 use super::config::Limits;
-use super::{HostInfo, HostSource};
+use super::{HostInfo, HostSource, Moment, Outcome, Slots, Teller};
 
 /// The wait after the first failed dial; it doubles with each further one.
 const FIRST_BACKOFF: Duration = Duration::from_secs(15);
@@ -27,11 +27,24 @@ const STRANGERS_CHANCES: u32 = 3;
 /// The same for others that the user did not name.
 const CHANCES: u32 = 8;
 
+/// Free slots that were told count for so long.
+const SLOTS_FRESH: Duration = Duration::from_secs(600);
+/// A host of earlier runs of which nobody spoke for so long is forgotten, unless the user named it.
+const LONG_DEAD: Duration = Duration::from_secs(30 * 24 * 3600);
+/// One that was not heard of for so long comes after the others.
+const OLD: Duration = Duration::from_secs(24 * 3600);
+
 /// What we know of one host.
 #[derive(Clone, Copy, Debug)]
 struct Host {
     source: HostSource,
+    teller: Teller,
     seen: Instant,
+    /// The same, across runs.
+    heard: Option<Moment>,
+    tried: Option<Moment>,
+    outcome: Option<Outcome>,
+    slots: Option<(Instant, Slots)>,
     failures: u32,
     /// How often in a row it was there, but not for us.
     refusals: u32,
@@ -67,13 +80,21 @@ impl Hosts {
 
     /// Somebody spoke of a host. Whether it is new to us.
     pub(super) fn learn(&mut self, now: Instant, addr: SocketAddr, source: HostSource) -> bool {
+        self.learn_from(now, addr, source, source.into())
+    }
+
+    /// The same, told by `teller`.
+    pub(super) fn learn_from(&mut self, now: Instant, addr: SocketAddr, source: HostSource, teller: Teller) -> bool {
         if !is_dialable(addr)
             || (source == HostSource::Stranger && is_public(addr.ip()) && !is_strangers_port(addr.port()))
         {
             return false;
         }
         if let Some(host) = self.hosts.get_mut(&addr) {
-            host.seen = now;
+            (host.seen, host.heard) = (now, Some(now.into()));
+            if source < host.source {
+                host.teller = teller;
+            }
             if source == HostSource::User {
                 (host.failures, host.refusals, host.not_before) = (0, 0, now);
             }
@@ -83,8 +104,49 @@ impl Hosts {
         if self.hosts.len() >= self.bound && !self.evict_for(source) {
             return false;
         }
-        self.hosts.insert(addr, Host { source, seen: now, failures: 0, refusals: 0, not_before: now, proven: false });
+        let host = Host {
+            source,
+            teller,
+            seen: now,
+            heard: (source != HostSource::Cache).then(|| now.into()),
+            tried: None,
+            outcome: None,
+            slots: None,
+            failures: 0,
+            refusals: 0,
+            not_before: now,
+            proven: false,
+        };
+        self.hosts.insert(addr, host);
         true
+    }
+
+    /// An earlier run knew of a host. Whether it is new to us; one that is long dead is not taken.
+    pub(super) fn recall(&mut self, now: Instant, info: &HostInfo) -> bool {
+        let users = info.teller == Teller::User;
+        if !users && info.heard.is_some_and(|heard| heard.age(now) >= LONG_DEAD) {
+            return false;
+        }
+        let is_new = self.learn_from(now, info.addr, HostSource::Cache, info.teller);
+        if let Some(host) = self.hosts.get_mut(&info.addr).filter(|_| is_new) {
+            (host.heard, host.tried, host.outcome) = (info.heard, info.tried, info.outcome);
+            host.failures = info.failures.min(CHANCES - 1);
+        }
+        is_new
+    }
+
+    /// What came of a try to link to it.
+    pub(super) fn tried(&mut self, now: Instant, addr: SocketAddr, outcome: Outcome) {
+        if let Some(host) = self.hosts.get_mut(&addr) {
+            (host.tried, host.outcome) = (Some(now.into()), Some(outcome));
+        }
+    }
+
+    /// A Pong told of its free slots.
+    pub(super) fn told_slots(&mut self, now: Instant, addr: SocketAddr, slots: Slots) {
+        if let Some(host) = self.hosts.get_mut(&addr) {
+            host.slots = Some((now, slots));
+        }
     }
 
     /// A link to it is up.
@@ -92,6 +154,7 @@ impl Hosts {
         self.learn(now, addr, HostSource::Peer);
         if let Some(host) = self.hosts.get_mut(&addr) {
             (host.failures, host.refusals, host.proven, host.seen) = (0, 0, true, now);
+            (host.heard, host.tried, host.outcome) = (Some(now.into()), Some(now.into()), Some(Outcome::Connected));
             host.source = host.source.min(HostSource::Peer);
         }
     }
@@ -137,8 +200,8 @@ impl Hosts {
         self.hosts.swap_remove(addr);
     }
 
-    /// Whom to dial now: somebody at random among those with the fewest failures, every other time only
-    /// among those whom not just strangers named. The caller excludes whom it has or does not want.
+    /// Whom to dial now: somebody at random among those with the fewest failures, of these among the most promising
+    /// ([`Host::promise`]), every other time only among those whom not just strangers named. The caller excludes whom it has or does not want.
     pub(super) fn pick(
         &mut self,
         now: Instant,
@@ -148,7 +211,7 @@ impl Hosts {
         let trusted_only = rng.below(2) == 0;
         loop {
             let (mut best, mut count, mut soonest) = (None, 0, None);
-            let mut fewest = (true, u32::MAX);
+            let mut fewest = (true, u32::MAX, u8::MAX);
             for (&addr, host) in &self.hosts {
                 if excluded(addr, host.source) {
                     continue;
@@ -157,7 +220,7 @@ impl Hosts {
                     soonest = Some(soonest.map_or(host.not_before, |at: Instant| at.min(host.not_before)));
                     continue;
                 }
-                let rank = (trusted_only && host.source == HostSource::Stranger, host.failures);
+                let rank = (trusted_only && host.source == HostSource::Stranger, host.failures, host.promise(now));
                 if rank < fewest {
                     (fewest, count) = (rank, 0);
                 }
@@ -207,8 +270,12 @@ impl Hosts {
         let info = |(&addr, host): (&SocketAddr, &Host)| HostInfo {
             addr,
             source: host.source,
-            seen: host.seen,
+            teller: host.teller,
+            heard: host.heard,
+            tried: host.tried,
+            outcome: host.outcome,
             failures: host.failures,
+            slots: host.slots.map(|(_, slots)| slots),
         };
         all.into_iter().map(info).collect()
     }
@@ -229,6 +296,33 @@ impl Hosts {
         }
         self.hosts.swap_remove(&addr);
         true
+    }
+}
+
+impl Host {
+    /// 0 for one that should have a slot: it told so, or an earlier run was linked to it (who was a neighbour in this run is no
+    /// better than others, or neighbours would no longer be random); 2 for one that had none or was not heard of for a day, 1 for others.
+    fn promise(&self, now: Instant) -> u8 {
+        let slots = self.slots.filter(|(at, _)| now.since(*at) < SLOTS_FRESH);
+        let old = self.heard.is_some_and(|heard| heard.age(now) >= OLD);
+        match (slots, self.outcome) {
+            (Some((_, slots)), _) => {
+                if slots.leaves > 0 || slots.ultrapeers > 0 {
+                    0
+                } else {
+                    2
+                }
+            }
+            (None, Some(Outcome::Busy | Outcome::Refused)) => 2,
+            (None, Some(Outcome::Connected)) if !old && self.source == HostSource::Cache => 0,
+            _ => {
+                if old {
+                    2
+                } else {
+                    1
+                }
+            }
+        }
     }
 }
 
@@ -422,5 +516,50 @@ mod tests {
         hosts.failed(Instant::ZERO, public(3), &mut rng);
         assert_eq!(hosts.proven(10, &mut rng, |_| true), [public(2)]);
         assert_eq!(hosts.proven(10, &mut rng, |addr| addr != public(2)), []);
+    }
+
+    #[test]
+    fn who_should_have_a_slot_is_dialled_first_and_who_was_full_last() {
+        let (mut hosts, mut rng) = hosts(100);
+        let day = Duration::from_secs(24 * 3600);
+        let now = Instant::from_secs(1000);
+        for n in 1..=3 {
+            hosts.learn(now, public(n), HostSource::Peer);
+        }
+        let kept = |n, teller, days, outcome, failures| HostInfo {
+            addr: public(n),
+            source: HostSource::Cache,
+            teller,
+            heard: Some(Moment::ago(now, day * days)),
+            tried: None,
+            outcome,
+            failures,
+            slots: None,
+        };
+        assert!(hosts.recall(now, &kept(4, Teller::XTry, 3, Some(Outcome::Connected), 0)));
+        assert!(hosts.recall(now, &kept(5, Teller::Pong, 0, None, 2)));
+        assert!(!hosts.recall(now, &kept(6, Teller::Pong, 31, Some(Outcome::Connected), 0)), "long dead");
+        assert!(hosts.recall(now, &kept(7, Teller::User, 40, None, 3)), "but not the user's own");
+        hosts.told_slots(now, public(1), Slots { leaves: 0, ultrapeers: 0 });
+        hosts.told_slots(now, public(2), Slots { leaves: 0, ultrapeers: 3 });
+        let mut order = Vec::new();
+        while let Pick::Dial(addr) = hosts.pick(now, &mut rng, NOBODY) {
+            order.push(addr);
+            hosts.forget(&addr);
+        }
+        assert_eq!(order[..2], [public(2), public(3)]);
+        let mut full = order[2..4].to_vec();
+        full.sort();
+        assert_eq!(full, [public(1), public(4)], "full, and old");
+        assert_eq!(order[4..], [public(5), public(7)], "those that failed");
+        hosts.learn(now, public(8), HostSource::Peer);
+        hosts.told_slots(now, public(8), Slots { leaves: 0, ultrapeers: 0 });
+        hosts.learn(now, public(9), HostSource::Peer);
+        assert_eq!(hosts.pick(now, &mut rng, |addr, _| addr == public(9)), Pick::Dial(public(8)));
+        let later = now + SLOTS_FRESH;
+        hosts.tried(later, public(9), Outcome::Busy);
+        assert_eq!(hosts.pick(later, &mut rng, NOBODY), Pick::Dial(public(8)), "what was told has worn off");
+        let info = hosts.snapshot().into_iter().find(|host| host.addr == public(9)).expect("kept");
+        assert_eq!((info.outcome, info.tried.map(|at| at.age(later))), (Some(Outcome::Busy), Some(Duration::ZERO)));
     }
 }

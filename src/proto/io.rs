@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::Instant;
 use crate::wire::handshake::Head;
@@ -197,6 +198,8 @@ pub enum Command {
     SetTtl(u8),
     /// Hosts that might be servents.
     AddHosts(Vec<(SocketAddr, HostSource)>),
+    /// Hosts of an earlier run, with what it knew of them: as [`HostSource::Cache`], the user's as his.
+    Recall(Vec<HostInfo>),
     /// Ask these UDP host caches for hosts.
     AskCaches(Vec<SocketAddr>),
     /// Ask `servent` to connect to us and give us a file.
@@ -574,17 +577,111 @@ pub struct PeerInfo {
     pub since: Instant,
 }
 
-/// What we know of a host: a snapshot.
-#[derive(Clone, Debug)]
+/// What we know of a host: a snapshot, and what an earlier run knew.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostInfo {
     /// Where.
     pub addr: SocketAddr,
-    /// Where we first heard of it.
+    /// How far we trust who named it.
     pub source: HostSource,
-    /// When we last heard of it.
-    pub seen: Instant,
+    /// Who named it.
+    pub teller: Teller,
+    /// When we last heard of it, if that is known.
+    pub heard: Option<Moment>,
+    /// When we last tried to link to it, or it linked to us.
+    pub tried: Option<Moment>,
+    /// What came of that.
+    pub outcome: Option<Outcome>,
     /// Dials in a row that failed.
     pub failures: u32,
+    /// Its free slots, as a Pong told them; kept for ten minutes.
+    pub slots: Option<Slots>,
+}
+
+/// A moment of this run or of an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Known at this moment of this run.
+    at: Instant,
+    /// So long ago then.
+    before: Duration,
+}
+
+impl Moment {
+    /// So long before `now`, which may be before this run began.
+    pub const fn ago(now: Instant, before: Duration) -> Self {
+        Self { at: now, before }
+    }
+
+    /// How long ago it is.
+    pub fn age(self, now: Instant) -> Duration {
+        self.before.saturating_add(now.since(self.at))
+    }
+}
+
+impl From<Instant> for Moment {
+    fn from(at: Instant) -> Self {
+        Self { at, before: Duration::ZERO }
+    }
+}
+
+/// Who named a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Teller {
+    /// The user.
+    User,
+    /// An earlier run, which did not keep who told it.
+    Earlier,
+    /// Its answer to an announcement of ours.
+    Lan,
+    /// Multicast DNS.
+    DnsSd,
+    /// The host itself: it dialled us, or we were linked.
+    Peer,
+    /// `X-Try` or `X-Try-Ultrapeers` in a handshake.
+    XTry,
+    /// A Pong.
+    Pong,
+    /// A host cache: by UDP or HTTP.
+    HostCache,
+}
+
+impl From<HostSource> for Teller {
+    /// Who it is if no more is known; of strangers the application itself asks host caches alone.
+    fn from(source: HostSource) -> Self {
+        match source {
+            HostSource::User => Self::User,
+            HostSource::Cache => Self::Earlier,
+            HostSource::Lan => Self::Lan,
+            HostSource::DnsSd => Self::DnsSd,
+            HostSource::Peer => Self::Peer,
+            HostSource::Stranger => Self::HostCache,
+        }
+    }
+}
+
+/// What came of the last try to link to a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A link.
+    Connected,
+    /// Nobody listens there, or it does not want us.
+    Refused,
+    /// It had no slot.
+    Busy,
+    /// No answer in time.
+    TimedOut,
+    /// Anything else that kept us from a link.
+    Failed,
+}
+
+/// Free slots of an ultrapeer, as GGEP `UP` tells them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slots {
+    /// For leaves.
+    pub leaves: u8,
+    /// For ultrapeers.
+    pub ultrapeers: u8,
 }
 
 /// For queries by content.

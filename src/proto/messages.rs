@@ -22,7 +22,8 @@ use super::seen::Print;
 use super::servent::Servent;
 use super::tables::Audience;
 use super::{
-    Answer, CloseReason, ConnId, Counters, DropReason, Event, HostSource, Outbox, Output, Role, SearchId, Strategy,
+    Answer, CloseReason, ConnId, Counters, DropReason, Event, HostSource, Outbox, Output, Role, SearchId, Slots,
+    Strategy, Teller,
 };
 
 /// Bytes of entries in one hit that we send; real clients refuse payloads above 64 KiB.
@@ -357,7 +358,10 @@ impl Servent {
             link.shares = Some((pong.files, pong.kib));
         }
         if is_dialable(addr) && may_name(teller, addr.ip()) && !self.is_ourselves(addr) {
-            self.learn_host(now, teller, addr, HostSource::Stranger);
+            self.learn_host(now, teller, addr, HostSource::Stranger, Teller::Pong);
+            if let Some((leaves, ultrapeers)) = pong.slots() {
+                self.hosts.told_slots(now, addr, Slots { leaves, ultrapeers });
+            }
             let hops = frame.header.hops.saturating_add(1);
             let payload = Bytes::copy_from_slice(&frame.payload);
             self.pongs.remember(now, conn, addr, hops, payload);

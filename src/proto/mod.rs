@@ -74,7 +74,8 @@ pub use config::{Config, Deflate, Encrypt, Limits, OutOfBand, Rate, RoleChoice};
 pub use counters::{Counters, Drops};
 pub use io::{
     Answer, CloseReason, Command, ConnId, DialFailure, Direction, DropReason, Event, HostInfo, HostSource, Input,
-    Outbox, Output, PeerInfo, Purpose, PushBy, Role, SearchId, Strategy, Traffic, Verdict,
+    Moment, Outbox, Outcome, Output, PeerInfo, Purpose, PushBy, Role, SearchId, Slots, Strategy, Teller, Traffic,
+    Verdict,
 };
 pub use reach::Reachable;
 pub use servent::Servent;

@@ -20,7 +20,7 @@ use super::handshake::{Pending, Stage};
 use super::hosts::Pick;
 use super::link::{Link, Slot};
 use super::servent::Servent;
-use super::{CloseReason, ConnId, Direction, Event, HostSource, Outbox, Output, Purpose, Role};
+use super::{CloseReason, ConnId, DialFailure, Direction, Event, HostSource, Outbox, Outcome, Output, Purpose, Role};
 
 /// Of the public hosts that we dial, so many may be in one /16 (or /48), and in one /24.
 const DIALLED_PER_WIDE_NET: usize = 2;
@@ -137,6 +137,7 @@ impl Servent {
     /// A dial, or the handshake after it, did not lead to a link.
     pub(super) fn on_dial_over(&mut self, now: Instant, addr: SocketAddr, reason: CloseReason, out: &mut Outbox) {
         self.restless();
+        self.hosts.tried(now, addr, outcome(&reason));
         match &reason {
             CloseReason::Ourselves => {
                 remember(&mut self.neighbourhood.ourselves, addr);
@@ -463,6 +464,20 @@ impl Nets {
 
 fn sooner(due: &mut Option<Instant>, at: Instant) {
     *due = Some(due.map_or(at, |due| due.min(at)));
+}
+
+/// What that reason says of a host.
+fn outcome(reason: &CloseReason) -> Outcome {
+    match reason {
+        CloseReason::Dial(DialFailure::TimedOut) | CloseReason::HandshakeTimeout | CloseReason::Silent => {
+            Outcome::TimedOut
+        }
+        CloseReason::Refused(503, _) => Outcome::Busy,
+        // It is linked already, under another address.
+        CloseReason::Refused(409, _) | CloseReason::WeRefused(409, _) | CloseReason::Duplicate => Outcome::Connected,
+        CloseReason::Dial(DialFailure::Refused) | CloseReason::Refused(..) => Outcome::Refused,
+        _ => Outcome::Failed,
+    }
 }
 
 fn remember(addrs: &mut BTreeSet<SocketAddr>, addr: SocketAddr) {

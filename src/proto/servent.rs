@@ -25,7 +25,7 @@ use super::router::Router;
 use super::tables::Tables;
 use super::{
     CloseReason, Command, Config, ConnId, Counters, Direction, Event, HostInfo, HostSource, Input, Outbox, Output,
-    PeerInfo, Role,
+    PeerInfo, Role, Teller,
 };
 
 /// One node of the network as a state machine.
@@ -288,6 +288,15 @@ impl Servent {
                     self.learn_named(now, canonical(addr), source);
                 }
             }
+            Command::Recall(hosts) => {
+                for host in hosts {
+                    let host = HostInfo { addr: canonical(host.addr), ..host };
+                    if !self.is_ourselves(host.addr) && self.hosts.recall(now, &host) {
+                        self.learnt += 1;
+                        self.restless();
+                    }
+                }
+            }
             Command::SendPush { servent, index, by } => self.send_push(now, servent, index, by, out),
             Command::PushFor { servent, index, to } => self.push_for(now, servent, index, canonical(to), out),
             Command::Shutdown => self.shut_down(now, out),
@@ -323,9 +332,17 @@ impl Servent {
     }
 
     /// Somebody at `teller` named a host. Its word is taken only for addresses that reach as far as its own.
-    pub(super) fn learn_host(&mut self, now: Instant, teller: IpAddr, addr: SocketAddr, source: HostSource) {
-        if may_name(teller, addr.ip()) {
-            self.learn_named(now, addr, source);
+    pub(super) fn learn_host(
+        &mut self,
+        now: Instant,
+        teller: IpAddr,
+        addr: SocketAddr,
+        source: HostSource,
+        kind: Teller,
+    ) {
+        if may_name(teller, addr.ip()) && !self.is_ourselves(addr) && self.hosts.learn_from(now, addr, source, kind) {
+            self.learnt += 1;
+            self.restless();
         }
     }
 

@@ -76,6 +76,16 @@ pub fn clock(seconds: u64) -> String {
     }
 }
 
+/// Roughly how long ago: `12 s`, `5 min`, `3 h`, `40 d`.
+pub fn ago(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
 /// `1 file`, `2 files`, `no files`.
 pub fn count(n: u64, noun: &str) -> String {
     match n {

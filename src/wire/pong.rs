@@ -44,6 +44,15 @@ impl Pong {
         addr::unpack(self.addr, &self.ggep)
     }
 
+    /// Free slots of an ultrapeer, for leaves and for ultrapeers: GGEP `UP`, a byte of version and one for each
+    /// (gtk-gnutella's `pcache.c`).
+    pub fn slots(&self) -> Option<(u8, u8)> {
+        match self.ggep.get("UP")?.ok()?[..] {
+            [_, leaves, ultrapeers, ..] => Some((leaves, ultrapeers)),
+            _ => None,
+        }
+    }
+
     /// Reads a payload.
     pub fn decode(payload: &Bytes) -> Result<Self, DecodeError> {
         let Some((fixed, rest)) = payload.split_first_chunk::<{ Self::FIXED }>() else {
@@ -88,6 +97,7 @@ mod tests {
         assert_eq!(pong.host().to_string(), "100.64.1.1:6346");
         assert_eq!((pong.files, pong.kib), (201, 1 << 20));
         assert_eq!(pong.ggep.get("VC"), Some(Ok(b"GTKG\x83".to_vec())));
+        assert_eq!(pong.slots(), Some((255, 0x31)));
         assert_eq!(pong.encode(), payload);
     }
 

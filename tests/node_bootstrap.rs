@@ -6,7 +6,8 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::mpsc;
 
-use node_support::{eventually, run, shutdown, start, start_with};
+use filbert::app::Node;
+use node_support::{eventually, options, run, shutdown, start, start_with};
 
 /// A GWebCache that answers once with this body; what it was asked comes through the channel.
 fn cache(body: String) -> (String, mpsc::Receiver<String>) {
@@ -56,5 +57,35 @@ fn who_has_peers_or_no_cache_asks_nobody_and_a_cache_that_lies_is_named() {
         // By then three seconds have passed for the other one as well.
         assert!(asked.try_recv().is_err(), "it has a peer");
         shutdown(vec![host, content, misled]).await;
+    });
+}
+
+#[test]
+fn a_restart_does_not_ask_a_cache_again_within_the_hour() {
+    run(async {
+        let (url, asked) = cache("<html>no hosts here</html>".to_owned());
+        let dir = tempfile::tempdir().expect("a folder");
+        let begin = async |caches: Vec<String>| {
+            let mut options = options(dir.path());
+            options.bootstrap = caches;
+            Node::start(options).await.expect("it starts")
+        };
+        let said = async |node: &Node, what: &str| {
+            eventually("it is said", async || {
+                node.status().await.warnings.iter().any(|warning| warning.contains(what))
+            })
+            .await;
+        };
+        let node = begin(vec![url.clone()]).await;
+        said(&node, "its answer names no host").await;
+        assert!(asked.recv().is_ok(), "it was asked");
+        node.shutdown().await;
+        // Another one, asked in the same round, tells when that round is over.
+        let (other, _asked) = cache("nor here".to_owned());
+        let node = begin(vec![url.clone(), other.clone()]).await;
+        said(&node, &format!("the host cache {other} does not help: its answer names no host")).await;
+        let warnings = node.status().await.warnings;
+        assert!(!warnings.iter().any(|warning| warning.contains(&url)), "it was not tried again: {warnings:?}");
+        node.shutdown().await;
     });
 }

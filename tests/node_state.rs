@@ -54,8 +54,12 @@ fn every_state_file_may_be_damaged_and_none_is_lost_or_in_the_way() {
         }
         // Nothing; what a file system leaves after a loss of power; a half; another version; another thing.
         let half = |bytes: &[u8]| bytes[..bytes.len() / 2].to_vec();
-        let later =
-            |bytes: &[u8]| String::from_utf8_lossy(bytes).replace("\"version\": 1", "\"version\": 99").into_bytes();
+        let later = |bytes: &[u8]| {
+            let text = String::from_utf8_lossy(bytes);
+            let (before, after) = text.split_once("\"version\": ").expect("an envelope");
+            let (_, rest) = after.split_once(',').expect("more");
+            format!("{before}\"version\": 99,{rest}").into_bytes()
+        };
         type Damage = dyn Fn(&[u8]) -> Vec<u8>;
         let damages: [&Damage; 5] =
             [&|_| Vec::new(), &|bytes| vec![0; bytes.len()], &half, &later, &|_| b"[1, 2]".to_vec()];

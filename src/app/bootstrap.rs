@@ -7,13 +7,16 @@
 //! Nobody is asked who was not configured; what caches name are strangers' hosts, dialled within their budget. Nothing of
 //! ours is told to them: we do not send the `update` request.
 //!
-//! Bounds: [`CACHES`] of them, an answer of [`ANSWER`] bytes and [`HOSTS`] hosts, an HTTP cache once in [`HTTP_PAUSE`].
+//! Bounds: [`CACHES`] of them, an answer of [`ANSWER`] bytes and [`HOSTS`] hosts, an HTTP cache once in
+//! [`HTTP_PAUSE`], restarts included.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::inner::Inner;
+use super::kept_hosts::unix_now;
 use super::resolve::HostPort;
 use super::{Error, ErrorCode};
 use crate::net::fetch::{FetchConfig, Link};
@@ -72,7 +75,10 @@ impl Inner {
         if caches.is_empty() {
             return;
         }
-        let mut asked: Vec<Option<Instant>> = vec![None; caches.len()];
+        let kept = self.kept.clone();
+        let mut asked = rt::spawn_blocking(move || kept.caches_asked()).await;
+        // Whom nobody configured any more, or whose pause is over, need not be remembered.
+        asked.retain(|name, at| caches.iter().any(|cache| cache.to_string() == *name) && is_early(*at, unix_now()));
         let mut wait = FIRST;
         loop {
             rt::sleep(wait).await;
@@ -81,12 +87,18 @@ impl Inner {
                 continue;
             }
             let mut by_udp = Vec::new();
-            for (cache, asked) in caches.iter().zip(&mut asked) {
+            for cache in &caches {
                 match cache {
                     Cache::Udp(host) => by_udp.extend(host.resolve().await.unwrap_or_default()),
-                    Cache::Http { .. } if asked.is_some_and(|at| at.elapsed() < HTTP_PAUSE) => {}
+                    Cache::Http { .. } if asked.get(&cache.to_string()).is_some_and(|at| is_early(*at, unix_now())) => {
+                    }
                     Cache::Http { host, path } => {
-                        *asked = Some(Instant::now());
+                        // Written before it is asked: a restart does not ask again.
+                        asked.insert(cache.to_string(), unix_now());
+                        let (kept, now_asked) = (self.kept.clone(), asked.clone());
+                        if let Err(error) = rt::spawn_blocking(move || kept.keep_caches_asked(&now_asked)).await {
+                            self.warn(error.to_string());
+                        }
                         match ask_by_http(host, path).await {
                             Ok(hosts) => {
                                 let named = hosts.into_iter().map(|addr| (addr, HostSource::Stranger)).collect();
@@ -100,6 +112,20 @@ impl Inner {
             if !by_udp.is_empty() {
                 self.handle.command(Command::AskCaches(by_udp));
             }
+        }
+    }
+}
+
+/// Whether it is too early to ask a cache again that was asked `at`; a clock that was put back a little changes nothing.
+fn is_early(at: u64, now: u64) -> bool {
+    at.abs_diff(now) < HTTP_PAUSE.as_secs()
+}
+
+impl fmt::Display for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Udp(host) => write!(f, "udp:{host}"),
+            Self::Http { host, path } => write!(f, "http://{host}{path}"),
         }
     }
 }
@@ -169,6 +195,15 @@ mod tests {
             assert_eq!(Cache::parse(text).ok(), cache, "{text}");
         }
         assert!(Cache::parse_all(&vec!["udp:a:1".to_owned(); CACHES + 1]).is_err());
+    }
+
+    #[test]
+    fn a_cache_has_its_hour_whatever_the_clock_does() {
+        for (at, now, early) in
+            [(1000, 1000, true), (1000, 4599, true), (1000, 4600, false), (4599, 1000, true), (9000, 1000, false)]
+        {
+            assert_eq!(is_early(at, now), early, "asked at {at}, now {now}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a servent keeps between runs, besides transfers and the latest hits: its name, hosts and shares.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
@@ -20,6 +21,7 @@ pub(super) struct Kept {
     pub(super) hosts: StateFile,
     pub(super) shares: StateFile,
     pub(super) search: StateFile,
+    caches: StateFile,
 }
 
 /// A shared folder, and the patterns of what is not shared of it.
@@ -65,6 +67,7 @@ impl Kept {
             hosts: StateFile::new(state.join("hosts.json"), "hosts", 2).since(1),
             shares: file("shares.json", "shares"),
             search: file("search.json", "search"),
+            caches: file("caches.json", "caches"),
         }
     }
 
@@ -97,6 +100,15 @@ impl Kept {
 
     pub(super) fn keep_hosts(&self, hosts: &[KeptHost]) -> Result<(), Error> {
         save(&self.hosts, hosts)
+    }
+
+    /// When host caches were last asked by HTTP: Unix seconds by address.
+    pub(super) fn caches_asked(&self) -> BTreeMap<String, u64> {
+        self.caches.load().or_log().unwrap_or_default()
+    }
+
+    pub(super) fn keep_caches_asked(&self, asked: &BTreeMap<String, u64>) -> Result<(), Error> {
+        save(&self.caches, asked)
     }
 
     /// The folders shared until they are unshared.

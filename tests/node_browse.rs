@@ -7,9 +7,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use filbert::app::view::{HitView, SearchDone, SearchLine};
-use filbert::app::{ErrorCode, GetRequest};
+use filbert::app::{ErrorCode, GetRequest, SearchRequest};
 use filbert::net::rt::{self, TcpListener, TcpStream};
 use filbert::wire::hit::{Entry, Qhd, QueryHit};
+use filbert::wire::push::Push;
 use filbert::wire::query::Query;
 use filbert::wire::{Frame, Guid, Kind};
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
@@ -236,6 +237,89 @@ fn few_browse_at_a_time_and_who_reads_nothing_costs_little() {
             head.starts_with("HTTP/1.1 200")
         })
         .await;
+        shutdown(vec![a]).await;
+    });
+}
+
+fn bytes(frame: &Frame) -> Vec<u8> {
+    let mut out = bytes::BytesMut::new();
+    frame.encode(&mut out);
+    out.to_vec()
+}
+
+/// Somebody behind a wall answers a search of `a` along `link`, as being at `at`.
+async fn walled_hit(a: &Peer, link: &mut Raw, at: SocketAddr, push: bool) {
+    let request = SearchRequest { query: "walled garden".into(), ttl: None, wait_ms: Some(20_000), max: Some(1) };
+    let search = a.node.search(request).await.expect("a search");
+    let query = link.read_kind(Kind::Query).await;
+    let entries = vec![Entry::new(5, 3, "walled garden.txt", &[])];
+    let hit = QueryHit::new(at, 0, entries, Qhd::new(*b"FAKE", push, false), WALLED);
+    link.send(&bytes(&Frame::new(query.header.guid, Kind::QueryHit, 7, hit.encode()))).await;
+    let lines: Vec<_> = a.node.hits(search.id).await.expect("hits").collect().await;
+    assert_eq!(lines.len(), 2, "the hit and the end: {lines:?}");
+}
+
+const WALLED: Guid = Guid([0x77; 16]);
+
+#[test]
+fn a_host_behind_a_wall_is_asked_to_connect_and_then_for_its_list() {
+    run(async {
+        let a = start(&[], &[]).await;
+        let mut link = Raw::link(a.addr()).await;
+        eventually("it is linked", async || a.node.status().await.neighbours == 1).await;
+        // Nobody listens there, and nobody needs to.
+        let nowhere: SocketAddr = "127.0.0.1:9".parse().expect("an address");
+        for host in ["1".to_owned(), nowhere.to_string()] {
+            walled_hit(&a, &mut link, nowhere, true).await;
+            let give = async {
+                let came = Push::decode(&link.read_kind(Kind::Push).await.payload).expect("a push");
+                assert_eq!((came.servent, came.index, came.host()), (WALLED, 0, a.addr()));
+                let mut giver = Raw::dial(a.addr()).await;
+                giver.send(format!("GIV 0:{WALLED}/file\n\n").as_bytes()).await;
+                let asked = giver.read_head().await;
+                assert!(asked.starts_with("GET / HTTP/1.1\r\n"), "{asked}");
+                // What it says of itself is not believed: it is asked the same way again.
+                let entries = vec![Entry::new(1, 3, "one.txt", &[]), Entry::new(2, 4, "two.txt", &[])];
+                let elsewhere = "10.0.0.1:1".parse().expect("an address");
+                let hit = QueryHit::new(elsewhere, 0, entries, Qhd::new(*b"FAKE", false, false), Guid([1; 16]));
+                let body = bytes(&Frame::new(Guid([0; 16]), Kind::QueryHit, 1, hit.encode()));
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: application/x-gnutella-packets\r\nContent-Length: {}\r\n\r\n",
+                    body.len()
+                );
+                giver.send(&[head.as_bytes(), &body].concat()).await;
+            };
+            let (list, ()) = futures::join!(a.node.browse(host.clone()), give);
+            let lines: Vec<_> = a.node.hits(list.expect("a list").id).await.expect("lines").collect().await;
+            let [SearchLine::Hit(one), SearchLine::Hit(two), SearchLine::Done(_)] = &lines[..] else {
+                panic!("{lines:?}")
+            };
+            assert_eq!((one.name.as_str(), two.name.as_str()), ("one.txt", "two.txt"), "{host}");
+            for hit in [one, two] {
+                let source = &hit.source;
+                assert_eq!(
+                    (&source.addr, source.push, &source.servent),
+                    (&nowhere.to_string(), true, &WALLED.to_string())
+                );
+            }
+        }
+        shutdown(vec![a]).await;
+    });
+}
+
+#[test]
+fn who_refuses_within_a_site_is_not_asked_to_connect_and_no_number_is_made_up() {
+    run(async {
+        let a = start(&[], &[]).await;
+        let mut link = Raw::link(a.addr()).await;
+        eventually("it is linked", async || a.node.status().await.neighbours == 1).await;
+        let error = a.node.browse("1".into()).await.expect_err("nothing was searched");
+        assert!(error.message.contains("has no hit 1"), "{error:?}");
+        let nowhere: SocketAddr = "127.0.0.1:9".parse().expect("an address");
+        walled_hit(&a, &mut link, nowhere, false).await;
+        let error = a.node.browse("1".into()).await.expect_err("nobody listens there");
+        assert!(error.message.contains("cannot browse 1"), "{error:?}");
+        assert_eq!(a.counter("pushes_sent").await, 0);
         shutdown(vec![a]).await;
     });
 }

@@ -1,13 +1,21 @@
 //! Browsing others: the list of all that a host shares, asked of the host itself (`doc/gnutella/browse_host`).
 //!
+//! A host that cannot be connected to is asked to connect to us, if a hit of its told how (its servent GUID, its push proxies):
+//! the list is then asked for on that connection.
+//!
 //! What comes is a stranger's: `transfer::browse::Reader` and `net::fetch` bound it, and the session that lists it does.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use super::pushes::Pushes;
+use super::view::HitView;
 use super::{Error, ErrorCode};
 use crate::net::fetch::{FetchConfig, Link};
 use crate::net::rt;
 use crate::transfer::browse::{self, MEDIA_TYPE, Reader};
+use crate::transfer::{Ask, Lost, MAX_PROXIES, Reach, Source};
+use crate::wire::addr::is_public;
 use crate::wire::hit::QueryHit;
 use crate::wire::http::Response;
 
@@ -20,17 +28,54 @@ const WORDS_KEPT: usize = 120;
 pub(super) struct Opened {
     /// Whose it is.
     pub(super) addr: SocketAddr,
+    /// How it was had connect to us, if it was.
+    pub(super) pushed: Option<Pushed>,
     link: Link,
     reader: Reader,
 }
 
-/// Asks `host`, which is at the first of these addresses that answers, for its list. Returns when it begins.
-pub(super) async fn open(host: &str, addrs: &[SocketAddr]) -> Result<Opened, Error> {
+/// How files of a host that has to connect to us are fetched.
+#[derive(Clone, Debug)]
+pub(super) struct Pushed {
+    /// Its servent GUID, hex.
+    pub(super) servent: String,
+    /// Who passes a Push on to it.
+    pub(super) proxies: Vec<String>,
+}
+
+/// A Push names a file; this number "is used to request any file" by a widely used client, and names none.
+const NO_FILE: u32 = 0;
+
+/// Asks `host`, which is at the first of these addresses that answers, for its list. Where a hit of its is known, it is
+/// asked to connect to us if it said that it cannot be connected to, or turns out so. Returns when the list begins.
+pub(super) async fn open(
+    host: &str,
+    addrs: &[SocketAddr],
+    known: Option<&HitView>,
+    pushes: &Arc<Pushes>,
+) -> Result<Opened, Error> {
+    let source = known.and_then(source_of);
     let mut lost = None;
-    for &addr in addrs {
-        match Link::connect(addr, FetchConfig::default()).await {
-            Ok(link) => return ask(host, addr, link).await,
-            Err(error) => lost = Some(error),
+    if source.as_ref().is_none_or(|source| source.reach == Reach::Direct) {
+        for &addr in addrs {
+            match Link::connect(addr, FetchConfig::default()).await {
+                Ok(link) => return ask(host, addr, link).await,
+                Err(error) => lost = Some(error),
+            }
+        }
+    }
+    // Within a site a refusal means what it says.
+    let nobody_there = |source: &Source| lost == Some(Lost::Refused) && !is_public(source.addr.ip());
+    if let (Some(source), Some(known)) = (source.filter(|source| !nobody_there(source)), known) {
+        let (addr, source_view) = (source.addr, &known.source);
+        match Arc::clone(pushes).ask(source).await {
+            Ok(link) => {
+                let (servent, proxies) = (source_view.servent.clone(), source_view.proxies.clone());
+                let opened = ask(host, addr, link).await?;
+                return Ok(Opened { pushed: Some(Pushed { servent, proxies }), ..opened });
+            }
+            // Of one that may be connected to at other times, why it could not says more.
+            Err(error) => lost = lost.or(Some(error)),
         }
     }
     let why = lost.map(|error| error.to_string()).unwrap_or_default();
@@ -55,7 +100,7 @@ async fn ask(host: &str, addr: SocketAddr, mut link: Link) -> Result<Opened, Err
     if !deflated && !coding.eq_ignore_ascii_case("identity") {
         return Err(failed(host, &format!("it packs its list in a way that was not asked for ({})", words(coding))));
     }
-    Ok(Opened { addr, link, reader: Reader::new(deflated) })
+    Ok(Opened { addr, pushed: None, link, reader: Reader::new(deflated) })
 }
 
 impl Opened {
@@ -76,6 +121,16 @@ impl Opened {
             rt::yield_now().await;
         }
     }
+}
+
+/// How to have the source of a hit connect to us.
+fn source_of(hit: &HitView) -> Option<Source> {
+    let addr = hit.source.addr.parse().ok()?;
+    let servent = hit.source.servent.parse().ok()?;
+    let reach = if hit.source.push { Reach::Push } else { Reach::Direct };
+    let proxies = hit.source.proxies.iter().take(MAX_PROXIES).filter_map(|addr| addr.parse().ok()).collect();
+    let source = Source::new(addr, Ask::Target("/".to_owned()));
+    Some(Source { servent: Some(servent), reach, index: NO_FILE, proxies, ..source })
 }
 
 fn failed(host: &str, why: &str) -> Error {

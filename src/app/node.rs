@@ -348,13 +348,30 @@ impl Node {
         Ok(self.inner.searches.begin(request, criteria))
     }
 
-    /// Asks a host, `HOST[:PORT]`, for the list of all that it shares. Waits until the list begins; its files come as
-    /// the hits of a search do.
+    /// Asks a host, `HOST[:PORT]` or the number of a hit of its, for the list of all that it shares. Waits until the list
+    /// begins; its files come as the hits of a search do. One that cannot be connected to is asked to connect to us, if a hit
+    /// of its is known.
     pub async fn browse(&self, host: String) -> Result<SearchView, Error> {
-        let addrs = HostPort::parse(&host)?.resolve().await;
-        // Code `NotFound` would say that nothing is shared there.
-        let addrs = addrs.map_err(|error| Error { code: ErrorCode::Failed, ..error })?;
-        let opened = browses::open(host.trim(), &addrs).await?;
+        let (host, searches) = (host.trim(), &self.inner.searches);
+        let failed = |error| Error { code: ErrorCode::Failed, ..error };
+        let (addrs, known) = match host.parse::<u32>() {
+            Ok(number) => {
+                let no_hit = || {
+                    Error::new(ErrorCode::Failed, format!("the latest search has no hit {number}"))
+                        .hint("Search first; a host is HOST or HOST:PORT")
+                };
+                let (hit, _) = searches.hit(number).ok_or_else(no_hit)?;
+                let addr = hit.source.addr.parse().map_err(|_| no_hit())?;
+                (vec![addr], Some(hit))
+            }
+            Err(_) => {
+                // Code `NotFound` would say that nothing is shared there.
+                let addrs = HostPort::parse(host)?.resolve().await.map_err(failed)?;
+                let known = searches.hit_from(&addrs);
+                (addrs, known)
+            }
+        };
+        let opened = browses::open(host, &addrs, known.as_ref(), &self.inner.pushes).await?;
         Ok(self.inner.searches.browse(opened))
     }
 

@@ -6,6 +6,7 @@
 //! who shows them or saves under them makes them harmless.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -122,7 +123,7 @@ impl Searches {
     pub(super) fn browse(self: &Arc<Self>, opened: Opened) -> SearchView {
         let mut table = lock(&self.table);
         let id = table.sessions.last_key_value().map_or(1, |(last, _)| last + 1);
-        let mut session = Session::browse(opened.addr);
+        let mut session = Session::browse(opened.addr, opened.pushed.clone());
         // Both look into the table first, so they wait until we are through.
         session.task = Some(rt::spawn(Arc::clone(self).mind(id)));
         session.reads = Some(rt::spawn(Arc::clone(self).read(id, opened)));
@@ -246,6 +247,19 @@ impl Searches {
         let same = |hit: &&HitView| hit.hit != wanted.hit && content_of(hit) == content_of(wanted);
         let same = if wanted.urn.is_some() { hits.iter().filter(same).cloned().collect() } else { Vec::new() };
         Some((wanted.clone(), same))
+    }
+
+    /// A hit from one of these addresses, the latest that is known.
+    pub(super) fn hit_from(&self, addrs: &[SocketAddr]) -> Option<HitView> {
+        let addrs: Vec<String> = addrs.iter().map(ToString::to_string).collect();
+        let from = |hit: &&HitView| addrs.contains(&hit.source.addr);
+        let table = lock(&self.table);
+        let kept = match &table.latest {
+            Latest::Kept(hits) => hits.as_slice(),
+            Latest::Session(_) => &[],
+        };
+        let sessions = table.sessions.values().rev();
+        sessions.flat_map(|session| session.hits.iter().rev()).chain(kept).find(from).cloned()
     }
 
     /// Forgets all searches and stops minding them.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::SearchRequest;
+use super::browses::Pushed;
 use super::view::{HitView, SearchDone, SearchView, SourceView};
 use crate::library::Criteria;
 use crate::net::rt;
@@ -65,7 +66,7 @@ enum Asked {
     /// The network, for what matches, with these words.
     Network(Box<Criteria>, Vec<String>),
     /// A host, for all that it has.
-    Host(SocketAddr),
+    Host(SocketAddr, Option<Pushed>),
 }
 
 impl Session {
@@ -75,9 +76,9 @@ impl Session {
     }
 
     /// The list of a host, which begins now.
-    pub(super) fn browse(host: SocketAddr) -> Self {
+    pub(super) fn browse(host: SocketAddr, pushed: Option<Pushed>) -> Self {
         let request = SearchRequest { query: format!("browse {host}"), ttl: None, wait_ms: None, max: None };
-        Self::of(request, Asked::Host(host))
+        Self::of(request, Asked::Host(host, pushed))
     }
 
     fn of(request: SearchRequest, asked: Asked) -> Self {
@@ -115,7 +116,7 @@ impl Session {
 
     /// When it is over if nothing more comes.
     pub(super) fn deadline(&self) -> Instant {
-        if let Asked::Host(_) = self.asked {
+        if let Asked::Host(..) = self.asked {
             return self.began + LONGEST_LIST;
         }
         match self.request.wait_ms {
@@ -126,7 +127,7 @@ impl Session {
 
     /// Its time is over, whatever comes of it.
     pub(super) fn time_is_over(&mut self) {
-        if let (Asked::Host(_), None) = (&self.asked, self.ended) {
+        if let (Asked::Host(..), None) = (&self.asked, self.ended) {
             self.cut_short(format!("it took longer than {} minutes", LONGEST_LIST.as_secs() / 60));
         }
         self.end();
@@ -173,15 +174,18 @@ impl Session {
                 }
                 view_of(hit, entry, name, hops)
             }
-            Asked::Host(host) => {
+            Asked::Host(host, pushed) => {
                 if self.hits.len() >= MAX_BROWSED || self.names + name.len() > MAX_BROWSED_NAMES {
                     self.cut_short(format!("its list is longer than {MAX_BROWSED} files, or its names are very long"));
                     return Err("too_many");
                 }
-                // It answers there, whatever its hits say.
+                // It answers there, or when it is asked so, whatever its hits say.
                 let mut view = view_of(hit, entry, name, hops);
                 let source = &mut view.source;
-                (source.addr, source.push, source.proxies) = (host.to_string(), false, Vec::new());
+                (source.addr, source.push, source.proxies) = (host.to_string(), pushed.is_some(), Vec::new());
+                if let Some(Pushed { servent, proxies }) = pushed {
+                    (source.servent, source.proxies) = (servent.clone(), proxies.clone());
+                }
                 view
             }
         };
@@ -236,7 +240,7 @@ impl Session {
                     "hits_by_hops": hops,
                     "left_out": self.left_out,
                 }),
-                Asked::Host(host) => json!({
+                Asked::Host(host, _) => json!({
                     "browsed": host.to_string(),
                     "cut_short": self.cut_short,
                     "left_out": self.left_out,
@@ -386,7 +390,7 @@ pub(super) mod tests {
     #[test]
     fn a_list_of_a_host_takes_all_that_it_has_as_being_there() {
         let host: SocketAddr = "10.0.0.7:6346".parse().expect("an address");
-        let mut session = Session::browse(host);
+        let mut session = Session::browse(host, None);
         let own = Guid([1; 16]);
         session.take(&hit(1, vec![entry(1, "one", &[SHA1]), entry(2, "two", &[]), entry(2, "two", &[])]), 1, own);
         let listed: Vec<_> = session.hits.iter().map(|hit| (hit.hit, &*hit.name, &*hit.source.addr)).collect();
@@ -397,7 +401,7 @@ pub(super) mod tests {
         }
         assert!(session.names <= MAX_BROWSED_NAMES && session.ended.is_some());
         assert!(session.done().explain["cut_short"].as_str().is_some_and(|why| why.contains("longer")));
-        let mut late = Session::browse(host);
+        let mut late = Session::browse(host, None);
         late.time_is_over();
         assert!(late.done().explain["cut_short"].as_str().is_some_and(|why| why.contains("10 minutes")));
     }

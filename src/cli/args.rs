@@ -82,9 +82,11 @@ pub enum Command {
     #[structopt(after_help = SEARCH_EXAMPLES)]
     Search(Search),
     /// All that a host shares; its numbers are for `filbert get`
-    #[structopt(after_help = "Examples:\n    filbert browse 192.168.1.20\n    filbert browse attic.local:6346 --json")]
+    #[structopt(
+        after_help = "Examples:\n    filbert browse 192.168.1.20\n    filbert browse attic.local:6346 --json\n    filbert browse 3                       who has hit 3 of the latest search"
+    )]
     Browse {
-        /// HOST or HOST:PORT; the port is 6346 if you name none
+        /// HOST, HOST:PORT, or the number of a hit; the port is 6346 if you name none
         #[structopt(parse(try_from_os_str = utf8), value_name = "HOST")]
         host: String,
     },

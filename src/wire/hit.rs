@@ -106,6 +106,31 @@ impl Entry {
         addrs.map(read).take(MAX_ALT).collect()
     }
 
+    /// The same entry, which also names who else has the file: GGEP `ALT`. At most [`MAX_ALT`] are told, those with an IPv4
+    /// address; without a SHA-1 there is nothing that they could be asked for, and none are.
+    #[must_use]
+    pub fn with_alternates(mut self, others: &[SocketAddr]) -> Self {
+        let mut value = Vec::new();
+        for other in others {
+            if let IpAddr::V4(ip) = other.ip().to_canonical() {
+                value.extend_from_slice(&ip.octets());
+                value.extend_from_slice(&other.port().to_le_bytes());
+            }
+        }
+        value.truncate(6 * MAX_ALT);
+        if value.is_empty() || self.sha1().is_none() {
+            return self;
+        }
+        let mut ggep = self.ggep;
+        // Its names are written anew, all into one block.
+        ggep.extensions.retain(|extension| !matches!(extension.id.as_slice(), b"ALT" | b"H"));
+        ggep.push("ALT", &value);
+        let space = extension::write(&self.urns, ggep);
+        (self.urns, self.ggep) = extension::read(&space);
+        self.extension = space.into();
+        self
+    }
+
     /// The first SHA-1 among its names.
     pub fn sha1(&self) -> Option<Sha1> {
         self.urns.iter().find_map(Urn::sha1)
@@ -292,7 +317,7 @@ impl Qhd {
     }
 }
 
-/// Other sources read from one entry.
+/// Other sources read from one entry, and told with one of ours: as many as a widely used client tells.
 pub const MAX_ALT: usize = 10;
 /// Push proxies read from one hit.
 pub const MAX_PROXIES: usize = 8;
@@ -426,6 +451,29 @@ mod tests {
         // Text, separator, then block: "H", 45 bytes, type 2.
         let block = [&b"\xc3\x81H\x6d\x02"[..], &[1; 20], &[2; 24]].concat();
         assert_eq!(entry.extension, [text.as_bytes(), b"\x1c", &block].concat());
+    }
+
+    #[test]
+    fn others_who_have_a_file_are_told_beside_its_names() {
+        let addr = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        let urns = [Urn::Bitprint(Sha1([1; 20]), Tth([2; 24])), Urn::Blake3(Blake3([3; 32]))];
+        let entry = Entry::new(1, 1 << 40, "a", &urns);
+        let others = [addr("10.0.0.2:6346"), addr("[2001:db8::9]:1"), addr("[::ffff:9.9.9.9]:80")];
+        let told = entry.clone().with_alternates(&others);
+        let hit = QueryHit::decode(&hit(vec![told]).encode()).expect("a hit");
+        let [read] = &hit.entries[..] else { panic!("one entry") };
+        assert_eq!((&read.urns, read.size()), (&entry.urns, 1 << 40));
+        assert_eq!(
+            read.alternates().iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["10.0.0.2:6346", "9.9.9.9:80"]
+        );
+        let blocks = read.extension.iter().filter(|&&byte| byte == ggep::MAGIC).count();
+        assert_eq!(blocks, 1, "one block");
+        let many: Vec<_> = (1..50).map(|port| SocketAddr::from(([10, 0, 0, 2], port))).collect();
+        assert_eq!(entry.clone().with_alternates(&many).alternates().len(), MAX_ALT);
+        assert_eq!(entry.clone().with_alternates(&[]), entry);
+        let nameless = Entry::new(1, 5, "a", &[]);
+        assert_eq!(nameless.clone().with_alternates(&others), nameless);
     }
 
     #[test]

@@ -130,11 +130,16 @@ fn search_get_and_look_on_a_small_and_a_large_screen() {
         2
     );
     terminal.tmux(&["resize-window", "-x", "200", "-y", "50"]);
-    let screen = terminal.shows("SRC  PEER");
-    assert_eq!(screen.lines().position(|line| line.starts_with("p pause")), Some(49), "{screen}");
+    terminal.shows("SRC  PEER");
+    until("the keys in the last of fifty lines", || {
+        (terminal.screen().lines().position(|line| line.starts_with("p pause")) == Some(49)).then_some(())
+    });
     terminal.tmux(&["resize-window", "-x", "60", "-y", "12"]);
-    let screen = terminal.shows("[2 Transfers] 3  4  5  6");
-    assert!(screen.lines().all(|line| unicode_width::UnicodeWidthStr::width(line) <= 60), "{screen}");
+    terminal.shows("[2 Transfers] 3  4  5  6");
+    until("nothing is wider than the screen", || {
+        let screen = terminal.screen();
+        screen.lines().all(|line| unicode_width::UnicodeWidthStr::width(line) <= 60).then_some(())
+    });
     terminal.keys(&["4"]);
     terminal.shows("1 peer connected");
     terminal.keys(&["b"]);

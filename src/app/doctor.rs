@@ -3,21 +3,18 @@
 //! A *problem* keeps something from working; a *note* is worth knowing; the rest is *ok*. What can be seen without a
 //! servent is looked at by itself ([`local`]).
 
+mod here;
+
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub use here::{local, ports};
 
 use super::node::Node;
 use super::portmap::Standing;
 use super::view::{FindingView, ShareView, StatusView};
-use crate::disk;
 use crate::net::rt;
 use crate::proto::Reachable;
 use crate::wire::addr::{Scope, scope};
-
-/// Less room than this in the download folder is a problem.
-const LITTLE_ROOM: u64 = 256 << 20;
-/// A clock that shows less is wrong: 2025 began then.
-const LONG_AGO: Duration = Duration::from_secs(1_735_689_600);
 
 impl Node {
     /// Everything that is worth a word, in the order in which it matters.
@@ -32,8 +29,9 @@ impl Node {
         let unfinished = self.transfers().await;
         let missing = unfinished.iter().filter(|it| it.direction == "down" && !is_over(&it.state));
         let needed: u64 = missing.filter_map(|it| Some(it.size?.saturating_sub(it.done))).sum();
-        let dir = self.download_dir().to_owned();
-        findings.extend(rt::spawn_blocking(move || local(&dir, needed)).await);
+        findings.extend(shared_downloads(&self.shares().await, self.download_dir()));
+        let (home, dir) = (self.home().clone(), self.download_dir().to_owned());
+        findings.extend(rt::spawn_blocking(move || local(&home, &dir, needed)).await);
         findings.extend(status.warnings.iter().map(|warning| problem("warning", warning.clone(), "")));
         findings
     }
@@ -115,11 +113,6 @@ impl Node {
     }
 }
 
-/// What can be seen of a home without its servent: `needed` bytes are still to come into its download folder.
-pub fn local(downloads: &Path, needed: u64) -> Vec<FindingView> {
-    vec![download_dir(downloads, needed), clock(SystemTime::now())]
-}
-
 /// There is no servent: everything else has to wait for that.
 pub fn no_servent(state: &Path, home_flag: &str) -> FindingView {
     let what = format!("no servent runs (state in {})", state.display());
@@ -158,37 +151,23 @@ fn shares(shares: &[ShareView]) -> Vec<FindingView> {
     }
     if findings.is_empty() {
         let files: u64 = shares.iter().map(|share| share.files).sum();
-        findings.push(ok("shares", format!("{files} files in {} folders can be found", shares.len())));
+        findings.push(ok(
+            "shares",
+            format!("{} in {} can be found", counted(files, "file"), counted(shares.len() as u64, "folder")),
+        ));
     }
     findings
 }
 
-fn download_dir(dir: &Path, needed: u64) -> FindingView {
-    let name = dir.display();
-    match disk::room_in(dir) {
-        Err(error) => problem(
-            "downloads",
-            format!("finished files cannot be written to {name}: {error}"),
-            "Make it writable, or say another folder: filbert config set download_dir DIR",
-        ),
-        Ok(free) if free < needed.max(LITTLE_ROOM) => problem(
-            "downloads",
-            format!("{} MiB are free in {name}, and {} MiB are still to come", free >> 20, needed.div_ceil(1 << 20)),
-            "Make room, or say another folder: filbert config set download_dir DIR",
-        ),
-        Ok(free) => ok("downloads", format!("{name} can be written to; {} MiB are free", free >> 20)),
-    }
+/// What comes down is seen by nobody, unless it is meant to be.
+fn shared_downloads(shares: &[ShareView], downloads: &Path) -> Option<FindingView> {
+    let over = shares.iter().find(|share| downloads.starts_with(&share.path))?;
+    let what = format!("all that you download is shared: {} lies in {}", downloads.display(), over.path.display());
+    Some(note("downloads", what, "If that is not meant: filbert config set download_dir DIR"))
 }
 
-fn clock(now: SystemTime) -> FindingView {
-    match now.duration_since(UNIX_EPOCH) {
-        Ok(since) if since >= LONG_AGO => ok("clock", "the clock makes sense".to_owned()),
-        _ => problem(
-            "clock",
-            "this machine's clock shows a year before 2025: what is kept about files goes by their times".to_owned(),
-            "Set it, for example with timedatectl set-ntp true",
-        ),
-    }
+fn counted(n: u64, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
 fn is_over(state: &str) -> bool {
@@ -206,32 +185,4 @@ fn note(check: &str, what: String, fix: &str) -> FindingView {
 fn problem(check: &str, what: String, fix: &str) -> FindingView {
     let fix = (!fix.is_empty()).then(|| fix.to_owned());
     FindingView { state: "problem".to_owned(), fix, ..ok(check, what) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_folder_that_is_not_there_yet_can_be_written_to_if_its_parent_can() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let new = dir.path().join("deep").join("downloads");
-        let finding = download_dir(&new, 0);
-        assert_ne!(finding.check, "", "{finding:?}");
-        assert!(!new.exists(), "looking changes nothing");
-        let finding = download_dir(&new, u64::MAX);
-        assert_eq!(finding.state, "problem", "{finding:?}");
-        let file = dir.path().join("file");
-        std::fs::write(&file, b"").expect("written");
-        let finding = download_dir(&file.join("downloads"), 0);
-        assert_eq!(finding.state, "problem", "{finding:?}");
-        assert!(finding.fix.is_some());
-    }
-
-    #[test]
-    fn a_clock_of_last_century_is_told() {
-        assert_eq!(clock(UNIX_EPOCH + LONG_AGO).state, "ok");
-        assert_eq!(clock(UNIX_EPOCH + Duration::from_secs(1)).state, "problem");
-        assert_eq!(clock(UNIX_EPOCH - Duration::from_secs(1)).state, "problem");
-    }
 }

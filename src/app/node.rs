@@ -240,6 +240,11 @@ impl Node {
         self.inner.downloads.dir()
     }
 
+    /// Where our things are.
+    pub(super) fn home(&self) -> &crate::disk::Home {
+        self.inner.shelf.home()
+    }
+
     /// The shared folders.
     pub async fn shares(&self) -> Vec<ShareView> {
         self.inner.shelf.views()

@@ -136,6 +136,11 @@ impl Shelf {
         Ok(Self(Arc::new(Inner { home: home.clone(), library, waiting, changed, folders, disk: RwLock::new(disk) })))
     }
 
+    /// Where our things are.
+    pub(super) fn home(&self) -> &Home {
+        &self.0.home
+    }
+
     /// Waits until something has changed since the last call.
     pub(super) async fn changed(&self) {
         let Changed { happened, bell } = &*self.0.changed;

@@ -157,8 +157,12 @@ pub enum Command {
     #[structopt(after_help = GLOBAL_HELP)]
     Status,
     /// What is wrong, each with its fix; exit code 1 if something is
-    #[structopt(after_help = "Examples:\n    filbert doctor\n    filbert doctor --json")]
-    Doctor,
+    #[structopt(after_help = DOCTOR_EXAMPLES)]
+    Doctor {
+        /// Write all that helps to help you into FILE, without secrets; - is stdout
+        #[structopt(long, parse(from_os_str), value_name = "FILE")]
+        bundle: Option<PathBuf>,
+    },
     /// Settings: get, set, path, edit
     #[structopt(after_help = CONFIG_EXAMPLES)]
     Config(Settings),
@@ -531,6 +535,14 @@ const COMPLETIONS_EXAMPLES: &str = "Examples:
     source <(filbert completions bash)     in ~/.bashrc
     source <(filbert completions zsh)      in ~/.zshrc, behind compinit
     filbert completions fish > ~/.config/fish/completions/filbert.fish";
+
+const DOCTOR_EXAMPLES: &str = "Examples:
+    filbert doctor
+    filbert doctor --json
+    filbert doctor --bundle filbert-support.txt
+
+The bundle is text: read it before you give it to somebody. It has no token and no key, names no shared
+file and no search, and shortens the addresses of others.";
 
 const TUI_EXAMPLES: &str = "Example:
     filbert up --detach && filbert tui

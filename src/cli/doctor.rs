@@ -1,19 +1,25 @@
 //! `doctor`: what is wrong, each with its fix.
 
+use std::path::Path;
+
 use super::args::Up;
 use super::config::Config;
 use super::exit::{Exit, Failure};
-use super::{servent, text, up};
+use super::{bundle, servent, text, up};
 use crate::app::doctor;
 use crate::app::view::FindingView;
 use crate::net::rt;
 
 /// `doctor`.
-pub async fn doctor(config: &Config) -> Result<(), Failure> {
-    let findings = match servent::find(&config.home).await {
+pub async fn doctor(config: &Config, bundle: Option<&Path>) -> Result<(), Failure> {
+    let client = servent::find(&config.home).await;
+    let findings = match &client {
         Some(client) => client.get("/api/v1/doctor").await?,
         None => without_servent(config).await?,
     };
+    if let Some(file) = bundle {
+        return bundle::write(config, client.as_ref(), &findings, file).await;
+    }
     for finding in &findings {
         match config.say.json {
             true => config.say.value(finding)?,
@@ -30,7 +36,10 @@ async fn without_servent(config: &Config) -> Result<Vec<FindingView>, Failure> {
     let settings = up::settings(config, &Up::default())?;
     let dir = up::options(config, &Up::default(), &settings)?.download_dir.unwrap_or(config.home.downloads.clone());
     let mut findings = vec![doctor::no_servent(&config.home.state, &config.home_flag)];
-    findings.extend(rt::spawn_blocking(move || doctor::local(&dir, 0)).await);
+    let (listen, api) = (settings.address("listen")?, settings.address("api")?);
+    let home = config.home.clone();
+    findings
+        .extend(rt::spawn_blocking(move || [doctor::ports(listen, api), doctor::local(&home, &dir, 0)].concat()).await);
     Ok(findings)
 }
 
@@ -41,9 +50,9 @@ fn tell(config: &Config, finding: &FindingView) -> Result<(), Failure> {
         _ => ("ok     ", "32"),
     };
     let mark = config.say.paint(style, mark);
-    config.say.line(&format!("{mark}  {}: {}", finding.check, text::safe(&finding.what)))?;
+    config.say.prose(&format!("{mark}  {}: {}", finding.check, text::safe(&finding.what)), 9)?;
     match &finding.fix {
-        Some(fix) => config.say.line(&format!("         -> {}", text::safe(fix))),
+        Some(fix) => config.say.prose(&format!("         -> {}", text::safe(fix)), 12),
         None => Ok(()),
     }
 }

@@ -39,16 +39,23 @@ pub fn write(path: &Path, bytes: &[u8], secrecy: Secrecy) -> Result<(), Failure>
     attempt().map_err(|error| Failure::new(Exit::Failed, format!("cannot write {}: {error}", path.display())))
 }
 
+/// Makes that of a file which is opened.
 #[cfg(unix)]
-fn restrict(options: &mut OpenOptions, secrecy: Secrecy) {
+pub fn restrict(options: &mut OpenOptions, secrecy: Secrecy) {
     use std::os::unix::fs::OpenOptionsExt;
     if secrecy == Secrecy::Owner {
         options.mode(0o600);
     }
 }
 
+/// Makes that of a file which is opened.
 #[cfg(not(unix))]
-fn restrict(_: &mut OpenOptions, _: Secrecy) {}
+pub fn restrict(_: &mut OpenOptions, _: Secrecy) {}
+
+/// Makes a folder for its owner alone, and those on the way to it.
+pub fn private_dir(dir: &Path) -> std::io::Result<()> {
+    make_dir(dir, Secrecy::Owner)
+}
 
 #[cfg(unix)]
 fn make_dir(dir: &Path, secrecy: Secrecy) -> std::io::Result<()> {

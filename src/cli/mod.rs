@@ -9,6 +9,7 @@
 mod args;
 mod argv;
 mod browse;
+mod bundle;
 mod client;
 mod completions;
 mod config;
@@ -107,7 +108,7 @@ async fn act(config: &Config, command: Option<Command>) -> Result<(), Failure> {
             Command::Connect { host } => peers::connect(config, &host).await,
             Command::Disconnect { addr } => peers::disconnect(config, &addr).await,
             Command::Hosts(args) => peers::hosts(config, &args).await,
-            Command::Doctor => doctor::doctor(config).await,
+            Command::Doctor { bundle } => doctor::doctor(config, bundle.as_deref()).await,
             Command::Status => status::status(config).await,
             Command::Config(args) => configure::configure(config, &args).await,
             Command::Sim(args) => sim::sim(config, args).await,

@@ -9,11 +9,13 @@ use super::args::{Hosts, HostsChange, Peers, PeersChange};
 use super::config::Config;
 use super::exit::{Exit, Failure};
 use super::say::Long;
-use super::{servent, text};
+use super::{say, servent, text};
 use crate::app::offline;
 use crate::app::view::{HostView, PeerView, TrafficView};
 use crate::web::uri;
 
+/// A screen of so many columns has room for all that is told of a peer.
+const ROOMY: u16 = 110;
 /// A longer file of hosts is refused.
 const HOSTS_FILE: u64 = 1 << 20;
 /// Hosts told to the servent in one call: names have 253 bytes at most, a body 64 KiB.
@@ -35,12 +37,26 @@ pub async fn peers(config: &Config, args: &Peers) -> Result<(), Failure> {
         config.say.note(&format!("no peers yet. Connect to somebody: filbert{} connect HOST", config.home_flag));
         return Ok(());
     }
+    // On a narrow screen the program's name would be all that gives way.
+    if say::columns() < ROOMY {
+        let rows: Vec<Vec<String>> = peers.iter().map(short_row).collect();
+        return config.say.table(&["address", "program", "role", "dir", "in", "out", "since"], (1, Long::Cut), &rows);
+    }
     let rows: Vec<Vec<String>> = peers.iter().map(row).collect();
     config.say.table(
         &["address", "program", "role", "dir", "hops", "in", "out", "dropped", "since"],
         (1, Long::Cut),
         &rows,
     )
+}
+
+/// The most important of [`row`].
+fn short_row(peer: &PeerView) -> Vec<String> {
+    let mut all = row(peer);
+    (all[5], all[6]) = (text::size(peer.received.bytes), text::size(peer.sent.bytes));
+    all.remove(7);
+    all.remove(4);
+    all
 }
 
 fn row(peer: &PeerView) -> Vec<String> {

@@ -2,15 +2,19 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use serde::Serialize;
 
 use super::exit::Failure;
+use super::text;
 
 /// Columns of a terminal that we cannot ask.
 const COLUMNS: u16 = 80;
 /// Columns that a cell may take when another is to stretch.
 const WIDEST: u16 = 24;
+
+/// Columns of numbers, which are set flush right.
+const NUMBERS: [&str; 11] = ["id", "files", "size", "left out", "done", "rate", "eta", "in", "out", "since", "age"];
 
 /// What becomes of cells that are too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +44,11 @@ impl Say {
         Ok(out.flush()?)
     }
 
+    /// A sentence as data: a line, which a terminal gets broken at blanks; all but the first begin with `indent` blanks.
+    pub fn prose(&self, text: &str, indent: usize) -> Result<(), Failure> {
+        broken(text, io::stdout().is_terminal(), indent).iter().try_for_each(|line| self.line(line))
+    }
+
     /// A JSON value as a line of data.
     pub fn value(&self, value: &impl Serialize) -> Result<(), Failure> {
         let mut bytes = serde_json::to_vec(value).map_err(io::Error::from)?;
@@ -52,7 +61,8 @@ impl Say {
     /// Talk: on stderr, unless `-q`. That nobody listens is no failure.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            let _ = writeln!(io::stderr(), "{text}");
+            let lines = text.lines().flat_map(|line| broken(line, io::stderr().is_terminal(), 0));
+            lines.for_each(|line| drop(writeln!(io::stderr(), "{line}")));
         }
     }
 
@@ -61,8 +71,12 @@ impl Say {
         if let Some(text) = failure.text() {
             let red = self.colour && io::stderr().is_terminal();
             let (on, off) = if red { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
-            let words = text.strip_prefix("filbert:").unwrap_or(&text);
-            let _ = writeln!(io::stderr(), "{on}filbert:{off}{words}");
+            for line in text.lines().flat_map(|line| broken(line, io::stderr().is_terminal(), 0)) {
+                let _ = match line.strip_prefix("filbert:") {
+                    Some(words) => writeln!(io::stderr(), "{on}filbert:{off}{words}"),
+                    None => writeln!(io::stderr(), "{line}"),
+                };
+            }
         }
     }
 
@@ -86,7 +100,9 @@ impl Say {
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
         table.set_truncation_indicator("…").set_width(columns());
-        table.set_header(header.iter().map(|h| h.to_uppercase()).collect::<Vec<_>>());
+        let mut heads = comfy_table::Row::from(header.iter().map(|h| h.to_uppercase()).collect::<Vec<_>>());
+        heads.max_height(1);
+        table.set_header(heads);
         for row in rows {
             let mut row = comfy_table::Row::from(row.clone());
             if long == Long::Cut {
@@ -97,6 +113,9 @@ impl Say {
         let widths = table.column_max_content_widths();
         for (i, column) in table.column_iter_mut().enumerate() {
             column.set_padding((0, 2));
+            if NUMBERS.contains(&header[i]) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
             if i != stretch {
                 column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(widths[i].min(WIDEST) + 2)));
             }
@@ -105,6 +124,14 @@ impl Say {
             self.line(line.trim_end())?;
         }
         Ok(())
+    }
+}
+
+/// A line as a terminal shows it best: broken at blanks. Anything else gets it whole.
+fn broken(line: &str, terminal: bool, indent: usize) -> Vec<String> {
+    match (terminal, ratatui::crossterm::terminal::size()) {
+        (true, Ok((width, _))) if width >= 20 => text::wrap(line, width.into(), indent),
+        _ => vec![line.to_owned()],
     }
 }
 

@@ -14,7 +14,7 @@ pub async fn status(config: &Config) -> Result<(), Failure> {
     if config.say.json {
         return config.say.value(&status);
     }
-    config.say.line(&sentence(&status))?;
+    config.say.prose(&sentence(&status), 0)?;
     for warning in &status.warnings {
         config.say.note(&format!("warning: {}", text::safe(warning)));
     }

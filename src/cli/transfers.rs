@@ -79,7 +79,12 @@ async fn change_all(config: &Config, ids: &[u64], act: &str, body: &Value) -> Re
             }
             Err(failure) => {
                 let act = if act == "priority" { "prioritise" } else { act };
-                failures.push(Failure { message: format!("cannot {act} {id}: {}", failure.message), ..failure })
+                // Most say so themselves.
+                let message = match failure.message.starts_with("cannot ") {
+                    true => failure.message,
+                    false => format!("cannot {act} {id}: {}", failure.message),
+                };
+                failures.push(Failure { message, ..failure })
             }
         }
     }

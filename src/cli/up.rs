@@ -18,7 +18,7 @@ use super::args::Up;
 use super::config::{Config, absolute};
 use super::exit::{Exit, Failure};
 use super::settings::Settings;
-use super::{interrupt, servent, text};
+use super::{files, interrupt, servent, text};
 use crate::app::view::EventView;
 use crate::app::{ErrorCode, Node, Options, PortMapping};
 use crate::net::rt;
@@ -242,17 +242,15 @@ async fn detach(config: &Config, args: &Up) -> Result<(), Failure> {
             return Err(Failure::silent(Exit::Refused));
         }
     }
-    std::fs::create_dir_all(&config.home.state).map_err(|error| trouble("the state folder", error))?;
+    files::private_dir(&config.home.state).map_err(|error| trouble("the state folder", error))?;
     // Two of them are kept at most: what is written while it runs are warnings, and few.
     if std::fs::metadata(&log).is_ok_and(|log| log.len() > LOG_LIMIT) {
         std::fs::rename(&log, log.with_extension("old")).map_err(|error| trouble("the log", error))?;
     }
-    let mut written = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .read(true)
-        .open(&log)
-        .map_err(|error| trouble(&log.display().to_string(), error))?;
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).read(true);
+    files::restrict(&mut options, files::Secrecy::Owner);
+    let mut written = options.open(&log).map_err(|error| trouble(&log.display().to_string(), error))?;
     let before = written.seek(SeekFrom::End(0)).map_err(|error| trouble("the log", error))?;
     let stderr = written.try_clone().map_err(|error| trouble("the log", error))?;
     let program = std::env::current_exe().map_err(|error| trouble("this program", error))?;

@@ -28,11 +28,12 @@ pub use partial::{Checked, DiskError, Fault, Judged, Partial, PartialSpec};
 pub use pass::{BUFFER, Threads, pass};
 pub use place::{OnExists, UnknownPolicy};
 pub use policy::{Pattern, Refusal, SkipReason, looks_private, may_share};
-pub use room::room_in;
+pub use room::{last_written, open_to_others, room_in};
 pub use scan::{MAX_DEPTH, Preview, preview};
 pub use share::{LeftOut, Options as ShareOptions, Phase, ShareState, Shares};
 pub use stamp::stamp_of;
 pub use state::{Loaded, StateFile, set_aside, write_atomically};
 pub use trees::{MAX_LOG, MAX_WAITING, Open, Trees};
+pub use watch::kernel_limit as watch_limit;
 
 pub use crate::library::Change;

@@ -2,6 +2,10 @@
 
 use std::io;
 use std::path::Path;
+use std::time::SystemTime;
+
+/// Files whose times are looked at.
+const LOOKED_AT: usize = 1000;
 
 /// Bytes that can still be written into `dir`; where it is not there yet, into the folder that it would be made in.
 /// Changes nothing: what is asked is what the system would allow.
@@ -18,6 +22,29 @@ pub fn room_in(dir: &Path) -> io::Result<u64> {
     }
     #[cfg(not(unix))]
     Ok(u64::MAX)
+}
+
+/// Whether others on this machine can look into a folder of ours. Where it is not there yet, they cannot. An error where
+/// we could not use it ourselves.
+pub fn open_to_others(dir: &Path) -> io::Result<bool> {
+    match std::fs::metadata(dir) {
+        Ok(_) => room_in(dir)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return room_in(dir).map(|_| false),
+        Err(error) => return Err(error),
+    };
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        Ok(std::fs::metadata(dir)?.permissions().mode() & 0o077 != 0)
+    }
+    #[cfg(not(unix))]
+    Ok(false)
+}
+
+/// When a file in `dir` was written last, as far as the first thousand tell.
+pub fn last_written(dir: &Path) -> Option<SystemTime> {
+    let entries = std::fs::read_dir(dir).ok()?.take(LOOKED_AT);
+    entries.filter_map(|entry| entry.ok()?.metadata().ok()?.modified().ok()).max()
 }
 
 #[cfg(test)]

@@ -116,8 +116,8 @@ fn hand_over<T: From<Happened>>(sender: &SyncSender<T>, missed: &Arc<Missed>, ha
     }
 }
 
-/// The kernel's limit, for messages.
-pub(super) fn kernel_limit() -> Option<u64> {
+/// How many folders the kernel lets a user watch; `None` where it does not say.
+pub fn kernel_limit() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_watches").ok()?;
     text.trim().parse().ok()
 }

@@ -21,6 +21,7 @@ use super::shelf::{Shelf, Totals};
 use super::speeds::Speeds;
 use super::uploads::Uploads;
 use super::view::EventView;
+use super::watches::Watches;
 use super::words;
 use crate::base::Instant;
 use crate::library::{Criteria, SharedFile};
@@ -53,6 +54,7 @@ pub(super) struct Inner {
     pub(super) kept: Kept,
     pub(super) shelf: Shelf,
     pub(super) searches: Arc<Searches>,
+    pub(super) watches: Watches,
     pub(super) downloads: Downloads,
     pub(super) uploads: Uploads,
     pub(super) speeds: Arc<Speeds>,
@@ -155,6 +157,7 @@ impl Inner {
                 for (content, source) in self.searches.on_hit(search, &hit, hops) {
                     self.downloads.add_source(&content, source);
                 }
+                self.on_watch_hit(search, &hit, hops);
             }
             Event::SearchSent { search, guid, neighbours } => self.searches.on_sent(search, guid, neighbours),
             Event::PushRequested { addr, index } => self.pushes.on_requested(addr, index),
@@ -173,6 +176,7 @@ impl Inner {
                 self.events.tell(|| EventView::RoleChanged { role });
             }
             Event::NeighbourUp(_, addr) => {
+                self.watches.on_neighbour();
                 self.linked.ring();
                 self.downloads.network_changed();
                 self.events.tell(|| EventView::NeighbourUp { addr: addr.to_string() });

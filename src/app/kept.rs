@@ -22,6 +22,7 @@ pub(super) struct Kept {
     pub(super) shares: StateFile,
     pub(super) search: StateFile,
     caches: StateFile,
+    pub(super) watches: StateFile,
 }
 
 /// A shared folder, and the patterns of what is not shared of it.
@@ -68,6 +69,7 @@ impl Kept {
             shares: file("shares.json", "shares"),
             search: file("search.json", "search"),
             caches: file("caches.json", "caches"),
+            watches: file("watches.json", "watches"),
         }
     }
 

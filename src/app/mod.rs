@@ -30,6 +30,7 @@ mod speeds;
 mod start;
 pub mod uploads;
 pub mod view;
+mod watches;
 mod words;
 
 pub use error::{Error, ErrorCode};
@@ -38,3 +39,4 @@ pub use magnets::MagnetRequest;
 pub use node::{GetRequest, Node, Options, SearchRequest, ShareRequest};
 pub use portmap::PortMapping;
 pub use speeds::{SpeedLimits, SpeedsRequest, UnknownSpeed, parse_speed, speed_text};
+pub use watches::{WatchPace, WatchRequest};

@@ -19,8 +19,10 @@ use super::shelf::{Consent, Lasting, Totals};
 use super::speeds::{SpeedLimits, SpeedsRequest};
 use super::view::MagnetView;
 use super::view::{
-    EventView, HostView, PeerView, SearchLine, SearchView, ShareView, SpeedsView, StatusView, TransferView,
+    EventView, HitView, HostView, PeerView, SearchLine, SearchView, ShareView, SpeedsView, StatusView, TransferView,
+    WatchView,
 };
+use super::watches::{WatchPace, WatchRequest};
 use super::{Error, ErrorCode, Limits, browses, words};
 use crate::app::events::BoxStream;
 use crate::base::Instant;
@@ -72,6 +74,8 @@ pub struct Options {
     pub limits: Limits,
     /// How fast files may come and go.
     pub speeds: SpeedLimits,
+    /// How often saved searches are asked.
+    pub watch_pace: WatchPace,
     /// In-process for one command: shares nothing, takes no lock, resumes nothing.
     pub private: bool,
 }
@@ -406,6 +410,36 @@ impl Node {
         self.inner.searches.end(search)
     }
 
+    /// The saved searches.
+    pub async fn watches(&self) -> Vec<WatchView> {
+        self.inner.watches.views()
+    }
+
+    /// Saves a search: it is asked again and again until it is removed.
+    pub async fn watch(&self, request: WatchRequest) -> Result<WatchView, Error> {
+        self.inner.watches.add(request).await
+    }
+
+    /// Removes a saved search.
+    pub async fn unwatch(&self, id: u64) -> Result<(), Error> {
+        self.inner.watches.remove(id).await
+    }
+
+    /// Lets a saved search ask no more, or again.
+    pub async fn pause_watch(&self, id: u64, paused: bool) -> Result<WatchView, Error> {
+        self.inner.watches.set_paused(id, paused).await
+    }
+
+    /// The latest hits of a saved search, oldest first.
+    pub async fn watch_hits(&self, id: u64) -> Result<Vec<HitView>, Error> {
+        self.inner.watches.hits(id)
+    }
+
+    /// Its hits were looked at: they are not new any more.
+    pub async fn watch_looked_at(&self, id: u64) -> Result<WatchView, Error> {
+        self.inner.watches.looked_at(id).await
+    }
+
     /// Starts (or joins) a download.
     pub async fn get(&self, request: GetRequest) -> Result<TransferView, Error> {
         let on_exists = OnExists::parse(request.on_exists.as_deref())?;
@@ -492,6 +526,9 @@ impl Node {
         if let Some(driver) = driver {
             inner.downloads.shutdown().await;
             inner.keep_hosts().await;
+            if let Err(error) = inner.watches.save().await {
+                inner.warn(error.to_string());
+            }
             inner.handle.stop();
             driver.await;
         }

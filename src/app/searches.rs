@@ -172,6 +172,25 @@ impl Searches {
         self.handle.command(Command::flood(search, "", std::slice::from_ref(urn)));
     }
 
+    /// Asks with these words, or for content of that name, for somebody who takes the hits himself.
+    pub(super) fn ask(&self, texts: &[String], urns: &[Urn]) -> Vec<SearchId> {
+        let mut table = lock(&self.table);
+        let mut asked = Vec::new();
+        for text in texts {
+            table.asked += 1;
+            let search = SearchId(table.asked);
+            let query = Query::new(text, urns);
+            self.handle.command(Command::Search { id: search, query, ttl: None, strategy: None });
+            asked.push(search);
+        }
+        asked
+    }
+
+    /// No more hits for a query of [`Searches::ask`].
+    pub(super) fn end_ask(&self, search: SearchId) {
+        self.handle.command(Command::EndSearch(search));
+    }
+
     /// A query went out.
     pub(super) fn on_sent(&self, search: SearchId, guid: Guid, neighbours: usize) {
         let mut table = lock(&self.table);
@@ -348,7 +367,7 @@ fn no_such(id: u64) -> Error {
 }
 
 /// The files of `hit` that are the content `urn`.
-fn sources(hit: &QueryHit, urn: &Urn) -> Found {
+pub(super) fn sources(hit: &QueryHit, urn: &Urn) -> Found {
     let push = hit.qhd.as_ref().and_then(|qhd| qhd.push()).unwrap_or(false);
     let asked = Expected::of_urn(urn);
     let of_content = |entry: &&Entry| entry.urns.iter().any(|has| same_urn(urn, has));

@@ -25,7 +25,7 @@ const MAX_HITS: usize = 10_000;
 const MAX_BROWSED: usize = 200_000;
 const MAX_BROWSED_NAMES: usize = 24 << 20;
 /// Bytes of a name in a hit: a path on any system fits. A hit with a longer one is counted and left out.
-const MAX_NAME: usize = 4096;
+pub(super) const MAX_NAME: usize = 4096;
 /// Without `--wait`: a search is over so long after its last hit ...
 const QUIET: Duration = Duration::from_secs(2);
 /// ... and so long after it went out in any case.
@@ -251,7 +251,7 @@ impl Session {
 }
 
 /// Whether a file is what was asked for.
-fn matches(criteria: &Criteria, entry: &Entry, name: &str) -> bool {
+pub(super) fn matches(criteria: &Criteria, entry: &Entry, name: &str) -> bool {
     if criteria.urns.is_empty() {
         return criteria.matches(name, entry.size());
     }
@@ -259,7 +259,7 @@ fn matches(criteria: &Criteria, entry: &Entry, name: &str) -> bool {
 }
 
 /// The last part of a path: some servents send the whole.
-fn file_name(name: &str) -> &str {
+pub(super) fn file_name(name: &str) -> &str {
     name.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or(name)
 }
 
@@ -277,7 +277,7 @@ pub(super) fn content_of(hit: &HitView) -> String {
     }
 }
 
-fn view_of(hit: &QueryHit, entry: &Entry, name: String, hops: u8) -> HitView {
+pub(super) fn view_of(hit: &QueryHit, entry: &Entry, name: String, hops: u8) -> HitView {
     let sha1 = entry.urns.iter().find_map(Urn::sha1).map(|hash| hash.to_string());
     let tth = entry.urns.iter().find_map(Urn::tth).map(|hash| hash.to_string());
     let blake3 = entry.urns.iter().find_map(Urn::blake3).map(|hash| hash.to_string());

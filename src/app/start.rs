@@ -22,8 +22,9 @@ use super::shelf::{Consent, Lasting, Shelf, Totals};
 use super::speeds::Speeds;
 use super::uploads::{BrowseHooks, UploadHooks, Uploads, UploadsConfig};
 use super::view::EventView;
+use super::watches::Watches;
 use super::{Error, ErrorCode, Node, Options};
-use crate::base::Rng;
+use crate::base::{HashSeed, Rng};
 use crate::disk::lock::{Lock, LockError};
 use crate::net::rt::{self, TcpListener};
 use crate::net::{self, Clock, Descriptors, Ends, Identity, Lan, LanState, ListenConfig, Mdns, Ports};
@@ -72,6 +73,9 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
     let running = net::start_with(config, identity, rng.fork(), clock, ports);
     let handle = running.handle;
     let searches = Searches::open(servent, handle.clone(), kept.search.clone());
+    let file = (!options.private).then(|| kept.watches.clone());
+    let seed = HashSeed::new(&mut rng);
+    let watches = Watches::open(servent, clock, seed, options.watch_pace, Arc::clone(&searches), file);
     let shelf = Shelf::open(&options, &mut rng, &warnings, &events)?;
     take_up_shares(&options, &kept, &shelf, &warnings, &events).await?;
     let (pushes, called) = Pushes::new(servent, handle.clone());
@@ -106,6 +110,7 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
         kept,
         shelf,
         searches,
+        watches,
         downloads,
         uploads: uploads.clone(),
         speeds,
@@ -133,6 +138,8 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
         rt::spawn(Arc::clone(&inner).tell_words()),
         rt::spawn(Arc::clone(&inner).bootstrap(caches)),
         rt::spawn(Arc::clone(&inner).tend_hosts()),
+        rt::spawn(Arc::clone(&inner).tend_watches()),
+        rt::spawn(Arc::clone(&inner).keep_watches()),
         rt::spawn(Arc::clone(&inner).connect_all(hosts)),
         rt::spawn(portmap.tend(listen.port(), inner.handle.clone(), rng.fork())),
     ];

@@ -321,6 +321,31 @@ pub struct SearchDone {
     pub explain: serde_json::Value,
 }
 
+/// A standing question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchView {
+    /// Its number.
+    pub id: u64,
+    /// What was typed.
+    pub query: String,
+    /// Whether what matches is fetched.
+    pub get: bool,
+    /// Bytes of the largest file that is.
+    pub max: Option<u64>,
+    /// Whether it does not ask for now.
+    pub paused: bool,
+    /// Seconds since it was asked last; `null` if it never was.
+    pub asked_ago_s: Option<u64>,
+    /// Seconds until it is asked again, if nothing comes between; `null` while it is paused.
+    pub next_s: Option<u64>,
+    /// Hits so far, one for each content.
+    pub hits: u64,
+    /// Those that nobody has looked at.
+    pub new: u64,
+    /// Downloads that it began.
+    pub fetched: u64,
+}
+
 /// A magnet link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MagnetView {
@@ -438,6 +463,18 @@ pub enum EventView {
     },
     /// A transfer has changed.
     Transfer(TransferView),
+    /// A watch found what it had not seen before.
+    WatchHit {
+        /// The number of the watch.
+        watch: u64,
+        /// What it asks.
+        query: String,
+        /// What it found; `hit` is its number in this watch.
+        #[serde(rename = "found")]
+        hit: Box<HitView>,
+        /// Whether it is fetched.
+        getting: bool,
+    },
     /// The reader was too slow for what happened here.
     Missed {
         /// Events that it did not get.

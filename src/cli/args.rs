@@ -81,6 +81,9 @@ pub enum Command {
     /// Ask the network; hits are shown as they arrive
     #[structopt(after_help = SEARCH_EXAMPLES)]
     Search(Search),
+    /// Saved searches: asked again and again, told once
+    #[structopt(after_help = WATCH_EXAMPLES)]
+    Watch(Watch),
     /// All that a host shares; its numbers are for `filbert get`
     #[structopt(
         after_help = "Examples:\n    filbert browse 192.168.1.20\n    filbert browse attic.local:6346 --json\n    filbert browse 3                       who has hit 3 of the latest search"
@@ -288,6 +291,57 @@ pub struct Search {
     /// Begin with this host (repeat)
     #[structopt(parse(try_from_os_str = utf8), long, value_name = "HOST:PORT", number_of_values = 1)]
     pub connect: Vec<String>,
+}
+
+/// `watch`.
+#[derive(Clone, Debug, StructOpt)]
+#[structopt(settings = &[AppSettings::VersionlessSubcommands, AppSettings::DisableHelpSubcommand])]
+pub struct Watch {
+    /// What to do with them; nothing: show them
+    #[structopt(subcommand)]
+    pub act: Option<WatchAct>,
+}
+
+/// `watch ...`.
+#[derive(Clone, Debug, StructOpt)]
+pub enum WatchAct {
+    /// Ask for these words from now on
+    #[structopt(settings = &[AppSettings::UnifiedHelpMessage, AppSettings::DeriveDisplayOrder])]
+    Add {
+        /// What to look for; `-word` excludes
+        #[structopt(parse(try_from_os_str = utf8), required = true, value_name = "WORDS")]
+        words: Vec<String>,
+        /// Fetch what is found; needs --max
+        #[structopt(long)]
+        get: bool,
+        /// ... if it is not larger than this (100M, 1.5G)
+        #[structopt(parse(try_from_os_str = utf8), long, value_name = "SIZE")]
+        max: Option<String>,
+    },
+    /// What one found; it is not new any more
+    Hits {
+        /// Its number
+        #[structopt(value_name = "N")]
+        id: u64,
+    },
+    /// Ask no more
+    Remove {
+        /// Their numbers
+        #[structopt(required = true, value_name = "N")]
+        ids: Vec<u64>,
+    },
+    /// Ask no more for now
+    Pause {
+        /// Their numbers
+        #[structopt(required = true, value_name = "N")]
+        ids: Vec<u64>,
+    },
+    /// Ask again
+    Resume {
+        /// Their numbers
+        #[structopt(required = true, value_name = "N")]
+        ids: Vec<u64>,
+    },
 }
 
 /// `get`.
@@ -582,6 +636,15 @@ const SEARCH_EXAMPLES: &str = "Examples:
     filbert search train --ttl 1           only direct neighbours
 
 Numbers in the first column are for `filbert get`. `--` ends the flags.";
+
+const WATCH_EXAMPLES: &str = "Examples:
+    filbert watch add blue train ext:flac
+    filbert watch add blue train -live --get --max 100M
+    filbert watch                          all of them: asked when, what is new
+    filbert watch hits 1
+    filbert watch remove 1
+
+One question a minute in all; each every ten minutes at most, and ever more rarely while nothing new comes.";
 
 const GET_EXAMPLES: &str = "Examples:
     filbert get 3                          the third hit of the latest search

@@ -53,7 +53,18 @@ pub fn arrange(argv: Vec<OsString>) -> Vec<OsString> {
     }
     let Some(command) = rest.get(at).cloned() else { return front };
     let tail = &rest[at + 1..];
-    let behind = if command == "search" { search(tail, &mut front) } else { other(tail, &mut front) };
+    let behind = match command.to_str() {
+        Some("search") => search(tail, &mut front),
+        // The words of a saved search are those of a search.
+        Some("watch")
+            if let Some(add) = tail.iter().position(|token| !is_flag(token)).filter(|&at| tail[at] == "add") =>
+        {
+            let mut behind = other(&tail[..=add], &mut front);
+            behind.extend(search(&tail[add + 1..], &mut front));
+            behind
+        }
+        _ => other(tail, &mut front),
+    };
     front.push(command);
     front.extend(behind);
     front
@@ -177,6 +188,10 @@ mod tests {
         ("search --bogus blue", "search --bogus -- blue"),
         ("search", "search"),
         ("search --help", "search --help"),
+        ("watch add blue train -live --get --max 1M --json", "--json watch add --get --max 1M -- blue train -live"),
+        ("watch --json add blue -v", "--json watch add -- blue -v"),
+        ("watch hits 1 --json", "--json watch hits 1"),
+        ("watch", "watch"),
         ("-q", "-q"),
     ];
 

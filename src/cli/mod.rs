@@ -36,6 +36,7 @@ mod status;
 mod transfers;
 mod tui;
 mod up;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -95,6 +96,7 @@ async fn act(config: &Config, command: Option<Command>) -> Result<(), Failure> {
             Command::Share(args) => share::share(config, &args).await,
             Command::Unshare { dir } => share::unshare(config, &dir).await,
             Command::Shares => share::shares(config).await,
+            Command::Watch(args) => watch::watch(config, &args).await,
             Command::Transfers => transfers::transfers(config).await,
             Command::Pause(ids) => transfers::change(config, &ids, "pause").await,
             Command::Resume(ids) => transfers::change(config, &ids, "resume").await,

@@ -89,18 +89,21 @@ fn request(args: &Search) -> Result<SearchRequest, Failure> {
     Ok(SearchRequest { query, ttl: args.ttl, wait_ms, max: args.max })
 }
 
-/// The words as one text in the query language. A single word may be a whole query (`'blue train -live'`);
-/// among several, one with spaces in it was quoted and is a phrase.
+/// What was typed as one text in the query language.
 fn query(args: &Search) -> String {
-    let several = args.words.len() > 1;
-    let mut parts: Vec<String> =
-        args.words.iter().map(|word| if several { phrase(word) } else { word.clone() }).collect();
+    let mut parts = words(&args.words);
     parts.extend(args.min_size.iter().map(|size| format!("size:>={size}")));
     parts.extend(args.max_size.iter().map(|size| format!("size:<={size}")));
     if args.any {
         parts.push("--any".into());
     }
     parts.join(" ")
+}
+
+/// The words in the query language. A single word may be a whole query (`'blue train -live'`);
+/// among several, one with spaces in it was quoted and is a phrase.
+pub fn words(typed: &[String]) -> Vec<String> {
+    typed.iter().map(|word| if typed.len() > 1 { phrase(word) } else { word.clone() }).collect()
 }
 
 fn phrase(word: &str) -> String {

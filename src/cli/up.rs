@@ -166,6 +166,7 @@ pub fn options(config: &Config, args: &Up, settings: &Settings) -> Result<Option
         download_dir,
         limits: settings.limits()?,
         speeds: settings.speeds()?,
+        watch_pace: crate::app::WatchPace::default(),
         private: false,
     })
 }

@@ -17,7 +17,9 @@ use super::answer::{self, Answer};
 use super::serve::Context;
 use super::uri;
 use crate::app::view::SearchLine;
-use crate::app::{Error, ErrorCode, GetRequest, MagnetRequest, SearchRequest, ShareRequest, SpeedsRequest};
+use crate::app::{
+    Error, ErrorCode, GetRequest, MagnetRequest, SearchRequest, ShareRequest, SpeedsRequest, WatchRequest,
+};
 use crate::net::rt;
 
 /// A comment goes out on a silent event stream this often, so that either side notices when the other is gone.
@@ -101,6 +103,13 @@ routes! {
     Token GET    "/api/v1/searches/{id}" search_state "A search.";
     Token DELETE "/api/v1/searches/{id}" end_search "Ends a search.";
     Token GET    "/api/v1/searches/{id}/hits" hits "Its hits so far; ?follow=1: a line each, with those to come.";
+    Token GET    "/api/v1/watches" watches "Saved searches.";
+    Token POST   "/api/v1/watches" watch "Saves a search: {query, get?, max?}; max is a text: 100M.";
+    Token DELETE "/api/v1/watches/{id}" unwatch "Removes a saved search.";
+    Token GET    "/api/v1/watches/{id}/hits" watch_hits "The latest hits of a saved search, oldest first.";
+    Token POST   "/api/v1/watches/{id}/pause" pause_watch "Lets a saved search ask no more.";
+    Token POST   "/api/v1/watches/{id}/resume" resume_watch "Lets it ask again.";
+    Token POST   "/api/v1/watches/{id}/read" watch_looked_at "Its hits so far are not new any more.";
     Token GET    "/api/v1/transfers" transfers "Downloads and uploads.";
     Token POST   "/api/v1/transfers" get "Starts a download: {what, dir?, name?, on_exists?, priority?, template?}.";
     Token GET    "/api/v1/transfers/{id}" transfer "A transfer; ?follow=1: a line at each change, to the end.";
@@ -302,6 +311,37 @@ async fn hits(call: Call) -> Result<Answer, Error> {
         hits.push(hit);
     }
     Ok(answer::value(&hits))
+}
+
+async fn watches(call: Call) -> Result<Answer, Error> {
+    Ok(answer::value(&call.context.node.watches().await))
+}
+
+async fn watch(call: Call) -> Result<Answer, Error> {
+    let request: WatchRequest = call.json()?;
+    Ok(answer::with_status(201, &call.context.node.watch(request).await?))
+}
+
+async fn unwatch(call: Call) -> Result<Answer, Error> {
+    let id = call.id()?;
+    call.context.node.unwatch(id).await?;
+    Ok(answer::value(&json!({ "removed": id })))
+}
+
+async fn watch_hits(call: Call) -> Result<Answer, Error> {
+    Ok(answer::value(&call.context.node.watch_hits(call.id()?).await?))
+}
+
+async fn pause_watch(call: Call) -> Result<Answer, Error> {
+    Ok(answer::value(&call.context.node.pause_watch(call.id()?, true).await?))
+}
+
+async fn resume_watch(call: Call) -> Result<Answer, Error> {
+    Ok(answer::value(&call.context.node.pause_watch(call.id()?, false).await?))
+}
+
+async fn watch_looked_at(call: Call) -> Result<Answer, Error> {
+    Ok(answer::value(&call.context.node.watch_looked_at(call.id()?).await?))
 }
 
 async fn transfers(call: Call) -> Result<Answer, Error> {

@@ -42,6 +42,7 @@ pub fn options(dir: &Path) -> Options {
         download_dir: None,
         limits: Limits::default(),
         speeds: Default::default(),
+        watch_pace: filbert::app::WatchPace::default(),
         private: false,
     }
 }

@@ -182,6 +182,7 @@ impl Stage<'_> {
                 download_dir: None,
                 speeds: Default::default(),
                 limits: Limits::default(),
+                watch_pace: crate::app::WatchPace::default(),
                 private: false,
             };
             let node = Arc::new(Node::start(options).await?);

@@ -11,7 +11,7 @@
 //! [`HTTP_PAUSE`], restarts included.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -158,10 +158,15 @@ async fn ask_by_http(host: &HostPort, path: &str) -> Result<Vec<SocketAddr>, Str
             Err(lost) => return Err(format!("{lost:?}")),
         }
     }
-    let mut hosts = hosts_in(&String::from_utf8_lossy(&answer[..filled]));
-    // Nobody out there makes us knock at doors of our own network.
-    hosts.retain(|host| scope(host.ip()) >= scope(addr.ip()));
+    let hosts = hosts_of(addr.ip(), &String::from_utf8_lossy(&answer[..filled]));
     if hosts.is_empty() { Err("its answer names no host".to_owned()) } else { Ok(hosts) }
+}
+
+/// The hosts that the cache at `cache` names. Nobody out there makes us knock at doors of our own network.
+fn hosts_of(cache: IpAddr, answer: &str) -> Vec<SocketAddr> {
+    let mut hosts = hosts_in(answer);
+    hosts.retain(|host| scope(host.ip()) >= scope(cache));
+    hosts
 }
 
 /// The hosts in an answer: lines `h|IP:PORT|AGE`, or of the first version `IP:PORT`.
@@ -204,6 +209,22 @@ mod tests {
         {
             assert_eq!(is_early(at, now), early, "asked at {at}, now {now}");
         }
+    }
+
+    #[test]
+    fn a_cache_names_no_host_that_reaches_less_far_than_itself() {
+        let answer = "h|8.8.8.8:6346|1\nh|192.168.1.1:80|1\nh|127.0.0.1:8080|1\n10.0.0.1:6346\nh|169.254.1.1:99|1\n\
+            h|[::1]:6346|1\nh|[fe80::1]:6346|1\nh|[fd00::1]:6346|1\nh|[::ffff:192.168.1.1]:6346|1\n\
+            h|[2606:4700::1]:6346|1\n";
+        let named = |cache: &str| {
+            let hosts = hosts_of(cache.parse().expect("an address"), answer);
+            hosts.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(named("9.9.9.9"), ["8.8.8.8:6346", "[2606:4700::1]:6346"]);
+        assert_eq!(named("2606:4700::2"), named("9.9.9.9"));
+        assert_eq!(named("::ffff:9.9.9.9"), named("9.9.9.9"));
+        assert_eq!(named("10.0.0.9").len(), 8, "a site's own cache names its hosts: {:?}", named("10.0.0.9"));
+        assert_eq!(named("127.0.0.1").len(), 10, "one on this machine names all");
     }
 
     #[test]

@@ -134,11 +134,15 @@ impl Datagrams {
 
     /// Whether an answer of so many bytes may go there; they are taken from what may.
     pub(super) fn may_go(&mut self, now: Instant, to: IpAddr, bytes: usize) -> bool {
-        let may = self.credit_of(to) >= bytes && self.may_answer(now, to);
-        if may && let Some(credit) = self.credit.get(&subnet(to)) {
-            credit.bytes -= bytes;
-        }
-        may
+        self.credit_of(to) >= bytes && self.may_answer(now, to) && self.pay(to, bytes)
+    }
+
+    /// Whether so many bytes may go there, whatever the rate; they are taken from what may.
+    fn pay(&mut self, to: IpAddr, bytes: usize) -> bool {
+        let Some(credit) = self.credit.get(&subnet(to)) else { return false };
+        let left = credit.bytes.checked_sub(bytes);
+        credit.bytes = left.unwrap_or(credit.bytes);
+        left.is_some()
     }
 
     fn credit_of(&mut self, to: IpAddr) -> usize {
@@ -280,6 +284,10 @@ impl Servent {
         out: &mut Outbox,
     ) -> Option<DropReason> {
         self.counters.pings_received += 1;
+        // Before all work: who asks too often costs nothing.
+        if !self.datagrams.may_answer(now, from.ip()) {
+            return Some(DropReason::RateLimited);
+        }
         let mut pong = self.own_pong();
         let mut answer = Frame::new(frame.header.guid, Kind::Pong, 1, pong.encode());
         if Ping::decode(&frame.payload).is_ok_and(|ping| ping.ggep.has("SCP")) {
@@ -302,7 +310,7 @@ impl Servent {
                 hosts.pop();
             }
         }
-        if !self.datagrams.may_go(now, from.ip(), answer.wire_len()) {
+        if !self.datagrams.pay(from.ip(), answer.wire_len()) {
             return Some(DropReason::RateLimited);
         }
         self.counters.pongs_sent += 1;

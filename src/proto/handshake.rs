@@ -319,7 +319,7 @@ impl Servent {
             Ok(slot) => {
                 // One who dials us knows by which address, but could say anything: those we dial have more say.
                 if let Some(us) = hello.us_seen_from(from.ip()) {
-                    self.us.seen_as(us).get_or_insert(us);
+                    self.us.seen_as(us).first(us, from.ip());
                 }
                 let head = Head::Status { code: 200, reason: "OK".to_owned(), headers: self.answer(&identity, &hello) };
                 let deadline = now + self.config.handshake_timeout;
@@ -420,7 +420,7 @@ impl Servent {
             return self.on_dial_over(now, remote, reason, out);
         }
         if let Some(us) = hello.us_seen_from(remote.ip()) {
-            *self.us.seen_as(us) = Some(us);
+            self.us.seen_as(us).told(us, remote.ip());
         }
         if let Some(pending) = self.pending.get_mut(&conn) {
             pending.stage = Stage::Agreed;

@@ -3,15 +3,15 @@
 //! It never dials; it says whom to dial next ([`Hosts::pick`]). Hosts that only strangers named are dialled
 //! within a budget, so that nobody turns a swarm of us against a third party.
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use indexmap::IndexMap;
 
 use crate::base::{HashSeed, Instant, Rng, backoff};
 
-use super::address::{is_dialable, is_public, is_strangers_port};
+use super::address::{is_dialable, is_public, is_strangers_port, narrow_net, subnet, wide_net};
 use super::config::Limits;
 use super::{HostInfo, HostSource, Moment, Outcome, Slots, Teller};
 
@@ -26,6 +26,14 @@ const COOL_DOWN: Duration = Duration::from_secs(30);
 const STRANGERS_CHANCES: u32 = 3;
 /// The same for others that the user did not name.
 const CHANCES: u32 = 8;
+/// Hosts that count as a sign of a large network though only strangers of one /16 (or /48) named them.
+const BELIEVED: usize = 20;
+/// Stands for the strangers of earlier runs: their words, taken together, are one's.
+const EARLIER: u64 = u64::MAX;
+/// Dials for strangers' words in an hour, in units of those to one address and port: to all ports of an address (IPv6: of a
+/// /64), and to all addresses of a /24 (or /48).
+const TO_ADDRESS: usize = 2;
+const TO_NET: usize = 4;
 
 /// Free slots that were told count for so long.
 const SLOTS_FRESH: Duration = Duration::from_secs(600);
@@ -52,6 +60,8 @@ struct Host {
     not_before: Instant,
     /// A link to it was up in this run.
     proven: bool,
+    /// The wide net of the only stranger out there who named it, or [`EARLIER`].
+    told_by: Option<u64>,
 }
 
 /// Whether there is somebody to dial.
@@ -78,13 +88,22 @@ impl Hosts {
         Self { hosts: IndexMap::with_hasher(seed), bound: limits.hosts, budget: Budget::new(limits) }
     }
 
-    /// Somebody spoke of a host. Whether it is new to us.
+    /// Somebody whom we believe spoke of a host. Whether it is new to us.
     pub(super) fn learn(&mut self, now: Instant, addr: SocketAddr, source: HostSource) -> bool {
-        self.learn_from(now, addr, source, source.into())
+        self.learn_from(now, addr, source, source.into(), None)
     }
 
-    /// The same, told by `teller`.
-    pub(super) fn learn_from(&mut self, now: Instant, addr: SocketAddr, source: HostSource, teller: Teller) -> bool {
+    /// The same, told by `teller`, somebody at `by` if it is no word of our own.
+    pub(super) fn learn_from(
+        &mut self,
+        now: Instant,
+        addr: SocketAddr,
+        source: HostSource,
+        teller: Teller,
+        by: Option<IpAddr>,
+    ) -> bool {
+        let stranger = by.filter(|by| source == HostSource::Stranger && is_public(*by));
+        let told_by = stranger.filter(|_| is_public(addr.ip())).map(wide_net);
         if !is_dialable(addr)
             || (source == HostSource::Stranger && is_public(addr.ip()) && !is_strangers_port(addr.port()))
         {
@@ -99,6 +118,10 @@ impl Hosts {
                 (host.failures, host.refusals, host.not_before) = (0, 0, now);
             }
             host.source = host.source.min(source);
+            host.told_by = match host.told_by {
+                Some(EARLIER) => told_by,
+                before => before.filter(|_| before == told_by),
+            };
             return false;
         }
         if self.hosts.len() >= self.bound && !self.evict_for(source) {
@@ -116,6 +139,7 @@ impl Hosts {
             refusals: 0,
             not_before: now,
             proven: false,
+            told_by,
         };
         self.hosts.insert(addr, host);
         true
@@ -127,10 +151,12 @@ impl Hosts {
         if !users && info.heard.is_some_and(|heard| heard.age(now) >= LONG_DEAD) {
             return false;
         }
-        let is_new = self.learn_from(now, info.addr, HostSource::Cache, info.teller);
+        let is_new = self.learn_from(now, info.addr, HostSource::Cache, info.teller, None);
         if let Some(host) = self.hosts.get_mut(&info.addr).filter(|_| is_new) {
             (host.heard, host.tried, host.outcome) = (info.heard, info.tried, info.outcome);
             host.failures = info.failures.min(CHANCES - 1);
+            let strangers = matches!(info.teller, Teller::XTry | Teller::Pong) && is_public(info.addr.ip());
+            host.told_by = (strangers && info.outcome != Some(Outcome::Connected)).then_some(EARLIER);
         }
         is_new
     }
@@ -190,9 +216,19 @@ impl Hosts {
         }
     }
 
-    /// How many hosts there are to which no dial failed since they were heard of.
+    /// How many hosts there are to which no dial failed since they were heard of. Of those that were named from one wide
+    /// net alone, or by strangers of earlier runs, only [`BELIEVED`] count: nobody makes a large network out of his own words.
     pub(super) fn promising(&self) -> usize {
-        self.hosts.values().filter(|host| host.failures == 0).count()
+        let mut told: BTreeMap<u64, usize> = BTreeMap::new();
+        let promising = self.hosts.values().filter(|host| host.failures == 0);
+        let believed = promising.filter(|host| {
+            host.told_by.is_none_or(|net| {
+                let so_far = told.entry(net).or_default();
+                *so_far += 1;
+                *so_far <= BELIEVED
+            })
+        });
+        believed.count()
     }
 
     /// It is none: ourselves, or unwanted.
@@ -359,15 +395,26 @@ impl Budget {
         if let Some(&(at, _)) = in_minute.take(self.per_minute).nth(self.per_minute.saturating_sub(1)) {
             return Err(at + MINUTE);
         }
-        let to_host = self.spent.iter().rev().filter(|(_, to)| *to == addr);
-        if let Some(&(at, _)) = to_host.take(self.per_host_hour).nth(self.per_host_hour.saturating_sub(1)) {
-            return Err(at + HOUR);
+        let (address, net) = (subnet(addr.ip()), narrow_net(addr.ip()));
+        let to_host = self.full(1, |to| to == addr);
+        let to_address = self.full(TO_ADDRESS, |to| subnet(to.ip()) == address);
+        let to_net = self.full(TO_NET, |to| narrow_net(to.ip()) == net);
+        if let Some(later) = to_host.max(to_address).max(to_net) {
+            return Err(later);
         }
         if self.per_minute == 0 || self.per_host_hour == 0 {
             return Err(now + HOUR);
         }
         self.spent.push_back((now, addr));
         Ok(())
+    }
+
+    /// When there may be a further dial to those, if there were as many in the last hour as there may be: so many times
+    /// those to one host.
+    fn full(&self, times: usize, concerns: impl Fn(SocketAddr) -> bool) -> Option<Instant> {
+        let most = self.per_host_hour.saturating_mul(times);
+        let mut to_them = self.spent.iter().rev().filter(|(_, to)| concerns(*to));
+        to_them.nth(most.checked_sub(1)?).map(|(at, _)| *at + HOUR)
     }
 }
 
@@ -448,6 +495,62 @@ mod tests {
         assert!(!hosts.may_dial_for_stranger(Instant::from_secs(300), "8.8.8.8:25".parse().expect("an address")));
         assert_eq!(named(&mut hosts, 3600, &mut rng), Pick::Dial(public(1)));
         assert_eq!(named(&mut hosts, 3660, &mut rng), Pick::Wait(Instant::from_secs(3700)));
+    }
+
+    #[test]
+    fn one_address_and_one_net_are_dialled_a_few_times_an_hour_whatever_the_port() {
+        type Name = fn(u16) -> SocketAddr;
+        let names: [(Name, usize); 4] = [
+            (|n| SocketAddr::from(([8, 8, 8, 8], 6000 + n)), 4),
+            (|n| SocketAddr::from(([8, 8, 8, n as u8], 6346)), 8),
+            (|n| SocketAddr::from(([0x2001, 0xdb8, 1, 2, 0, 0, 0, n], 6346)), 4),
+            (|n| SocketAddr::from(([0x2001, 0xdb8, 1, n, 0, 0, 0, 1], 6346)), 8),
+        ];
+        for (names, most) in names {
+            let (mut hosts, _) = hosts(100);
+            let may = (0..60).filter(|&n| hosts.may_dial_for_stranger(Instant::from_secs(u64::from(n) * 10), names(n)));
+            assert_eq!(may.count(), most, "{} and its like", names(1));
+            assert!(hosts.may_dial_for_stranger(Instant::from_secs(700), "9.9.9.9:6346".parse().expect("an address")));
+            assert!(hosts.may_dial_for_stranger(Instant::from_secs(3700), names(70)), "an hour later");
+        }
+    }
+
+    #[test]
+    fn what_one_stranger_says_makes_no_large_network() {
+        let tell = |hosts: &mut Hosts, host, by: [u8; 4]| {
+            hosts.learn_from(Instant::ZERO, host, HostSource::Stranger, Teller::Pong, Some(by.into()));
+        };
+        let host = |n: u8| SocketAddr::from(([9, n, 1, 1], 6346));
+        let (mut hosts, _) = hosts(1000);
+        for n in 0..200 {
+            tell(&mut hosts, host(n), [8, 8, 1, 1]);
+        }
+        assert_eq!((hosts.len(), hosts.promising()), (200, BELIEVED));
+        for n in 0..50 {
+            tell(&mut hosts, host(n), [8, 8, 200, 200]);
+        }
+        assert_eq!(hosts.promising(), BELIEVED, "his neighbour says the same");
+        for n in 0..50 {
+            tell(&mut hosts, host(n), [7, 7, 1, 1]);
+        }
+        assert_eq!(hosts.promising(), 50 + BELIEVED, "another one says the same");
+        hosts.learn(Instant::ZERO, host(199), HostSource::Peer);
+        assert_eq!(hosts.promising(), 51 + BELIEVED, "it was there");
+        for n in 0..60 {
+            let near = SocketAddr::from(([10, 0, 0, n], 6346));
+            tell(&mut hosts, near, [10, 0, 0, 1]);
+        }
+        assert_eq!(hosts.promising(), 111 + BELIEVED, "within a site all are believed");
+
+        // The next run knows no more than that.
+        let kept = hosts.snapshot();
+        let mut hosts = Hosts::new(&Limits::default(), HashSeed::new(&mut Rng::from_number(2)));
+        kept.iter().for_each(|info| assert!(hosts.recall(Instant::ZERO, info)));
+        assert_eq!(hosts.promising(), 1 + 60 + BELIEVED, "the one that was there, the site, and what strangers said");
+        for n in 0..200 {
+            tell(&mut hosts, host(n), [8, 8, 1, 1]);
+        }
+        assert_eq!(hosts.promising(), 1 + 60 + BELIEVED, "he says it again");
     }
 
     #[test]

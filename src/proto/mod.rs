@@ -65,6 +65,7 @@ mod routes;
 mod search;
 mod seen;
 mod servent;
+mod sight;
 mod tables;
 mod ttl;
 mod vendor;

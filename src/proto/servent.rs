@@ -22,6 +22,7 @@ use super::push::PushDials;
 use super::reach::Reach;
 use super::role::Standing;
 use super::router::Router;
+use super::sight::Sight;
 use super::tables::Tables;
 use super::{
     CloseReason, Command, Config, ConnId, Counters, Direction, Event, HostInfo, HostSource, Input, Outbox, Output,
@@ -69,7 +70,7 @@ pub(super) struct Ourselves {
     /// Where the router lets others in to us.
     pub(super) mapped: Option<SocketAddr>,
     /// Our addresses as peers see them: the IPv4 one, which everybody can use, and the IPv6 one.
-    pub(super) seen_as: [Option<IpAddr>; 2],
+    pub(super) seen_as: [Sight; 2],
     pub(super) files: u32,
     pub(super) kib: u32,
     pub(super) uploads_busy: bool,
@@ -77,7 +78,7 @@ pub(super) struct Ourselves {
 
 impl Ourselves {
     /// The place for an address of that family.
-    pub(super) fn seen_as(&mut self, family: IpAddr) -> &mut Option<IpAddr> {
+    pub(super) fn seen_as(&mut self, family: IpAddr) -> &mut Sight {
         &mut self.seen_as[usize::from(family.is_ipv6())]
     }
 }
@@ -228,12 +229,12 @@ impl Servent {
     /// Our own address as we tell it to peers: where we listen, at the address by which peers see us if we
     /// listen on all. Where that is the address at which the router forwards to us, its port is the one.
     pub fn own_addr(&self) -> Option<SocketAddr> {
-        self.own_addr_as(self.us.seen_as.into_iter().flatten().next())
+        self.own_addr_as(self.us.seen_as.iter().find_map(Sight::us))
     }
 
     /// The same towards a peer there: of its family, if we know one.
     pub(super) fn own_addr_for(&self, peer: IpAddr) -> Option<SocketAddr> {
-        let [v4, v6] = self.us.seen_as;
+        let [v4, v6] = self.us.seen_as.each_ref().map(Sight::us);
         self.own_addr_as(if peer.is_ipv4() { v4.or(v6) } else { v6.or(v4) })
     }
 
@@ -340,7 +341,10 @@ impl Servent {
         source: HostSource,
         kind: Teller,
     ) {
-        if may_name(teller, addr.ip()) && !self.is_ourselves(addr) && self.hosts.learn_from(now, addr, source, kind) {
+        let new = may_name(teller, addr.ip())
+            && !self.is_ourselves(addr)
+            && self.hosts.learn_from(now, addr, source, kind, Some(teller));
+        if new {
             self.learnt += 1;
             self.restless();
         }

@@ -7,8 +7,8 @@
 //! * What changes is told soon, and at growing intervals while it goes on changing: a second at first, up to
 //!   [`SLOWEST`].
 //!
-//! Bounds: tables take [`MOST_BYTES`] in all, and a peer begins [`BEGUN`] of them; who sends more, or what is no table, gets
-//! a Bye.
+//! Bounds: tables take [`MOST_BYTES`] in all: beyond that who has the largest gets a Bye. A peer begins [`BEGUN`] of them; who
+//! sends more, or what is no table, gets a Bye.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -203,8 +203,8 @@ impl Servent {
         {
             self.tables.leaves.get_or_insert_with(|| Draft::new(USUAL_BITS)).merge(table);
         }
+        self.shed_tables(now, out);
         match changed {
-            Ok(_) if self.tables.bytes > MOST_BYTES => self.refuse_table(now, conn, "too many tables", out),
             Ok(true) => {
                 self.counters.tables_received += 1;
                 if is_leaf {
@@ -213,6 +213,15 @@ impl Servent {
             }
             Ok(false) => {}
             Err(why) => self.refuse_table(now, conn, &why, out),
+        }
+    }
+
+    /// While tables take too much memory who tells the largest loses its link: not who came last, with a small one.
+    fn shed_tables(&mut self, now: Instant, out: &mut Outbox) {
+        while self.tables.bytes > MOST_BYTES {
+            let size = |link: &Link| Some((link.tables.as_ref()?.receiver.bytes(), link.conn));
+            let Some((_, conn)) = self.links.iter().filter_map(size).max() else { return };
+            self.refuse_table(now, conn, "too many tables, and this is the largest", out);
         }
     }
 

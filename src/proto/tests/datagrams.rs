@@ -50,6 +50,33 @@ fn a_ping_by_udp_gets_one_pong_and_not_too_many_do() {
 }
 
 #[test]
+fn a_ping_too_many_costs_no_work_before_it_is_dropped() {
+    // Work would draw hosts at random; whoever draws none says the same afterwards.
+    let next_guid_after = |pings: u32| {
+        let mut lone = Lone::new();
+        for n in 1..=5 {
+            let headers = crate::wire::head::Headers::default().with("Listen-IP", format!("10.0.1.{n}:6346"));
+            let (conn, from) = (ConnId::accepted(n), peer_addr(n as u8));
+            let head = crate::wire::handshake::Head::Connect { version: (0, 6), headers };
+            lone.handle(Input::Handshake { conn, from, head });
+            lone.handle(Input::Handshake { conn, from, head: status(200, "OK") });
+            lone.handle(Input::Connected { conn, room: usize::MAX });
+        }
+        for _ in 0..pings {
+            lone.handle(datagram(addr("10.9.9.9:6346"), frame(Kind::Ping, 1, 1, 0, asking())));
+        }
+        let out = lone.command(Command::flood(SearchId(1), "blue", &[]));
+        let guid = out.iter().find_map(|output| match output {
+            Output::Send { frame, .. } => Some(frame.header.guid),
+            _ => None,
+        });
+        guid.expect("a query")
+    };
+    assert_ne!(next_guid_after(9), next_guid_after(10), "an answer draws hosts");
+    assert_eq!(next_guid_after(10), next_guid_after(100));
+}
+
+#[test]
 fn nobody_makes_us_send_more_than_three_times_what_came() {
     let mut lone = Lone::new();
     // Many hosts to tell, so that a pong could be long.

@@ -217,6 +217,39 @@ fn tables_take_no_more_memory_than_they_may() {
 }
 
 #[test]
+fn when_there_are_too_many_tables_the_largest_goes_and_no_latecomer() {
+    let mut config = Config::new(ME);
+    (config.only_listed, config.leaves, config.limits.handshakes) = (true, 255, 1000);
+    let mut lone = Lone::with(config);
+    let tells = |lone: &mut Lone, leaf: ConnId, slots: u32| {
+        // Half of them are taken; a message has 32 KiB of that.
+        let bytes = slots as usize / 8;
+        let count = bytes.div_ceil(32 * 1024) as u8;
+        let data = Bytes::from(vec![0x55; bytes / usize::from(count)]);
+        let patch = |sequence| RouteTableUpdate::Patch { sequence, count, compressor: 0, bits: 1, data: data.clone() };
+        let all = std::iter::once(RouteTableUpdate::Reset { slots, infinity: 2 }).chain((1..=count).map(patch));
+        all.flat_map(|update| lone.frame(leaf, frame(Kind::RouteTableUpdate, 1, 1, 0, update.encode())))
+            .filter_map(|output| match output {
+                Output::Close { conn, .. } => Some(conn),
+                _ => None,
+            })
+            .collect::<Vec<_>>()
+    };
+    let large = [1, 2].map(|n| link(&mut lone, "False", n));
+    large.iter().for_each(|&leaf| assert_eq!(tells(&mut lone, leaf, 1 << 21), []));
+    for n in (3..=255).filter(|&n| peer_guid(n) != ME) {
+        let leaf = link(&mut lone, "False", n);
+        assert_eq!(tells(&mut lone, leaf, 1 << 20), [], "32 MiB at last, and no more");
+    }
+    let late = ConnId::accepted(255);
+    assert_eq!(tells(&mut lone, late, 1 << 19), [large[1]], "the younger of the largest");
+    assert_eq!(lone.peer(late).table, Some((1 << 19, 1 << 18)), "who came last with little stays");
+    let again = link(&mut lone, "False", 2);
+    assert_eq!(tells(&mut lone, again, 1 << 20), [], "there is room again");
+    assert_eq!(lone.servent.leaves(), 254);
+}
+
+#[test]
 fn a_leaf_holds_a_few_ultrapeers_and_routes_nothing() {
     let mut config = Config::new(ME);
     (config.only_listed, config.role) = (true, RoleChoice::Leaf);

@@ -9,6 +9,27 @@ use std::process::{Command, Stdio};
 
 use common::Home;
 
+#[test]
+fn alone_at_a_terminal_it_says_in_four_lines_what_to_do() {
+    let home = Home::new();
+    let binary = Path::new(env!("CARGO_BIN_EXE_filbert"));
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &format!("'{}' --no-color", binary.display()), "/dev/null"]).env("HOME", home.path());
+    // A terminal that stays open while the command runs.
+    terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = terminal.spawn().expect("script starts");
+    let keyboard = child.stdin.take();
+    let ended = common::finish(child);
+    drop(keyboard);
+    let lines: Vec<&str> = ended.stdout.lines().map(str::trim_end).collect();
+    assert_eq!((ended.code, lines.len()), (0, 4), "{}", ended.stdout);
+    assert!(lines.iter().all(|line| line.chars().count() <= 80), "{lines:#?}");
+    for command in ["filbert share DIR", "filbert up --detach", "filbert tui", "filbert search"] {
+        assert!(ended.stdout.contains(command), "{command}");
+    }
+    assert_eq!(std::fs::read_dir(home.path()).expect("the home").count(), 0, "looking leaves nothing behind");
+}
+
 /// Runs `share DIR` at a terminal where somebody types `answer`. Its code, and all that was on the screen.
 fn share_and_answer(home: &Home, dir: &Path, answer: &str) -> (i32, String) {
     let quoted = |path: &Path| format!("'{}'", path.display());

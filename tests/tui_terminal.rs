@@ -117,6 +117,8 @@ fn search_get_and_look_on_a_small_and_a_large_screen() {
     assert_eq!(rows.len(), 3, "{screen}");
     assert!(rows.iter().all(|row| column(row) == column(rows[0])), "{screen}");
     assert!(screen.contains(WIDE), "{screen}");
+    terminal.keys(&["m"]);
+    terminal.shows("copied: magnet:?");
     terminal.keys(&["Space", "Space"]);
     terminal.shows("2 selected");
     terminal.keys(&["Enter"]);

@@ -138,9 +138,15 @@ fn first_words(config: &Config) -> Result<(), Failure> {
     }
     let say = &config.say;
     say.line("filbert shares a folder and finds files among peers: no server, no account.")?;
-    say.line(&format!("See it happen:     {}", say.bold("filbert demo")))?;
-    say.line(&format!("Run your peer:     {}", say.bold("filbert up --share DIR")))?;
-    say.line(&format!("Then, elsewhere:   {}   (all else: filbert --help)", say.bold("filbert search WORDS")))
+    say.line(&format!(
+        "Offer a folder:    {}     it shows first what others would see",
+        say.bold("filbert share DIR")
+    ))?;
+    say.line(&format!(
+        "Run your peer:     {}   peers on this network find each other",
+        say.bold("filbert up --detach")
+    ))?;
+    say.line(&format!("Find and fetch:    {}           the same in words: filbert search", say.bold("filbert tui")))
 }
 
 /// Help and version are asked for; everything else is a mistake, shown with what was meant.

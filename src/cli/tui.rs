@@ -17,9 +17,9 @@ use super::client::Client;
 use super::config::Config;
 use super::exit::{Exit, Failure};
 use super::{interrupt, servent};
-use crate::app::view::{SearchLine, SearchView, SpeedsView};
+use crate::app::view::{MagnetView, SearchLine, SearchView, SpeedsView};
 use crate::net::rt;
-use crate::tui::ask::SettingView;
+use crate::tui::ask::{MagnetOf, SettingView};
 use crate::tui::draw::{self, Paint};
 use crate::tui::screen::{self, Screen, Typed};
 use crate::tui::{Ask, Model, Told, View};
@@ -350,6 +350,16 @@ async fn settings(client: &Client) -> Result<Told, Failure> {
 /// Everything that is done with one call, and what became of it.
 async fn ask_servent(client: &Client, ask: Ask) -> Told {
     let done = match ask {
+        Ask::Magnet(of) => {
+            let of = match of {
+                MagnetOf::Hit(number) => format!("what={number}"),
+                MagnetOf::Transfer(id) => format!("transfer={id}"),
+            };
+            match client.get::<MagnetView>(&format!("/api/v1/magnet?{of}")).await {
+                Ok(made) => return Told::Magnet(made.magnet),
+                Err(failure) => Err(failure),
+            }
+        }
         Ask::Get(what) => get(client, what).await,
         Ask::Transfer(id, act) => {
             client.post::<Value>(&format!("/api/v1/transfers/{id}/{act}"), Value::Null).await.map(|_| String::new())

@@ -13,7 +13,7 @@ pub enum Ask {
     Look(View),
     /// Search; its hits are told with this number of ours.
     Search(u64, String),
-    /// List what a host shares, as hits with this number of ours.
+    /// List what a host shares (its address, or the number of a hit of it), as hits with this number of ours.
     Browse(u64, String),
     /// Nobody reads the hits of the search that runs: end it.
     EndSearch,
@@ -29,10 +29,21 @@ pub enum Ask {
     Unshare(String),
     /// The slow speeds, on or off.
     Turtle(bool),
+    /// Tell the magnet link: of a hit by its number, or of a transfer.
+    Magnet(MagnetOf),
     /// Put a text into the clipboard of the terminal.
     Copy(String),
     /// Leave.
     Quit,
+}
+
+/// Whose magnet link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MagnetOf {
+    /// Of the hit with this number.
+    Hit(u32),
+    /// Of this transfer.
+    Transfer(u64),
 }
 
 /// What the servent said, or what became of an ask.
@@ -56,6 +67,8 @@ pub enum Told {
     Broken(u64, String),
     /// Something happened.
     Event(Box<EventView>),
+    /// The magnet link that was asked for.
+    Magnet(String),
     /// An ask was done: in words, perhaps none.
     Said(String),
     /// An ask failed: in words, with the next step.

@@ -30,6 +30,7 @@ Search
 
 Transfers
   p               pause, go on             r       try again now
+  m               copy its magnet link
   x               cancel (asks first)      Enter   where the file is
 
 Shares

@@ -1,7 +1,6 @@
 //! What each key does.
 
-use super::ask::Ask;
-use super::magnet::magnet;
+use super::ask::{Ask, MagnetOf};
 use super::model::{Input, Model, Purpose, TYPED, Tone, View};
 use super::text;
 
@@ -166,23 +165,18 @@ impl Model {
                 Vec::new()
             }
             Key::Char('b') => {
-                let host = row.first.source.addr.clone();
-                self.browse(host)
+                // By its number: the servent also knows the way to a source that cannot be connected to.
+                let (number, host) = (row.first.hit.to_string(), text::safe(&row.first.source.addr));
+                self.browse(number, &host)
             }
-            Key::Char('m') => match magnet(&row.first) {
-                Some(link) => vec![Ask::Copy(link)],
-                None => {
-                    self.say(Tone::Bad, "its content has no name yet: the source is still hashing it");
-                    Vec::new()
-                }
-            },
+            Key::Char('m') => vec![Ask::Magnet(MagnetOf::Hit(row.first.hit))],
             _ => Vec::new(),
         }
     }
 
-    fn browse(&mut self, host: String) -> Vec<Ask> {
+    fn browse(&mut self, what: String, host: &str) -> Vec<Ask> {
         let serial = self.begin(format!("all of {host}"));
-        vec![Ask::EndSearch, Ask::Browse(serial, host)]
+        vec![Ask::EndSearch, Ask::Browse(serial, what)]
     }
 
     fn on_transfer(&mut self, key: Key) -> Vec<Ask> {
@@ -198,6 +192,7 @@ impl Model {
             Key::Char('p') if transfer.state == "paused" => vec![Ask::Transfer(id, "resume")],
             Key::Char('p') => vec![Ask::Transfer(id, "pause")],
             Key::Char('r') => vec![Ask::Transfer(id, "retry")],
+            Key::Char('m') => vec![Ask::Magnet(MagnetOf::Transfer(id))],
             Key::Char('x') => {
                 let ask = Ask::Transfer(id, "cancel");
                 self.confirm(format!("Cancel {name} and remove what is there of it?"), ask);
@@ -225,7 +220,7 @@ impl Model {
         let addr = self.peers.get(self.at()).map(|peer| peer.addr.clone());
         match (key, addr) {
             (Key::Char('c'), _) => self.ask_for(Purpose::Connect),
-            (Key::Char('b') | Key::Enter, Some(addr)) => return self.browse(addr),
+            (Key::Char('b') | Key::Enter, Some(addr)) => return self.browse(addr.clone(), &addr),
             (Key::Char('x'), Some(addr)) => {
                 self.confirm(format!("Close the link to {}?", text::safe(&addr)), Ask::Disconnect(addr));
             }

@@ -12,7 +12,6 @@ pub mod ask;
 pub mod draw;
 mod hits;
 mod keys;
-mod magnet;
 mod model;
 pub mod screen;
 pub mod text;

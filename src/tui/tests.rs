@@ -6,7 +6,7 @@ use ratatui::style::Color;
 use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
 
-use super::ask::{Ask, Told};
+use super::ask::{Ask, MagnetOf, Told};
 use super::draw::{Paint, draw};
 use super::hits::HITS;
 use super::model::{Model, TYPED, View};
@@ -161,12 +161,12 @@ fn keys_become_asks() {
     assert_eq!(model.key(Key::Enter), [Ask::Get(vec!["1".into(), "3".into()])], "those that are selected");
     assert_eq!(model.key(Key::Home), []);
     assert_eq!(model.key(Key::Enter), [Ask::Get(vec!["1".into()])], "they are selected no more");
-    let link = "magnet:?xt=urn:sha1:5AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA&dn=blue%1B%5B31m%E2%80%AEgpj.exe&xl=4321";
     model.key(Key::End);
-    model.key(Key::Up);
-    assert_eq!(model.key(Key::Char('m')), [Ask::Copy(link.into())]);
+    assert_eq!(model.key(Key::Char('m')), [Ask::Magnet(MagnetOf::Hit(6))]);
+    assert_eq!(model.told(Told::Magnet("magnet:?x".into())), [Ask::Copy("magnet:?x".into())]);
     assert_eq!(model.key(Key::Char('t')), [Ask::Turtle(false)], "it is on");
     assert_eq!(model.key(Key::Char('2')), [Ask::Look(View::Transfers)]);
+    assert_eq!(model.key(Key::Char('m')), [Ask::Magnet(MagnetOf::Transfer(1))]);
     assert_eq!(model.key(Key::Char('p')), [Ask::Transfer(1, "pause")], "what goes on stands before what is over");
     model.told(Told::Event(Box::new(EventView::Transfer(transfer(1, "paused", "")))));
     assert_eq!(model.key(Key::Char('p')), [Ask::Transfer(1, "resume")]);
@@ -177,7 +177,7 @@ fn keys_become_asks() {
     assert_eq!(model.key(Key::BackTab), [Ask::Look(View::Search)]);
     assert_eq!(model.key(Key::BackTab), [Ask::Look(View::Help)]);
     assert_eq!(model.key(Key::Tab), [Ask::Look(View::Search)]);
-    assert_eq!(model.key(Key::Char('b')), [Ask::EndSearch, Ask::Browse(2, "192.168.100.200:6346".into())]);
+    assert_eq!(model.key(Key::Char('b')), [Ask::EndSearch, Ask::Browse(2, "6".into())]);
     assert_eq!(model.key(Key::Char('q')), [Ask::Quit]);
     model.key(Key::Char('/'));
     assert_eq!(model.key(Key::Char('q')), [], "a letter while one types");

@@ -39,6 +39,7 @@ impl Model {
             // Of a search that nobody looks at any more.
             Told::Hits(..) | Told::Done(..) | Told::Broken(..) => {}
             Told::Event(event) => return self.happened(*event),
+            Told::Magnet(link) => return vec![Ask::Copy(link)],
             Told::Said(words) => {
                 if !words.is_empty() {
                     self.say(Tone::Fine, text::safe(&words));

@@ -78,6 +78,7 @@ fn ours(place: &Path, addr: std::net::SocketAddr, expected: Expected, size: u64)
         speed: Default::default(),
     };
     let hooks = Hooks {
+        us: Box::new(|_| None),
         requery: Box::new(|_| {}),
         owned: Box::new(|_| None),
         push: Box::new(|_| Box::pin(async { Err(filbert::transfer::Lost::NoWay) })),
@@ -127,6 +128,7 @@ fn server(path: &Path, digests: Digests) -> std::net::SocketAddr {
     let shared = Arc::new(SharedFile { index: 0, root, path: file, name, stamp, digests: Some(digests) });
     let (dir, ids) = (path.parent().expect("a folder").to_owned(), AtomicU64::new(1));
     let hooks = UploadHooks {
+        downloads: None,
         find: Box::new(move |_| Some(Arc::clone(&shared))),
         open: Box::new(move |_, path| filbert::disk::open_beneath(&dir, path)),
         tree: Box::new(|_| filbert::transfer::upload::Tree::Nothing),

@@ -3,6 +3,7 @@
 //! [`Node`] is the one facade: the control API and, through it, the command line and the page use nothing
 //! else. It joins the core (`proto`, `library`, `transfer`) with `net` and `disk`, which never meet.
 
+pub mod alternates;
 mod bootstrap;
 mod browses;
 mod dial;

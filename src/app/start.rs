@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use futures::FutureExt;
 
 use super::bootstrap::Cache;
-use super::downloads::{Downloads, DownloadsConfig, Hooks};
+use super::downloads::{Downloads, DownloadsConfig, Hooks, Us};
 use super::events::{Bell, Broadcast};
 use super::inner::{Inner, Warnings};
 use super::kept::Kept;
@@ -32,6 +32,7 @@ use crate::proto::dnssd::Service;
 use crate::proto::{self, Command, Encrypt, Reachable, Role, RoleChoice};
 use crate::transfer::browse;
 use crate::wire::Guid;
+use crate::wire::addr::is_public;
 use crate::wire::ggep::Ggep;
 use crate::wire::hit::{Qhd, QueryHit};
 
@@ -80,10 +81,11 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
     take_up_shares(&options, &kept, &shelf, &warnings, &events).await?;
     let (pushes, called) = Pushes::new(servent, handle.clone());
     let speeds = Arc::new(Speeds::new(options.speeds, clock));
-    let downloads = open_downloads(&options, &searches, &shelf, &pushes, &events, &speeds, rng.fork()).await?;
+    let proxies = Arc::new(Proxies::new(servent, handle.clone()));
+    let us = where_we_are(listen, &proxies);
+    let downloads = open_downloads(&options, &searches, &shelf, &pushes, &events, &speeds, us, rng.fork()).await?;
     let choice = if options.private { PortMapping::Off } else { options.portmap };
     let portmap = PortMap::new(choice, listen);
-    let proxies = Arc::new(Proxies::new(servent, handle.clone()));
     let browse = options.browse.then(|| browse_hooks(servent, listen, &shelf, &proxies));
     let uploads = open_uploads(
         options.limits.uploads,
@@ -281,6 +283,24 @@ fn servent_config(options: &Options, servent: Guid, descriptors: Descriptors) ->
     config
 }
 
+/// Where others connect to us: within a site at our end of the connection that they talk to, beyond it where we are seen.
+fn where_we_are(listen: SocketAddr, proxies: &Arc<Proxies>) -> Box<Us> {
+    let proxies = Arc::clone(proxies);
+    Box::new(move |local| {
+        let Wall { reachable, us, .. } = proxies.wall();
+        let here = local.map(|ip| SocketAddr::new(ip, listen.port()));
+        let bound = Some(listen).filter(|listen| !listen.ip().is_unspecified());
+        match here {
+            Some(here) if !is_public(here.ip()) => {
+                bound.or(Some(here)).filter(|_| us.is_none_or(|us| !is_public(us.ip())))
+            }
+            _ => None,
+        }
+        .or_else(|| us.or(bound).or(here).filter(|_| reachable != Reachable::No))
+    })
+}
+
+#[allow(clippy::too_many_arguments, reason = "each is a part that the downloads are joined to")]
 async fn open_downloads(
     options: &Options,
     searches: &Arc<Searches>,
@@ -288,6 +308,7 @@ async fn open_downloads(
     pushes: &Arc<Pushes>,
     events: &Arc<Broadcast>,
     speeds: &Speeds,
+    us: Box<Us>,
     rng: Rng,
 ) -> Result<Downloads, Error> {
     let config = DownloadsConfig {
@@ -303,6 +324,7 @@ async fn open_downloads(
     let hooks = Hooks {
         requery: Box::new(move |urn| searches.requery(urn)),
         owned: Box::new(move |urn| shelf.path_of(urn)),
+        us,
         push: Box::new(move |source| Arc::clone(&pushes).ask(source).boxed()),
         changed: Box::new(move |view| events.tell(|| EventView::Transfer(view))),
     };
@@ -349,6 +371,7 @@ fn open_uploads(
     let (find, open, tree) = (shelf.clone(), shelf.clone(), shelf.clone());
     let (pass_on, describe) = (Arc::clone(proxies), Arc::clone(proxies));
     let (downloads, events, handle) = (downloads.clone(), Arc::clone(events), handle.clone());
+    let under_way = Some(downloads.clone());
     let hooks = UploadHooks {
         find: Box::new(move |target| find.find(target)),
         open: Box::new(move |root, path| open.open_file(root, path)),
@@ -359,6 +382,7 @@ fn open_uploads(
         next_id: Box::new(move || downloads.next_id()),
         changed: Box::new(move |view| events.tell(|| EventView::Transfer(view))),
         busy: Box::new(move |busy| handle.command(Command::UploadsBusy(busy))),
+        downloads: under_way,
         speed: speeds.up().clone(),
     };
     let uploads = Uploads::new(config, hooks, rng);

@@ -4,7 +4,7 @@
 //! into one of `BUFFER` bytes, and every wait has an end. What an answer means is not decided here.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
@@ -82,6 +82,11 @@ impl Link {
         // A request is one write: nothing is gained by waiting for more.
         let _ = stream.set_nodelay(true);
         Self { stream, config, ahead, framing: Framing::Over, keep_alive: true, piece: (0, Duration::ZERO) }
+    }
+
+    /// The address of our end.
+    pub fn local_ip(&self) -> Option<IpAddr> {
+        self.stream.local_addr().ok().map(|addr| addr.ip().to_canonical())
     }
 
     /// Whether another request may be sent on it.

@@ -180,6 +180,17 @@ impl BlockMap {
         (self.done, self.stored) = (0, 0);
     }
 
+    /// What is missing of a block: from the end of its prefix on.
+    pub fn missing_in(&self, index: usize) -> Option<Range<u64>> {
+        let block = self.range(index);
+        let start = match self.blocks.get(index)? {
+            Block::Missing => block.start,
+            Block::Filling(filled) => block.start + filled,
+            Block::Stored(_) => return None,
+        };
+        (start < block.end).then_some(start..block.end)
+    }
+
     /// The first bytes that are missing and lie in no block of `taken`: from the end of a block's prefix to the
     /// next block of which something is there, that is taken, or to the end of the file.
     pub fn gap(&self, taken: &[Range<u64>]) -> Option<Range<u64>> {

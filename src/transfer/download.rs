@@ -90,6 +90,8 @@ pub struct Download {
     /// What happened to the partial file that nobody expects, in words.
     note: Option<String>,
     tree: Tree,
+    /// The block from which on blocks are looked for.
+    origin: usize,
     /// Bytes that were written in this run, those that came to nothing among them.
     received: u64,
     /// When it was last decided what comes next.
@@ -120,6 +122,7 @@ impl Download {
         Self {
             sources: Sources::new(config.max_sources),
             tree: Tree::new(expected.tth),
+            origin: 0,
             received: 0,
             config,
             rng,
@@ -539,6 +542,9 @@ impl Download {
         self.inherited |= !stored.is_empty();
         stored.into_iter().for_each(|(index, hash)| self.map.store(index, hash));
         self.tree.forget_blocks();
+        if self.map.len() > self.config.swarm {
+            self.origin = self.rng.below(self.map.len());
+        }
         self.hold_tree(out);
         if let Some((source, head)) = self.pending.take() {
             self.on_head(now, source, head, out);

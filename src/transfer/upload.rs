@@ -12,7 +12,7 @@ use unicode_normalization::UnicodeNormalization;
 use super::queue::{Place, RETRY_FULL, Stays};
 use crate::wire::head::Headers;
 use crate::wire::http::{ContentRange, Request, Response, percent_encode};
-use crate::wire::{Digests, Guid, TreeRow, thex};
+use crate::wire::{Digests, Guid, Sha1, TreeRow, Tth, thex};
 
 /// What a request turned out to mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,44 @@ pub struct Offer {
     pub size: u64,
     /// Its content names, once hashed.
     pub digests: Option<Digests>,
+    /// What there is of it, if that is not all.
+    pub part: Option<Part>,
+}
+
+/// A file that we are fetching ourselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its hash.
+    pub sha1: Sha1,
+    /// The root of its tree, if we have that.
+    pub root: Option<Tth>,
+    /// What may be given, in order.
+    pub ranges: Vec<Range<u64>>,
+}
+
+/// Parts of a file under way that are told; of more the first ones.
+const MAX_RANGES: usize = 256;
+/// A client that asks for a part that is not there yet comes back after so many seconds.
+const PART_LATER: u32 = 10;
+
+/// ... and one that asks when there is nothing at all.
+const NOTHING_YET: u32 = 3;
+
+impl Part {
+    /// What of `bytes` can be given: from their start on, as far as it is there.
+    fn some_of(&self, bytes: &Range<u64>) -> Option<Range<u64>> {
+        let here = self.ranges.iter().find(|range| range.contains(&bytes.start))?;
+        Some(bytes.start..bytes.end.min(here.end))
+    }
+
+    /// "X-Available-Ranges: bytes 0-10, 20-30" (PFSP).
+    fn tell(&self, headers: &mut Headers) {
+        if self.ranges.is_empty() {
+            return;
+        }
+        let ranges = self.ranges.iter().take(MAX_RANGES).map(|range| format!("{}-{}", range.start, range.end - 1));
+        headers.push("X-Available-Ranges", format!("bytes {}", ranges.collect::<Vec<_>>().join(",")));
+    }
 }
 
 /// What stands in the way of giving it.
@@ -153,6 +191,11 @@ pub fn plan(request: &Request, found: Found<'_>, agent: &str) -> Plan {
         Found::Nothing => return empty(404, "Not Found", common),
     };
     let common = content_urns(common.with("Accept-Ranges", "bytes"), offer);
+    if offer.part.as_ref().is_some_and(|part| part.ranges.is_empty()) {
+        // "Not found" would be taken for the last word.
+        let headers = common.with("Retry-After", NOTHING_YET.to_string());
+        return empty(503, "Nothing of it is here yet", headers);
+    }
     let range = match request.range() {
         Some(Ok(range)) if offer.size > 0 => match range.resolve(offer.size) {
             Some(range) => Some(range),
@@ -164,6 +207,17 @@ pub fn plan(request: &Request, found: Found<'_>, agent: &str) -> Plan {
         _ => None,
     };
     let bytes = range.clone().unwrap_or(0..offer.size);
+    // A part of a file is never called the whole.
+    let (range, bytes) = match &offer.part {
+        None => (range, bytes),
+        Some(part) => match part.some_of(&bytes) {
+            Some(bytes) => (Some(bytes.clone()), bytes),
+            None => {
+                let headers = common.with("Retry-After", PART_LATER.to_string());
+                return empty(416, "Requested range not available yet", headers);
+            }
+        },
+    };
     let mut headers = common
         .with("Content-Type", content_type(&offer.name))
         .with("Content-Disposition", format!("inline; filename*=UTF-8''{}", percent_encode(offer.name.as_bytes())))
@@ -218,10 +272,21 @@ pub(super) fn headers(agent: &str) -> Headers {
 /// "X-Gnutella-Content-URN" (HUGE, section 4), and where the tree is, "X-Thex-URI": a relative URI with an absolute path, a
 /// semicolon, and the root of the tree without a prefix.
 fn content_urns(headers: Headers, offer: &Offer) -> Headers {
-    let Some(digests) = &offer.digests else { return headers };
-    let sha1 = format!("urn:sha1:{}", digests.sha1);
-    let tree = format!("/uri-res/N2X?{sha1};{}", digests.tth);
-    headers.with("X-Gnutella-Content-URN", sha1).with("X-Thex-URI", tree)
+    let mut headers = headers;
+    if let Some(part) = &offer.part {
+        part.tell(&mut headers);
+    }
+    let (sha1, root) = match (&offer.digests, &offer.part) {
+        (Some(digests), _) => (digests.sha1, Some(digests.tth)),
+        (None, Some(part)) => (part.sha1, part.root),
+        (None, None) => return headers,
+    };
+    let sha1 = format!("urn:sha1:{sha1}");
+    headers.push("X-Gnutella-Content-URN", sha1.clone());
+    if let Some(root) = root {
+        headers.push("X-Thex-URI", format!("/uri-res/N2X?{sha1};{root}"));
+    }
+    headers
 }
 
 /// A place in the words that the client understands; `Retry-After` says the same to all.
@@ -294,7 +359,7 @@ mod tests {
     use crate::wire::TigerTree;
 
     fn offer() -> Offer {
-        Offer { name: "blue train.flac".into(), size: 1000, digests: Some(Digests::of(b"abc")) }
+        Offer { name: "blue train.flac".into(), size: 1000, digests: Some(Digests::of(b"abc")), part: None }
     }
 
     fn request(method: &str, version: (u8, u8), headers: &[(&str, &str)]) -> Request {
@@ -343,6 +408,30 @@ mod tests {
             assert_eq!(plan.head.headers.get("Content-Range"), said, "{range:?}");
             let length = plan.body.map_or(0, |body| body.end - body.start);
             assert_eq!(plan.head.content_length(), Some(length), "{range:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_file_under_way_what_is_there_is_given_and_told() {
+        let part = Part { sha1: Sha1([0; 20]), root: None, ranges: vec![100..200, 300..1000] };
+        let part = Offer { digests: None, part: Some(part), ..offer() };
+        for (range, code, body) in [
+            (Some("bytes=100-149"), 206, Some(100..150)),
+            (Some("bytes=150-"), 206, Some(150..200)),
+            (Some("bytes=-10"), 206, Some(990..1000)),
+            (Some("bytes=0-500"), 416, None),
+            (Some("bytes=200-"), 416, None),
+            (Some("bytes=1000-"), 416, None),
+            (None, 416, None),
+        ] {
+            let headers: Vec<_> = range.map(|range| ("Range", range)).into_iter().collect();
+            let plan = plan(&request("GET", (1, 1), &headers), Found::Offer(&part), "x");
+            assert_eq!((plan.head.code, plan.body.clone()), (code, body.clone()), "{range:?}");
+            assert_eq!(plan.head.headers.get("X-Available-Ranges"), Some("bytes 100-199,300-999"), "{range:?}");
+            assert_eq!(plan.head.headers.get("X-Thex-URI"), None);
+            let said = body.map(|body| format!("bytes {}-{}/1000", body.start, body.end - 1));
+            let said = said.or((range == Some("bytes=1000-")).then(|| "bytes */1000".to_owned()));
+            assert_eq!(plan.head.headers.get("Content-Range").map(str::to_owned), said, "{range:?}");
         }
     }
 

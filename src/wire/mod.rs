@@ -5,6 +5,7 @@
 //! What we do not know survives a round trip untouched.
 
 pub mod addr;
+pub mod alt;
 pub mod bye;
 mod coding;
 pub mod deflated;

@@ -85,7 +85,7 @@ fn answers(request: &Request) {
     let _ = place_named(request);
     let full = Wait { place: None, limit: 16, eta: Some(30) };
     for (size, digests) in [(0, None), (1, Some(digests)), (4_354_130, None), (u64::MAX, Some(digests))] {
-        let offer = Offer { name: "blue \u{202e}train.flac".into(), size, digests };
+        let offer = Offer { name: "blue \u{202e}train.flac".into(), size, digests, part: None };
         for found in [Found::Offer(&offer), Found::Busy(&offer, &full), Found::Nothing] {
             let plan = plan(request, found, "filbert/0");
             assert_eq!(Response::parse(reread(&plan.head.encode())).as_ref(), Ok(&plan.head));

@@ -72,6 +72,7 @@ impl Place {
         };
         let requeries = Arc::clone(&self.requeries);
         let hooks = Hooks {
+            us: Box::new(|_| None),
             requery: Box::new(move |urn| requeries.lock().expect("no panic").push(urn.clone())),
             owned: Box::new(|_| None),
             push: Box::new(|_| Box::pin(async { Err(filbert::transfer::Lost::NoWay) })),
@@ -191,6 +192,7 @@ impl Served {
         let trees = dir.path().to_owned();
         let (root, ids) = (dir.path().to_owned(), AtomicU64::new(1));
         let hooks = UploadHooks {
+            downloads: None,
             find: Box::new(move |target| match target {
                 Target::ByIndex(index, _) => shared.get(index).cloned(),
                 Target::ByUrn(urn) => {

@@ -4,6 +4,7 @@
 //! A write that has begun runs to its end and is told to the machine by the thread that did it, even when the
 //! contact is dropped meanwhile: what is on disk and what the machine knows never differ.
 
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +17,7 @@ use crate::disk::{DiskError, Fault, Judged, Partial};
 use crate::net::fetch::{FetchConfig, Link};
 use crate::net::rt;
 use crate::transfer::{Input, Lost, Reach, Source, SourceId};
+use crate::wire::Sha1;
 use crate::wire::addr::is_public;
 use crate::wire::head::Headers;
 use crate::wire::http::{ByteRange, Request, percent_decode};
@@ -62,13 +64,21 @@ impl Contact {
         let mut link = match self.ask().await {
             Ok(link) => link,
             Err(how) => {
+                if let (Lost::Refused | Lost::NoAnswer | Lost::Unreachable(_), Some(sha1)) = (&how, self.content()) {
+                    self.inner.alternates.failed(&sha1, self.source.addr);
+                }
                 self.live.tell(Input::Lost { source: self.id, how });
                 return None;
             }
         };
         let Ok(decision) = (&mut self.decided).await else { return None };
         match self.receive(&mut link, decision).await {
-            Ok(()) => Some(link.is_reusable().then_some(link)),
+            Ok(()) => {
+                if let Some(sha1) = self.content().filter(|_| self.source.reach == Reach::Direct) {
+                    self.inner.alternates.good(&sha1, self.source.addr);
+                }
+                Some(link.is_reusable().then_some(link))
+            }
             Err(Some(how)) => {
                 self.live.tell(Input::Lost { source: self.id, how });
                 None
@@ -78,7 +88,24 @@ impl Contact {
         }
     }
 
-    fn request(&self) -> Request {
+    /// The hash by which others know the file.
+    fn content(&self) -> Option<Sha1> {
+        self.live.lock().machine().and_then(|machine| machine.expected().sha1)
+    }
+
+    /// Who else has the file; ourselves among them, when there is something that we give.
+    fn tell_others(&self, headers: &mut Headers, local: Option<IpAddr>) {
+        let (sha1, gives) = {
+            let live = self.live.lock();
+            let Some(machine) = live.machine() else { return };
+            let Some(sha1) = machine.expected().sha1 else { return };
+            (sha1, !machine.offered().is_empty())
+        };
+        let us = (self.inner.hooks.us)(local).filter(|_| gives);
+        self.inner.alternates.tell(&sha1, self.source.addr, us, headers);
+    }
+
+    fn request(&self, link: &Link) -> Request {
         let range = match self.end {
             Some(end) => ByteRange::Between(self.first, end.saturating_sub(1)),
             None => ByteRange::From(self.first),
@@ -89,19 +116,20 @@ impl Contact {
             .with("Range", range.to_string())
             // "0.1 is the old active queueing, 1.0 is PARQ" (gtk-gnutella): the connection stays open while we wait.
             .with("X-Queue", "1.0");
-        let headers = match &self.ticket {
+        let mut headers = match &self.ticket {
             Some(ticket) => headers.with("X-Queued", format!("ID={ticket}")),
             None => headers,
         };
+        self.tell_others(&mut headers, link.local_ip());
         Request { method: "GET".into(), target: self.source.ask.target(), version: (1, 1), headers }
     }
 
     /// Sends the request and tells the machine of the head.
     async fn ask(&mut self) -> Result<Link, Lost> {
-        let request = self.request();
         let mut answered = None;
         if let Some(mut link) = self.link.take() {
             // A source may have closed the connection while we did not use it: that is no failure.
+            let request = self.request(&link);
             match link.ask(&request).await {
                 Ok(head) => answered = Some((link, head)),
                 Err(Lost::Closed) => {}
@@ -112,6 +140,11 @@ impl Contact {
             Some(answered) => answered,
             None => {
                 let mut link = self.connect().await?;
+                let local = link.local_ip().map(|ip| SocketAddr::new(ip, self.source.addr.port()));
+                if local == Some(self.source.addr) && (self.inner.hooks.us)(link.local_ip()) == local {
+                    return Err(Lost::Unreachable("that is this servent itself".into()));
+                }
+                let request = self.request(&link);
                 let head = link.ask(&request).await?;
                 (link, head)
             }
@@ -119,7 +152,11 @@ impl Contact {
         if let (200 | 206, Some(name)) = (head.code, head.headers.get("Content-Disposition").and_then(file_name)) {
             self.live.suggest_name(&name);
         }
+        let (others, local) = (head.headers.clone(), link.local_ip());
         self.live.tell(Input::Head { source: self.id, head });
+        if let Some(sha1) = self.content() {
+            self.inner.heard(&sha1, &others, self.source.addr.ip(), local);
+        }
         Ok(link)
     }
 

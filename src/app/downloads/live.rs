@@ -3,9 +3,10 @@
 //! Whoever has something to tell the machine does so here, at once; the download's task is woken to do what
 //! the machine wants done.
 
+use std::fs::File;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant as Clock;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Instant as Clock, SystemTime};
 
 use futures::StreamExt;
 use futures::channel::mpsc;
@@ -42,6 +43,8 @@ pub(super) struct Inner {
     /// How often it was begun: a runner of an earlier time takes nothing of a later one.
     run: u32,
     pub(super) record: Record,
+    /// To read from the partial file, while that is open.
+    reader: Option<Reader>,
     meter: Meter,
     received: u64,
     /// When it was taken up in this run; what it ran before is in the record.
@@ -58,6 +61,39 @@ pub(super) struct Inner {
 
 /// Why it rests then.
 const HELD: &str = "downloads are paused: their limit is 0 (filbert limits)";
+
+/// A file to read from, for others.
+#[derive(Clone, Debug)]
+pub(super) struct Reader {
+    part: Weak<File>,
+    /// When it was finished, and what it looked like then.
+    done: Option<(Clock, (u64, SystemTime), Arc<File>)>,
+}
+
+impl Reader {
+    /// To read from, if it still is there, and nobody wrote to it since it was finished.
+    pub(super) fn file(&self) -> Option<Arc<File>> {
+        match &self.done {
+            Some((_, then, file)) => (stamp(file) == Some(*then)).then(|| Arc::clone(file)),
+            None => self.part.upgrade(),
+        }
+    }
+
+    /// How long it has been finished.
+    pub(super) fn age(&self) -> Option<std::time::Duration> {
+        self.done.as_ref().map(|(at, ..)| at.elapsed())
+    }
+}
+
+/// Length and time of a file that still has a name.
+fn stamp(file: &File) -> Option<(u64, SystemTime)> {
+    let meta = file.metadata().ok()?;
+    #[cfg(unix)]
+    if std::os::unix::fs::MetadataExt::nlink(&meta) == 0 {
+        return None;
+    }
+    Some((meta.len(), meta.modified().ok()?))
+}
 
 /// Which process fetches it.
 #[derive(Debug)]
@@ -78,6 +114,7 @@ impl Live {
             outbox: Vec::new(),
             at_work: false,
             run: 0,
+            reader: None,
             meter: Meter::default(),
             received: 0,
             since: Clock::now(),
@@ -205,6 +242,23 @@ impl Live {
         let Inner { machine: Some(machine), outbox, .. } = &mut *inner else { return };
         machine.handle_timeout(now, outbox);
         inner.after();
+    }
+
+    /// The partial file is open, or is it no more.
+    pub(super) fn reads(&self, reader: Option<Arc<File>>) {
+        // Whoever holds the file holds its lock: that is to end with the partial file.
+        self.lock().reader = reader.map(|file| Reader { part: Arc::downgrade(&file), done: None });
+    }
+
+    /// It has become this finished file.
+    pub(super) fn reads_finished(&self, file: File) {
+        let done = stamp(&file).map(|stamp| (Clock::now(), stamp, Arc::new(file)));
+        self.lock().reader = done.map(|done| Reader { part: Weak::new(), done: Some(done) });
+    }
+
+    /// To read from the partial file, or from the finished one.
+    pub(super) fn reader(&self) -> Option<Reader> {
+        self.lock().reader.clone()
     }
 
     /// Whether something is to be done now.

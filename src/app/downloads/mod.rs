@@ -7,12 +7,14 @@ mod contact;
 mod here;
 mod live;
 mod record;
+mod swarm;
 mod task;
 mod tree;
 mod turns;
 mod wanted;
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +24,7 @@ use futures::StreamExt;
 use futures::channel::mpsc;
 use futures::future::BoxFuture;
 
+use super::alternates::Alternates;
 use super::view::TransferView;
 use super::{Error, ErrorCode};
 use crate::app::events::BoxStream;
@@ -37,6 +40,7 @@ use record::{Record, Saved, SourceRecord, Standing};
 use task::Runner;
 use turns::Turns;
 
+pub use swarm::Giving;
 pub use turns::Priority;
 pub use wanted::{OnExists, Wanted};
 
@@ -72,6 +76,9 @@ pub type Owned = dyn Fn(&Urn) -> Option<PathBuf> + Send + Sync;
 /// Has a source, which cannot be connected to, connect to us.
 pub type Push = dyn Fn(Source) -> BoxFuture<'static, Result<Link, Lost>> + Send + Sync;
 
+/// Our own address for others.
+pub type Us = dyn Fn(Option<IpAddr>) -> Option<SocketAddr> + Send + Sync;
+
 /// What the downloads need of the rest of the servent. All are called from tasks; none may block.
 pub struct Hooks {
     /// Ask the network who has this content; what is found is to come back by [`Downloads::add_source`].
@@ -80,6 +87,9 @@ pub struct Hooks {
     pub owned: Box<Owned>,
     /// Have a source connect to us.
     pub push: Box<Push>,
+    /// Where others connect to us, if they can, as seen by who is at the other end of a connection whose end here has
+    /// that address.
+    pub us: Box<Us>,
     /// A download has changed: at most ten times a second each.
     pub changed: Box<dyn Fn(TransferView) + Send + Sync>,
 }
@@ -99,6 +109,7 @@ struct Inner {
     config: DownloadsConfig,
     hooks: Hooks,
     rng: Mutex<Rng>,
+    alternates: Arc<Alternates>,
     start: Clock,
     table: Mutex<Table>,
     turns: Mutex<Turns>,
@@ -126,7 +137,10 @@ impl Downloads {
     pub async fn open(config: DownloadsConfig, hooks: Hooks, rng: Rng) -> Result<Self, Error> {
         let state = StateFile::new(config.state.join("transfers.json"), "transfers", 1);
         let (save_bell, mut heard) = mpsc::channel(1);
+        let mut rng = rng;
+        let alternates = Arc::new(Alternates::new(rng.fork()));
         let inner = Arc::new(Inner {
+            alternates,
             turns: Mutex::new(Turns::new(config.active)),
             config,
             hooks,

@@ -206,6 +206,7 @@ impl Runner {
                 if let Some(note) = partial.note() {
                     self.live.tell(Input::Noted(note.to_owned()));
                 }
+                self.live.reads(Some(partial.reader()));
                 self.slot = Arc::new(Mutex::new(Some(partial)));
                 self.live.tell(Input::Opened { stored });
             }
@@ -234,6 +235,7 @@ impl Runner {
         match self.with_partial(finish).await {
             Some(Ok(path)) => {
                 self.slot = Slot::default();
+                self.give_on(path.clone()).await;
                 {
                     let mut live = self.live.lock();
                     if let Some(name) = path.file_name() {
@@ -250,8 +252,18 @@ impl Runner {
         }
     }
 
+    /// The finished file is given to others for a while.
+    async fn give_on(&self, path: std::path::PathBuf) {
+        self.live.reads(None);
+        if let Ok(file) = rt::spawn_blocking(move || std::fs::File::open(path)).await {
+            self.live.reads_finished(file);
+            self.inner.close_old_readers();
+        }
+    }
+
     /// Whatever writes to it comes to its end first; what comes later finds no file.
     async fn discard(&mut self) {
+        self.live.reads(None);
         let discarded = self.with_partial(|slot| slot.take().map(Partial::discard)).await;
         let left = {
             let mut live = self.live.lock();
@@ -282,6 +294,7 @@ impl Runner {
 
     fn disk_failed(&mut self, error: DiskError) {
         if error.fault != Fault::Altered {
+            self.live.reads(None);
             self.slot = Slot::default();
         }
         self.live.tell(disk_failed(error));

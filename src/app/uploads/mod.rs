@@ -6,6 +6,7 @@
 //! one file to one address, however many requests it takes.
 
 mod browse;
+mod part;
 mod row;
 mod slot;
 mod table;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 pub use self::browse::{BrowseHooks, ListFiles};
 use self::slot::Slot;
 use self::table::Table;
+use super::downloads::Downloads;
 use super::view::TransferView;
 use crate::base::Rng;
 use crate::library::{RootId, SharedFile, Stamp};
@@ -110,6 +112,8 @@ pub struct UploadHooks {
     pub busy: Box<dyn Fn(bool) + Send + Sync>,
     /// The speeds that they share.
     pub speed: Outflow,
+    /// The downloads, which are given to others while they are under way.
+    pub downloads: Option<Downloads>,
 }
 
 /// All uploads of a servent; a clone is a handle to the same set. It is the shelf that `net::serve` asks.
@@ -156,6 +160,7 @@ impl Uploads {
 impl Shelf for Uploads {
     fn answer(&self, request: &Request, from: SocketAddr) -> Answer {
         let mut answer = self.0.answer(request, from);
+        self.0.tell_others(request, from, &mut answer.head.headers);
         (self.0.hooks.describe)(&mut answer.head.headers);
         answer
     }
@@ -209,8 +214,13 @@ impl Inner {
         if let Target::Tree(urn) = target {
             return self.tree(request, urn);
         }
-        let Some(shared) = self.look_up(&target) else { return nothing() };
-        let offer = Offer { name: shared.name.clone(), size: shared.stamp.size, digests: shared.digests };
+        let Some(shared) = self.look_up(&target) else {
+            return match &target {
+                Target::ByUrn(urn) => self.part(request, urn, from).unwrap_or_else(nothing),
+                _ => nothing(),
+            };
+        };
+        let offer = Offer { name: shared.name.clone(), size: shared.stamp.size, digests: shared.digests, part: None };
         let plan = upload::plan(request, Found::Offer(&offer), agent);
         let few = plan.body.clone().filter(|body| body.end - body.start <= AT_ONCE);
         let Some(Opened { shared, file, bytes }) = self.open(shared, few) else { return nothing() };

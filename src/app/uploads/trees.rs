@@ -8,8 +8,8 @@ use crate::base;
 use crate::base::TokenBucket;
 use crate::net::serve::{Answer, Body};
 use crate::transfer::upload::{self, Tree};
-use crate::wire::Urn;
 use crate::wire::http::{Request, Target};
+use crate::wire::{TreeRow, Urn};
 
 /// Trees that are sent at a time: each is in memory meanwhile.
 const AT_ONCE: usize = 16;
@@ -39,13 +39,23 @@ impl Inner {
     /// The answer to a request for the tree of that content.
     pub(super) fn tree(self: &Arc<Self>, request: &Request, urn: Urn) -> Answer {
         let agent = &self.config.agent;
-        let Some(shared) = (self.hooks.find)(&Target::ByUrn(urn)) else {
-            return plain_head(upload::tree(request, Tree::Nothing, agent).0);
+        let shared = (self.hooks.find)(&Target::ByUrn(urn.clone()));
+        let of_part = || self.hooks.downloads.as_ref().and_then(|it| it.giving(&urn)).and_then(|giving| giving.tree);
+        let found = match shared {
+            Some(shared) => Ok(shared),
+            None => match of_part() {
+                Some(row) => Err(row),
+                None => return plain_head(upload::tree(request, Tree::Nothing, agent).0),
+            },
         };
         let Some(held) = Held::take(self) else {
             return plain_head(upload::tree(request, Tree::Later(TREE_LATER), agent).0);
         };
-        let (head, body) = upload::tree(request, (self.hooks.tree)(&shared), agent);
+        let tree = match found {
+            Ok(shared) => (self.hooks.tree)(&shared),
+            Err(row) => Tree::Row(TreeRow::clone(&row)),
+        };
+        let (head, body) = upload::tree(request, tree, agent);
         let body = body.map_or(Body::Empty, Body::Bytes);
         Answer { head, body, sent: Arc::default(), slot: Some(Box::new(held)) }
     }

@@ -20,6 +20,12 @@ const MAX_PARTS: usize = 1024;
 /// A place in a queue has a name of so many characters at most.
 const MAX_TICKET: usize = 64;
 
+/// Refusals in a row that are followed by a request at once, each with other parts told of.
+const AT_ONCE: u32 = 4;
+
+/// ... but not sooner than after this on the same connection.
+const FREE: Duration = Duration::from_millis(100);
+
 /// What an answer says.
 enum Verdict {
     /// The body is the file from `first` on, until `end`; the file has `size` bytes.
@@ -48,6 +54,7 @@ impl Download {
         }
         known.touched = now;
         known.available = available(&head);
+        known.partial |= known.available.is_some();
         if let Some(proxies) = push_proxies(&head) {
             known.source.proxies = proxies;
         }
@@ -88,7 +95,10 @@ impl Download {
                     false => self.sources.drop_one(id, out),
                 }
             }
-            Verdict::NotYet(words) => self.on_not_yet(now, id, words, out),
+            Verdict::NotYet(words) => {
+                let stays = head.keep_alive() && head.content_length() == Some(0);
+                self.on_not_yet(now, id, words, stays, out);
+            }
             Verdict::Absent(words) => self.dismiss(now, id, words, false, out),
             Verdict::Refusal(words) => self.dismiss(now, id, words, true, out),
             Verdict::OtherSize { said, expected } => self.on_other_size(now, id, said, expected, out),
@@ -141,10 +151,11 @@ impl Download {
         known.contact = Contact::Idle;
         known.failures = 0;
         known.due = now;
+        (known.polls, known.refused_with) = (0, None);
         self.requeries = 0;
         if !self.has_missing(id) {
             // All that it has of a partial file: more of it may have come when we ask again.
-            let pause = self.pause(self.config.retry_busy, self.config.retry_max, 0);
+            let pause = self.pause(self.config.poll, self.config.retry_busy, 0);
             if let Some(known) = self.sources.get_mut(id).filter(|known| known.available.is_some()) {
                 known.available = None;
                 known.due = now + pause;
@@ -195,7 +206,7 @@ impl Download {
 
     /// A partial file, as "416 Requested range not available yet" says. With `X-Available-Ranges` we know what of
     /// it can be had now; else it is asked again later, if the file has a name by which it may have grown.
-    fn on_not_yet(&mut self, now: Instant, id: SourceId, words: String, out: &mut Vec<Output>) {
+    fn on_not_yet(&mut self, now: Instant, id: SourceId, words: String, stays: bool, out: &mut Vec<Output>) {
         let Some(known) = self.sources.get_mut(id) else { return };
         let told = known.available.is_some();
         if !told && self.expected.urn().is_none() {
@@ -204,20 +215,29 @@ impl Download {
         known.contact = Contact::Idle;
         known.failures = known.failures.saturating_add(1);
         known.say(words);
-        // Once at once: it says what it has. If that was no true word, with the usual pauses.
-        let (times, at_once) = (known.failures - 1, told && known.failures == 1);
-        let pause = match at_once && self.has_missing(id) {
-            true => Duration::ZERO,
-            false => self.pause(self.config.retry_busy, self.config.retry_max, times),
+        // At once where it says that it has something, and has not said the same before: else that was no true word.
+        let news = told && known.available != known.refused_with && known.failures <= AT_ONCE;
+        known.refused_with.clone_from(&known.available);
+        let (times, polls) = (known.failures - 1, known.polls);
+        known.polls = polls.saturating_add(1);
+        let at_once = news && self.has_missing(id);
+        let pause = match (at_once, told) {
+            (true, _) => Duration::ZERO,
+            (false, true) => self.pause(self.config.poll, self.config.poll * 4, polls),
+            (false, false) => self.pause(self.config.retry_busy, self.config.retry_max, times),
         };
         if let Some(known) = self.sources.get_mut(id) {
-            known.due = now + pause;
-            if !at_once || !pause.is_zero() {
+            // The connection is free when it has been told that nothing of this answer is wanted.
+            known.due = now + if stays { pause.max(FREE) } else { pause };
+            if !at_once {
                 // What it has may be more by then.
                 known.available = None;
             }
         }
-        self.sources.drop_one(id, out);
+        match stays {
+            true => out.push(Output::Receive { source: id, first: 0, keep: 0..0 }),
+            false => self.sources.drop_one(id, out),
+        }
     }
 
     /// Not to be asked again unless the network names it anew; and then not at once, should it happen often.

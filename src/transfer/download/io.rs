@@ -17,6 +17,15 @@ pub struct DownloadConfig {
     pub active_sources: usize,
     /// Bytes of one request at most, when several sources are known; one source alone is asked for all.
     pub request: u64,
+    /// The first request to a source of a file of more than [`Self::swarm`] blocks is for so many of them, and each next one
+    /// for as much as it should bring in [`Self::aim`]: who comes in the meantime is not told of before the next.
+    pub first_blocks: u64,
+    /// See [`Self::first_blocks`].
+    pub aim: Duration,
+    /// Files of no more blocks than these are fetched in order, also of sources that have only parts of them.
+    pub swarm: usize,
+    /// The pause before a source is asked again that had no more of the file; it doubles while it has nothing new.
+    pub poll: Duration,
     /// A source that brings nothing for so long is left when another one could be asked.
     pub stalled: Duration,
     /// Sources remembered. When there are more, the one that failed most often is forgotten.
@@ -40,6 +49,10 @@ impl Default for DownloadConfig {
         Self {
             active_sources: 4,
             request: 16 << 20,
+            first_blocks: 2,
+            aim: Duration::from_secs(2),
+            swarm: 16,
+            poll: Duration::from_secs(2),
             stalled: Duration::from_secs(8),
             max_sources: 64,
             retry_first: Duration::from_secs(2),

@@ -1,7 +1,8 @@
 //! Who is asked for what: the blocks of the file, shared among its sources.
 //!
-//! Each source is asked for the first bytes that are missing, that it has, and that nobody else is asked for. When
-//! there are none left, one that is idle takes over the second part of what the slowest is to send; and one that
+//! Each source is asked for the first bytes that are missing, that it has, and that nobody else is asked for: of a large
+//! file the first behind a block drawn by chance, so that those who fetch it together do not all fetch the same. In a
+//! swarm, where some have only parts, it is asked for those that the fewest have. When there are none left, one that is idle takes over the second part of what the slowest is to send; and one that
 //! sends nothing, or would take much longer, is left altogether.
 
 use std::ops::Range;
@@ -15,6 +16,8 @@ use crate::base::Instant;
 const WORTH_SHARING: Duration = Duration::from_secs(4);
 /// ... and all of it, when it cannot be shared, if it would take longer than this.
 const TOO_SLOW: Duration = Duration::from_secs(15);
+/// A source that is so many times slower than the fastest gives its place to one that was not tried yet.
+const MUCH_SLOWER: f64 = 16.0;
 /// A request is for so many blocks at least, if they are missing.
 const FEWEST: u64 = 2;
 /// While sources are active and others idle, it looks again after this.
@@ -58,6 +61,9 @@ impl Download {
         if self.alone {
             return None;
         }
+        if let Some(swap) = self.much_slower_than_others(now, &ready, &taken) {
+            return Some(swap);
+        }
         let thief = ready.into_iter().filter_map(|id| self.sources.get(id)).find(|known| known.available.is_none())?;
         if has_room && let Some(part) = self.part_of_the_slowest(now, thief) {
             return Some(part);
@@ -82,9 +88,15 @@ impl Download {
     /// The first bytes that are missing, that a source has, and that are not in `taken`.
     fn missing_at(&self, source: SourceId, taken: &[Range<u64>]) -> Option<Range<u64>> {
         let known = self.sources.get(source)?;
-        let most = self.most();
+        let most = self.most(known);
+        if self.is_swarm() {
+            return self.rarest(known, taken, most);
+        }
         let cut = |range: Range<u64>| range.start..range.end.min(range.start.saturating_add(most));
-        let Some(available) = &known.available else { return self.map.gap(taken).map(cut) };
+        let Some(available) = &known.available else {
+            let origin = self.map.range(self.origin).start;
+            return self.map.gap_from(origin, taken).or_else(|| self.map.gap(taken)).map(cut);
+        };
         for part in available {
             let mut from = part.start;
             while let Some(gap) = self.map.gap_from(from, taken).filter(|gap| gap.start < part.end) {
@@ -101,13 +113,86 @@ impl Download {
         None
     }
 
-    /// Bytes that one request is for at most.
-    fn most(&self) -> u64 {
+    /// Whether somebody has only a part of the file: others fetch it too.
+    fn is_swarm(&self) -> bool {
+        self.map.len() > self.config.swarm && self.sources.iter().any(|known| known.partial)
+    }
+
+    /// Those bytes that a source has, that are missing, and that the fewest others have.
+    fn rarest(&self, known: &Known, taken: &[Range<u64>], most: u64) -> Option<Range<u64>> {
+        let (count, holders) = (self.map.len(), self.holders());
+        let free = |index: usize| {
+            let (missing, block) = (self.map.missing_in(index)?, self.map.range(index));
+            let is_taken = taken.iter().any(|range| range.start < block.end && block.start < range.end);
+            let missing = known.has_of(&missing)?;
+            (!is_taken).then_some(missing)
+        };
+        let from_origin = (0..count).map(|step| (self.origin + step) % count);
+        let first = from_origin.filter(|index| free(*index).is_some()).min_by_key(|index| holders[*index])?;
+        let mut range = free(first)?;
+        let next = (first + 1..count).take_while(|index| holders[*index] <= holders[first]);
+        for more in next.map_while(free) {
+            if more.start != range.end || range.end - range.start >= most {
+                break;
+            }
+            range.end = more.end;
+        }
+        Some(range.start..range.end.min(range.start.saturating_add(most)))
+    }
+
+    /// For each block, how many of those that have only parts have all of it.
+    fn holders(&self) -> Vec<u16> {
+        let mut holders = vec![0_u16; self.map.len()];
+        let block = self.map.block_size();
+        for part in self.sources.iter().filter_map(|known| known.available.as_ref()).flatten() {
+            let first = part.start.div_ceil(block).min(self.map.len() as u64) as usize;
+            let end = if part.end >= self.map.size() { self.map.len() as u64 } else { part.end / block };
+            let end = (end.min(self.map.len() as u64) as usize).max(first);
+            holders[first..end].iter_mut().for_each(|count| *count = count.saturating_add(1));
+        }
+        holders
+    }
+
+    /// One that may be asked takes the place of one that sends, but so slowly that it only holds the place.
+    fn much_slower_than_others(&self, now: Instant, ready: &[SourceId], taken: &[Range<u64>]) -> Option<Assignment> {
+        let fresh = ready.iter().filter_map(|id| self.sources.get(*id)).find(|known| known.rate.is_none())?;
+        if self.sources.active() < self.config.active_sources.max(1) {
+            return None;
+        }
+        let rate = |known: &Known| known.rate_at(now).unwrap_or(0.0);
+        let active = || self.sources.iter().filter(|known| known.is_active());
+        let best = active().map(rate).fold(0.0, f64::max);
+        let slowest = active().filter(|known| now.since(known.since) >= self.config.stalled);
+        let victim = slowest.min_by(|a, b| rate(a).total_cmp(&rate(b))).filter(|it| rate(it) * MUCH_SLOWER < best)?;
+        let range = self.missing_at(fresh.id, taken).or_else(|| {
+            let left = victim.left();
+            fresh.available.is_none().then_some(left).filter(|left| left.end <= self.map.size() && !left.is_empty())
+        })?;
+        let how = Lost::Slow(now.since(victim.since));
+        let (first, end) = (range.start, Some(range.end));
+        Some(Assignment { source: fresh.id, first, end, from: Taken::AllOf(victim.id, how) })
+    }
+
+    /// Bytes that one request to that source is for at most.
+    fn most(&self, known: &Known) -> u64 {
         let sources = self.sources.iter().filter(|known| known.is_active() || known.can_be_asked()).count() as u64;
-        if self.config.active_sources <= 1 || self.alone || sources <= 1 {
+        if self.config.active_sources <= 1 || self.alone {
             return u64::MAX;
         }
         let block = self.map.block_size();
+        let blocks = |bytes: u64| bytes.div_ceil(block).saturating_mul(block);
+        let aimed = known.rate.map_or(self.config.first_blocks * block, |rate| {
+            // Who was fast once may not be for long.
+            let aimed = ((rate * self.config.aim.as_secs_f64()) as u64).min(known.progress.saturating_mul(2));
+            blocks(aimed).max(FEWEST * block)
+        });
+        if sources <= 1 {
+            let small = self.map.len() <= self.config.swarm || self.expected.urn().is_none();
+            return if small { u64::MAX } else { aimed };
+        }
+        if self.is_swarm() {
+            return aimed.min(self.config.request.max(1));
+        }
         let fair = (self.map.size() - self.map.done()).div_ceil(2 * sources).div_ceil(block).saturating_mul(block);
         fair.max(FEWEST * block).min(self.config.request.max(1))
     }

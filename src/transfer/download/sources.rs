@@ -10,6 +10,8 @@ use crate::wire::Tth;
 /// A source that failed so often in a row is not worth waiting for when there are others.
 const PATIENCE: u32 = 3;
 
+/// A source that is so many times slower than the fastest is asked behind those that were not tried yet.
+const SLOWER: f64 = 4.0;
 /// Liars that are named when there are no others.
 const MOST_BLAMES: usize = 4;
 
@@ -71,6 +73,11 @@ pub(super) struct Known {
     pub(super) rate: Option<f64>,
     /// What it has of the file, if not all.
     pub(super) available: Option<Vec<Range<u64>>>,
+    /// It once had not all.
+    pub(super) partial: bool,
+    /// What it had when it refused a part last, and how often in a row there was nothing new.
+    pub(super) refused_with: Option<Vec<Range<u64>>>,
+    pub(super) polls: u32,
     /// Our place in its queue, how long that is, and what it calls it.
     pub(super) queued: Option<Queued>,
     /// Where it has the tree of the file, and the root of that.
@@ -93,6 +100,15 @@ impl Known {
 
     pub(super) fn can_be_asked(&self) -> bool {
         self.contact == Contact::Idle
+    }
+
+    /// What it has of these bytes, from their start on.
+    pub(super) fn has_of(&self, bytes: &Range<u64>) -> Option<Range<u64>> {
+        let Some(available) = &self.available else { return Some(bytes.clone()) };
+        // In order of their starts; they may overlap, so the last that begins before is not the only candidate.
+        let before = available.partition_point(|part| part.start <= bytes.start);
+        let part = available[..before].iter().rev().find(|part| part.end > bytes.start)?;
+        Some(bytes.start..bytes.end.min(part.end))
     }
 
     pub(super) fn words(&self) -> &str {
@@ -204,6 +220,9 @@ impl Sources {
             touched: now,
             rate: None,
             available: None,
+            partial: false,
+            refused_with: None,
+            polls: 0,
             queued: None,
             tree_at: None,
             root: None,
@@ -252,7 +271,10 @@ impl Sources {
     pub(super) fn ready(&self, now: Instant) -> Vec<SourceId> {
         let mut ready: Vec<&Known> =
             self.known.iter().filter(|known| known.can_be_asked() && known.due <= now).collect();
-        ready.sort_by_key(|known| (known.failures, !known.contributed, known.due, known.id));
+        // One that is slow besides others makes room for those that were not tried yet.
+        let best = self.known.iter().filter_map(|known| known.rate).fold(0.0, f64::max);
+        let slow = |known: &Known| known.rate.is_some_and(|rate| rate * SLOWER < best);
+        ready.sort_by_key(|known| (known.failures, slow(known), !known.contributed, known.due, known.id));
         ready.into_iter().map(|known| known.id).collect()
     }
 

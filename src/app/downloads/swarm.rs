@@ -1,0 +1,129 @@
+//! Downloads as sources: what of a file under way others may have, who else has it, and where we are.
+
+use std::fs::File;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Downloads, Inner};
+use crate::app::alternates::Alternates;
+use crate::transfer::{Ask, Expected, Source, State};
+use crate::wire::head::Headers;
+use crate::wire::{Sha1, TreeRow, Tth, Urn};
+
+/// Sources that others named are taken while a download has fewer than this.
+const ROOM_FOR_HEARD: usize = 48;
+
+/// A finished file is given for so long to those who fetch it with us, unless somebody changes or removes it.
+const AFTERWARDS: Duration = Duration::from_secs(900);
+/// ... so many of them.
+const FINISHED: usize = 16;
+
+/// A file under way, for others.
+#[derive(Clone, Debug)]
+pub struct Giving {
+    /// The download's number.
+    pub id: u64,
+    /// To read from.
+    pub file: Arc<File>,
+    /// The name that it will have.
+    pub name: String,
+    /// Bytes of the whole.
+    pub size: u64,
+    /// Its hash.
+    pub sha1: Sha1,
+    /// The root of its tree, if that is there.
+    pub root: Option<Tth>,
+    /// What may be given of it.
+    pub ranges: Vec<Range<u64>>,
+    /// Its tree.
+    pub tree: Option<Arc<TreeRow>>,
+}
+
+impl Downloads {
+    /// The download of that content, if others may have something of it, or might soon.
+    pub fn giving(&self, urn: &Urn) -> Option<Giving> {
+        let wanted = Expected::of_urn(urn);
+        self.inner().all().into_iter().find_map(|live| {
+            let reader = live.reader()?;
+            let guard = live.lock();
+            let machine = guard.machine()?;
+            let expected = *machine.expected();
+            if !expected.same_content(&wanted) || machine.state() == State::Paused {
+                return None;
+            }
+            let ranges = match machine.state() {
+                State::Done if reader.age()? <= AFTERWARDS => std::iter::once(0..machine.size()?).collect(),
+                state if state.is_over() => return None,
+                _ => machine.offered(),
+            };
+            let tree = machine.tree().cloned();
+            Some(Giving {
+                id: live.id,
+                file: reader.file()?,
+                name: guard.record.name.clone(),
+                size: machine.size()?,
+                sha1: expected.sha1?,
+                root: tree.as_ref().map(|tree| tree.root()),
+                ranges,
+                tree,
+            })
+        })
+    }
+
+    /// Who has which content.
+    pub fn alternates(&self) -> &Arc<Alternates> {
+        &self.inner().alternates
+    }
+
+    /// The head of somebody at `from` may name others that have `content`: they are remembered, and sources of a download
+    /// of it. `local` is our end of the connection.
+    pub fn heard(&self, content: &Sha1, headers: &Headers, from: IpAddr, local: Option<IpAddr>) {
+        self.inner().heard(content, headers, from, local);
+    }
+}
+
+impl Inner {
+    /// Of the finished files that are still given the oldest are given no more.
+    pub(super) fn close_old_readers(&self) {
+        let mut finished: Vec<_> = self
+            .all()
+            .into_iter()
+            .filter_map(|live| live.reader().and_then(|reader| reader.age()).map(|age| (age, live)))
+            .collect();
+        finished.sort_by_key(|(age, _)| *age);
+        let too_old = finished.iter().enumerate().filter(|(rank, (age, _))| *rank >= FINISHED || *age > AFTERWARDS);
+        too_old.for_each(|(_, (_, live))| live.reads(None));
+    }
+
+    pub(super) fn heard(&self, content: &Sha1, headers: &Headers, from: IpAddr, local: Option<IpAddr>) {
+        let us = (self.hooks.us)(local);
+        let has = self.alternates.hear(content, headers, from);
+        if has.is_empty() {
+            return;
+        }
+        let expected = Expected { sha1: Some(*content), ..Expected::default() };
+        for live in self.all() {
+            let fresh: Vec<SocketAddr> = {
+                let guard = live.lock();
+                let Some(machine) = guard.machine() else { continue };
+                if machine.state().is_over() || !machine.expected().same_content(&expected) {
+                    continue;
+                }
+                let known: Vec<(SocketAddr, &str)> = machine.report().map(|it| (it.source.addr, it.state)).collect();
+                let room = ROOM_FOR_HEARD.saturating_sub(known.len());
+                // Of one that had nothing it is news only when it says so itself.
+                let is_news = |addr: &SocketAddr| match known.iter().find(|(source, _)| source == addr) {
+                    Some((_, state)) => *state == "gone" && addr.ip() == from,
+                    None => true,
+                };
+                has.iter().filter(|addr| Some(**addr) != us && is_news(addr)).take(room).copied().collect()
+            };
+            for addr in fresh {
+                // Not found anew by the network, but told of: it is no reason to ask one again that failed.
+                live.add_source(Source::new(addr, Ask::Urn(Urn::Sha1(*content))));
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Servents that fetch one file together: each is a source of what it has, and tells the others of itself.
+
+mod node_support;
+mod transfer_support;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use filbert::app::view::TransferView;
+use filbert::app::{GetRequest, Node};
+use filbert::base::Speed;
+use futures::StreamExt;
+use node_support::{Peer, eventually, run, shutdown, start, start_with};
+use transfer_support::{MIB, Script, asked, content, pause, send, urn};
+
+/// The file, from there.
+fn magnet(bytes: &[u8], sources: &[SocketAddr]) -> GetRequest {
+    let urn = urn(bytes);
+    let sources: String = sources.iter().map(|addr| format!("&xs=http://{addr}/uri-res/N2R?{urn}")).collect();
+    let what = format!("magnet:?xt={urn}&xl={}&dn=together.bin{sources}", bytes.len());
+    GetRequest { what, dir: None, name: None, on_exists: None }
+}
+
+async fn finished(node: &Node, id: u64) -> TransferView {
+    let mut views = node.watch_transfer(id).await.expect("it is there");
+    let mut last = None;
+    while let Some(view) = views.next().await {
+        last = Some(view);
+    }
+    last.expect("its state now, at least")
+}
+
+fn from(view: &TransferView, addr: SocketAddr) -> u64 {
+    view.from.iter().find(|from| from.addr == addr.to_string()).map_or(0, |from| from.bytes)
+}
+
+fn check(view: &TransferView, bytes: &[u8]) {
+    assert_eq!((view.state.as_str(), view.verified.as_deref()), ("done", Some("sha1")), "{view:?}");
+    assert!(std::fs::read(view.path.as_ref().expect("a path")).expect("there") == bytes);
+}
+
+/// A source that has only some of the file, for ever.
+fn part(bytes: &[u8], has: std::ops::Range<usize>) -> Script {
+    let all = bytes.to_vec();
+    let said = format!("X-Available-Ranges: bytes {}-{}", has.start, has.end - 1);
+    Script::new(move |head, stream| {
+        let (first, last) = asked(head);
+        if !has.contains(&first) {
+            return send(stream, &format!("HTTP/1.1 416 Not yet\r\nContent-Length: 0\r\n{said}\r\n\r\n"), b"");
+        }
+        let end = last.saturating_add(1).min(has.end);
+        let said = format!(
+            "HTTP/1.1 206 Part\r\nContent-Range: bytes {first}-{}/{}\r\nContent-Length: {}\r\n{said}\r\n\r\n",
+            end - 1,
+            all.len(),
+            end - first
+        );
+        // Three MB/s: they get to know each other meanwhile.
+        send(stream, &said, b"")
+            && all[first..end].chunks(64 << 10).all(|piece| {
+                pause(Duration::from_millis(20));
+                send(stream, "", piece)
+            })
+    })
+}
+
+#[test]
+fn two_that_have_a_half_each_complete_each_other() {
+    run(async {
+        let bytes = content(6 * MIB + 333, 1);
+        let (low, high) = (part(&bytes, 0..3 * MIB), part(&bytes, 3 * MIB..bytes.len()));
+        let (a, b) = (start(&[], &[]).await, start(&[], &[]).await);
+        let at_a = a.node.get(magnet(&bytes, &[low.addr])).await.expect("begun").id;
+        let at_b = b.node.get(magnet(&bytes, &[high.addr])).await.expect("begun").id;
+        eventually("each has its half", async || {
+            let done = async |node: &Node| node.transfers().await.iter().map(|view| view.done).sum::<u64>();
+            done(&a.node).await >= 3 * MIB as u64 && done(&b.node).await >= 3 * MIB as u64
+        })
+        .await;
+        // Nobody else has it any more. Only one of them is told of the other: the other hears of it.
+        drop((low, high));
+        a.node.get(magnet(&bytes, &[b.addr()])).await.expect("joined");
+        let (view_a, view_b) = (finished(&a.node, at_a).await, finished(&b.node, at_b).await);
+        check(&view_a, &bytes);
+        check(&view_b, &bytes);
+        assert!(from(&view_a, b.addr()) >= 3 * MIB as u64, "{view_a:?}");
+        assert!(from(&view_b, a.addr()) >= 3 * MIB as u64, "{view_b:?}");
+        shutdown(vec![a, b]).await;
+    });
+}
+
+#[test]
+fn those_who_fetch_one_file_of_a_slow_source_share_the_load() {
+    run(async {
+        let bytes = content(24 * MIB + 5, 2);
+        let source =
+            start_with(&[("together.bin", &bytes)], &[], |options| options.speeds.up = Speed::Bytes(6 << 20)).await;
+        eventually("hashed", async || source.node.status().await.hashed == 1).await;
+        let mut peers: Vec<Peer> = Vec::new();
+        for _ in 0..4 {
+            peers.push(start(&[], &[]).await);
+        }
+        let mut ids = Vec::new();
+        for peer in &peers {
+            ids.push(peer.node.get(magnet(&bytes, &[source.addr()])).await.expect("begun").id);
+        }
+        let mut of_source = 0;
+        for (peer, id) in peers.iter().zip(ids) {
+            let view = finished(&peer.node, id).await;
+            check(&view, &bytes);
+            of_source += from(&view, source.addr());
+        }
+        let times = of_source as f64 / bytes.len() as f64;
+        // Alone each would have taken all of it: four times the file.
+        assert!(times < 3.0, "the source gave {times} times the file to four: they do not help each other");
+        peers.push(source);
+        shutdown(peers).await;
+    });
+}

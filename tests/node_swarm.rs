@@ -10,7 +10,7 @@ use filbert::app::view::TransferView;
 use filbert::app::{GetRequest, Node};
 use filbert::base::Speed;
 use futures::StreamExt;
-use node_support::{Peer, eventually, run, shutdown, start, start_with};
+use node_support::{Peer, Raw, eventually, run, shutdown, start, start_with};
 use transfer_support::{MIB, Script, asked, content, pause, send, urn};
 
 /// The file, from there.
@@ -18,7 +18,7 @@ fn magnet(bytes: &[u8], sources: &[SocketAddr]) -> GetRequest {
     let urn = urn(bytes);
     let sources: String = sources.iter().map(|addr| format!("&xs=http://{addr}/uri-res/N2R?{urn}")).collect();
     let what = format!("magnet:?xt={urn}&xl={}&dn=together.bin{sources}", bytes.len());
-    GetRequest { what, dir: None, name: None, on_exists: None }
+    GetRequest { what, ..Default::default() }
 }
 
 async fn finished(node: &Node, id: u64) -> TransferView {
@@ -115,5 +115,32 @@ fn those_who_fetch_one_file_of_a_slow_source_share_the_load() {
         assert!(times < 3.0, "the source gave {times} times the file to four: they do not help each other");
         peers.push(source);
         shutdown(peers).await;
+    });
+}
+
+#[test]
+fn a_hit_names_others_who_have_the_file() {
+    run(async {
+        let bytes = content(5000, 9);
+        let a = start(&[("shared tune.ogg", &bytes)], &[]).await;
+        let b = start(&[], &[&a]).await;
+        eventually("it is hashed", async || a.node.status().await.hashed == 1).await;
+        eventually("a knows where it is", async || a.node.status().await.reachable == "yes").await;
+        let alternates = async || {
+            let (hits, _) = b.search("shared tune", None, 300).await;
+            hits.first().map(|hit| hit.alternates.clone()).expect("a hit")
+        };
+        assert!(alternates().await.is_empty(), "it knows nobody else");
+        // Whoever fetches it says who else has it.
+        let mut raw = Raw::dial(a.addr()).await;
+        let urn = urn(&bytes);
+        let request =
+            format!("HEAD /uri-res/N2R?{urn} HTTP/1.1\r\nHost: x\r\nX-Alt: 127.0.0.1:7001, 10.0.0.9:7002\r\n\r\n");
+        raw.send(request.as_bytes()).await;
+        assert!(raw.read_head().await.starts_with("HTTP/1.1 200"));
+        let mut named = alternates().await;
+        named.sort();
+        assert_eq!(named, ["10.0.0.9:7002", "127.0.0.1:7001"]);
+        shutdown(vec![a, b]).await;
     });
 }

@@ -27,7 +27,7 @@ use crate::base::Instant;
 use crate::library::{Criteria, SharedFile};
 use crate::net::{Clock, Handle, LanState, Mdns, rt};
 use crate::proto::{Answer, CloseReason, Command, Event, HostSource, Servent};
-use crate::wire::hit::Entry;
+use crate::wire::hit::{Entry, MAX_ALT};
 use crate::wire::query::Query;
 use crate::wire::{Guid, Urn};
 
@@ -204,10 +204,20 @@ impl Inner {
         let files = self.shelf.library().search(&criteria, self.answers);
         let answered = files.len() as u64;
         if !files.is_empty() {
-            let entries = files.iter().map(entry).collect();
+            let entries = files.iter().map(|file| self.entry(file)).collect();
             self.handle.command(Command::AnswerQuery(Answer { query: guid, entries }));
         }
         self.tell_query(guid, query, hops, answered);
+    }
+
+    /// A file of ours as a hit tells it. Nobody knows how far a hit goes, but who gets it can reach us: others are named who
+    /// can be reached from as far away.
+    fn entry(&self, file: &SharedFile) -> Entry {
+        let entry = entry(file);
+        let (Some(digests), Some(us)) = (file.digests, self.proxies.wall().us) else { return entry };
+        let mut others = self.downloads.alternates().others(&digests.sha1, us.ip(), MAX_ALT);
+        others.retain(|other| *other != us);
+        entry.with_alternates(&others)
     }
 
     fn tell_query(&self, guid: Guid, query: &Query, hops: u8, answered: u64) {
@@ -309,7 +319,7 @@ impl Inner {
     }
 }
 
-/// A file of ours as a hit tells it.
+/// The same without others.
 fn entry(file: &SharedFile) -> Entry {
     let urns = file.digests.map(|digests| [digests.urn(), Urn::Blake3(digests.blake3)]);
     Entry::new(file.index, file.stamp.size, &file.name, urns.as_ref().map_or(&[], |urns| urns.as_slice()))

@@ -84,11 +84,17 @@ fn when_the_queue_overflows_only_what_was_missed_is_read_again() {
     let shelf = Shelf::with(&share, options);
     until_all_hashed(&shelf, 500);
     let watch = opened_in(&share.join("quiet/part 3"));
-    for number in 0..2000 {
-        fs::write(share.join(format!("busy/{number}")), "x").expect("a file");
+    let overflowed = || shelf.warnings().iter().any(|warning| warning.contains("folders is read again"));
+    // A reader that gets more of the processor than we do keeps up with us for a while.
+    let mut written = 0;
+    while !overflowed() {
+        assert!(written < 40_000, "no overflow: {:?}", shelf.warnings());
+        for number in written..written + 2000 {
+            fs::write(share.join(format!("busy/{number}")), "x").expect("a file");
+        }
+        written += 2000;
+        until_all_hashed(&shelf, 500 + written);
     }
-    until_all_hashed(&shelf, 2500);
-    assert!(shelf.warnings().iter().any(|warning| warning.contains("folders is read again")), "{:?}", shelf.warnings());
     assert!(!watch(), "a folder was read in which nothing happened");
 }
 

@@ -604,7 +604,7 @@ impl Download {
     /// Without a word from us: what is fetched from now on goes to a new partial file.
     fn on_gone(&mut self, words: String, out: &mut Vec<Output>) {
         if self.state().is_over() {
-            return;
+            return self.forget_partial();
         }
         self.vanished += 1;
         if self.vanished > VANISHES {
@@ -623,10 +623,19 @@ impl Download {
     }
 
     fn on_disk_failed(&mut self, words: String, out: &mut Vec<Output>) {
-        if !self.state().is_over() {
+        let was_over = self.state().is_over();
+        self.forget_partial();
+        if !was_over {
+            self.fail(Failure::Disk, words, out);
+        }
+    }
+
+    /// It is opened again, and what is in it is read, before anything is asked for; also when one that had failed
+    /// for another reason is tried again.
+    fn forget_partial(&mut self) {
+        if self.phase != Phase::Done {
             self.partial = Partial::Closed;
             self.map.clear();
-            self.fail(Failure::Disk, words, out);
         }
     }
 

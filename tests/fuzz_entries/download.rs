@@ -481,7 +481,10 @@ impl Driver {
         self.known.insert(source);
         let asked = first..end.unwrap_or(u64::MAX);
         match self.machine.size() {
-            Some(size) => assert!(self.is_open && asked.start < asked.end && end.is_some_and(|end| end <= size)),
+            Some(size) => {
+                let right = self.is_open && asked.start < asked.end && end.is_some_and(|end| end <= size);
+                assert!(right, "{asked:?} of {size}, open: {}, {:?}", self.is_open, self.contacts);
+            }
             None => assert!(self.contacts.is_empty() && asked == (0..u64::MAX)),
         }
         for other in self.contacts.values() {

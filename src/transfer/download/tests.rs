@@ -399,6 +399,22 @@ fn without_a_hash_there_is_nobody_else_to_ask() {
 }
 
 #[test]
+fn a_partial_that_is_lost_after_a_failure_is_opened_again() {
+    for lost in [Input::DiskFailed("an error of the disk".into()), Input::Gone("somebody removed it".into())] {
+        let mut bench = Bench::asking(MIB);
+        bench.feed(Input::Head { source: S0, head: partial(0, MIB, MIB) });
+        bench.wrote(0, 0..MIB);
+        bench.feed(Input::Verified(WRONG));
+        bench.feed(Input::Retry);
+        bench.feed(Input::Opened { stored: vec![] });
+        bench.feed(Input::Cancel);
+        bench.feed(Input::Opened { stored: vec![] });
+        assert_eq!(bench.feed(lost), [], "it is over");
+        assert!(bench.feed(Input::Retry).contains(&Output::Open { size: MIB }));
+    }
+}
+
+#[test]
 fn wrong_bytes_of_the_only_source_are_its_fault() {
     let mut bench = Bench::asking(MIB);
     bench.feed(Input::Head { source: S0, head: partial(0, MIB, MIB) });

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use common::{Home, Servent, finish, noise, pause, until, within};
+use common::{Home, Servent, finish, http, noise, pause, until, within};
 use filbert::wire::{Digester, Digests};
 use serde_json::Value;
 
@@ -401,6 +401,45 @@ fn a_source_that_goes_is_waited_for_and_found_again_on_another_port() {
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert!(std::fs::read(ended.stdout.trim_end()).expect("there") == bytes);
     pause();
+}
+
+#[test]
+fn get_play_prints_an_address_that_plays_and_leaves_the_rest_to_the_servent() {
+    let (home, source) = (Home::new(), Source::new(noise(3_000_000, 15), 1_500_000));
+    let servent = home.up(&[]);
+    let got = home.run(&["get", &source.magnet(), "--play"]).expect(0);
+    let url = got.stdout.trim_end();
+    let path = url.strip_prefix(&format!("http://{}", servent.api())).expect("on our API");
+    assert!(path.starts_with("/play/") && path.ends_with("/from%20a%20magnet.bin"), "{url}");
+    assert_ne!(state(&servent), "done", "it was not waited for");
+    let ask = |method: &str| {
+        let host = servent.api();
+        http(host, format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+    };
+    let head = ask("HEAD");
+    assert!(head.status == 200 && head.head.contains("content-length: 3000000\r\n"), "{}", head.head);
+    within(Duration::from_secs(20), "it is done", || (state(&servent) == "done").then_some(()));
+    assert!(ask("GET").body == source.state.bytes);
+    // The one that is here already, with the same address and the end of the story.
+    let lines = home.run(&["get", &source.magnet(), "--play", "--json"]).expect(0).lines();
+    assert_eq!((lines[0]["event"].as_str(), lines[0]["url"].as_str()), (Some("play"), Some(url)));
+    assert_eq!(lines.last().expect("a line")["event"], "done");
+}
+
+#[test]
+fn without_a_servent_get_play_stays_for_the_player() {
+    let (home, source) = (Home::new(), Source::new(noise(200_000, 16), 0));
+    let mut child = start_get(&home, &[&source.magnet(), "--play"]);
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().expect("a pipe")).read_line(&mut line).expect("a line");
+    let rest = line.trim_end().strip_prefix("http://").expect("a URL");
+    let (host, path) = rest.split_once('/').expect("a path");
+    let request = format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    assert!(http(host.parse().expect("an address"), request).body == source.state.bytes);
+    common::interrupt(&child);
+    let ended = finish(child);
+    assert_eq!(ended.code, 130, "{}", ended.stderr);
+    assert_eq!(ended.stdout, "", "the address was all");
 }
 
 /// The command of that home, run by `wrapper` with the words before it.

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::downloads::{OnExists, Priority, Wanted};
+use super::downloads::{OnExists, Player, Priority, Wanted};
 use super::events::lock;
 use super::inner::Inner;
 use super::magnets::MagnetRequest;
@@ -464,6 +464,17 @@ impl Node {
         wanted.on_exists = on_exists;
         wanted.priority = priority;
         self.inner.downloads.get(wanted).await
+    }
+
+    /// Somebody is going to play a download: its front comes first from now on.
+    pub async fn expect_player(&self, id: u64) -> Result<TransferView, Error> {
+        self.inner.downloads.expect_player(id)?;
+        self.inner.downloads.view(id).ok_or_else(|| Error::new(ErrorCode::NotFound, "it is gone"))
+    }
+
+    /// Somebody plays a download. The reader counts as one until it is dropped.
+    pub fn player(&self, id: u64) -> Result<Player, Error> {
+        self.inner.downloads.player(id)
     }
 
     /// A magnet link of a hit, a download, a shared file or a urn.

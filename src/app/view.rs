@@ -403,6 +403,9 @@ pub struct TransferView {
     /// Of downloads: bytes that were fetched in this run, those in vain among them.
     #[serde(default)]
     pub received: u64,
+    /// Of downloads: players that have it open.
+    #[serde(default)]
+    pub players: usize,
     /// Of downloads: each source, what it brought, and why it was dropped if it was; at most 64.
     #[serde(default)]
     pub from: Vec<FromView>,

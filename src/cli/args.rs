@@ -366,6 +366,9 @@ pub struct Get {
     /// Below the folder, for example '{peer}/{name}'; there is {ext} too
     #[structopt(parse(try_from_os_str = utf8), long, value_name = "TEMPLATE")]
     pub template: Option<String>,
+    /// Print an address where a player can open it while it comes, front first
+    #[structopt(long)]
+    pub play: bool,
     /// Search for these words and take the best hit
     #[structopt(parse(try_from_os_str = utf8), long, value_name = "WORDS", conflicts_with = "what")]
     pub best: Option<String>,
@@ -653,6 +656,10 @@ const GET_EXAMPLES: &str = "Examples:
     filbert get urn:sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB
     filbert get --best \"blue train\"
     mpv \"$(filbert get 3)\"                 stdout is the path alone
+    mpv \"$(filbert get 3 --play)\"          while it comes, each block checked before it is shown
+
+With --play stdout is the address alone, and a running servent goes on by itself. Where no source has the
+file's tree, single blocks cannot be checked: then a player waits until all of the file is here and checked.
 
 Ctrl-C leaves the download running in the servent.";
 

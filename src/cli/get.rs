@@ -15,7 +15,12 @@ use super::servent::{self, Whose};
 use super::{search, text};
 use crate::app::view::TransferView;
 use crate::app::{ErrorCode, GetRequest};
+use crate::net::rt;
 
+/// A private servent stays so long after the last player.
+const STAYS: Duration = Duration::from_secs(30);
+/// ... and looks so often whether there is one.
+const LOOKS: Duration = Duration::from_secs(1);
 /// Files of one command at most.
 const MOST: usize = 10_000;
 
@@ -59,10 +64,18 @@ pub async fn get(config: &Config, args: &Get) -> Result<(), Failure> {
             let body = serde_json::to_value(&request).map_err(std::io::Error::from)?;
             started.push(client.post::<TransferView>("/api/v1/transfers", body).await);
         }
+        if args.play {
+            for transfer in started.iter().flatten() {
+                address(config, &client, transfer.id).await?;
+            }
+        }
+        // Who asked for an address has it, and what fetches the file goes on.
+        let leave = args.play && whose == Whose::Running && !config.say.json;
         let (mut done, mut failures) = (0, Vec::new());
         for (what, transfer) in wanted.iter().zip(started) {
             let watched = match transfer {
-                Ok(transfer) => watch(config, &client, transfer.id, whose).await,
+                Ok(_) if leave => Ok(()),
+                Ok(transfer) => watch(config, &client, transfer.id, whose, args.play).await,
                 Err(failure) => Err(failure),
             };
             match watched {
@@ -74,6 +87,9 @@ pub async fn get(config: &Config, args: &Get) -> Result<(), Failure> {
                     ..failure
                 }),
             }
+        }
+        if args.play && whose == Whose::Private {
+            last_player(config, &client).await?;
         }
         verdict(config, done, failures)
     })
@@ -124,7 +140,7 @@ fn verdict(config: &Config, done: usize, failures: Vec<Failure>) -> Result<(), F
 }
 
 /// Shows one download until it ends; on stdout only the finished path.
-async fn watch(config: &Config, client: &Client, id: u64, whose: Whose) -> Result<(), Failure> {
+async fn watch(config: &Config, client: &Client, id: u64, whose: Whose, played: bool) -> Result<(), Failure> {
     let mut changes = client.lines::<TransferView>(&format!("/api/v1/transfers/{id}?follow=1")).await?;
     let mut progress = Progress::new(config);
     while let Some(change) = changes.next().await {
@@ -132,7 +148,7 @@ async fn watch(config: &Config, client: &Client, id: u64, whose: Whose) -> Resul
         match transfer.state.as_str() {
             "done" => {
                 progress.clear();
-                return finish(config, &transfer);
+                return finish(config, &transfer, played);
             }
             "failed" => {
                 progress.clear();
@@ -159,7 +175,32 @@ fn lost(config: &Config, failure: Failure) -> Failure {
     Failure { hint: format!("The download is kept; filbert{} up goes on with it", config.home_flag), ..failure }
 }
 
-fn finish(config: &Config, transfer: &TransferView) -> Result<(), Failure> {
+/// Where a player finds it, on stdout, at once.
+async fn address(config: &Config, client: &Client, id: u64) -> Result<(), Failure> {
+    let played: serde_json::Value = client.post(&format!("/api/v1/transfers/{id}/play"), json!({})).await?;
+    let url = played["url"].as_str().unwrap_or_default();
+    if config.say.json {
+        config.say.value(&json!({ "event": "play", "id": id, "url": url }))
+    } else {
+        config.say.line(url)
+    }
+}
+
+/// A private servent stays until nobody has played anything for a while.
+async fn last_player(config: &Config, client: &Client) -> Result<(), Failure> {
+    let mut silent = Duration::ZERO;
+    config
+        .say
+        .note(&format!("filbert: it can be played until nobody has for {} s; Ctrl-C ends it now", STAYS.as_secs()));
+    while silent < STAYS {
+        rt::sleep(LOOKS).await;
+        let transfers: Vec<TransferView> = client.get("/api/v1/transfers").await?;
+        silent = if transfers.iter().any(|transfer| transfer.players > 0) { Duration::ZERO } else { silent + LOOKS };
+    }
+    Ok(())
+}
+
+fn finish(config: &Config, transfer: &TransferView, played: bool) -> Result<(), Failure> {
     let path = transfer.path.clone().unwrap_or_default();
     let verified = transfer.verified.clone().unwrap_or_else(|| "none".into());
     if config.say.json {
@@ -175,6 +216,11 @@ fn finish(config: &Config, transfer: &TransferView) -> Result<(), Failure> {
     }
     if verified == "none" {
         config.say.note("filbert: no hash was known; only the size could be checked");
+    }
+    if played {
+        // Of these the address is on stdout, and nothing else.
+        config.say.note(&format!("filbert: {}", path.display()));
+        return Ok(());
     }
     config.say.line(&path.display().to_string())
 }

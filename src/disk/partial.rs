@@ -29,6 +29,7 @@ use super::place::{self, OnExists};
 use crate::transfer::check::Checker;
 use crate::transfer::{Block, BlockMap, Expected, Proof, journal};
 use crate::wire::Blake3;
+pub use bytes::{blake3_of, read_range};
 use bytes::{differing, each_piece, write_at};
 pub use judge::Judged;
 use open::{are_fetched, is_at, rewrite};

@@ -10,6 +10,7 @@
 
 mod answer;
 mod io;
+mod play;
 mod share;
 mod sources;
 mod tree;
@@ -23,6 +24,7 @@ use crate::wire::Blake3;
 use crate::wire::http::Response;
 
 pub use io::{DownloadConfig, Failure, Input, Lost, Output, State};
+pub use play::{MAX_PREFERRED, Shows};
 pub use sources::SourceId;
 use sources::{Contact, Sources};
 use tree::Tree;
@@ -98,6 +100,8 @@ pub struct Download {
     looked: Instant,
     /// How often it vanished while it was open.
     vanished: u32,
+    /// Where somebody reads, the first of them first.
+    preferred: Vec<u64>,
 }
 
 /// What a source is to a download.
@@ -143,6 +147,7 @@ impl Download {
             note: None,
             looked: Instant::ZERO,
             vanished: 0,
+            preferred: Vec::new(),
         }
     }
 
@@ -197,6 +202,7 @@ impl Download {
             Input::Pause | Input::Resume => {}
             Input::Cancel => self.on_cancel(out),
             Input::Retry => self.on_retry(now),
+            Input::Prefer(from) => self.prefer(from),
         }
         self.advance(now, out);
     }
@@ -439,6 +445,8 @@ impl Download {
         }
         if self.sources.active() == 0 {
             self.rest(now, out);
+        } else {
+            self.make_way(now, out);
         }
     }
 

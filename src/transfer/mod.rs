@@ -8,6 +8,7 @@ pub mod download;
 pub mod journal;
 pub mod magnet;
 pub mod name;
+pub mod play;
 pub mod proof;
 pub mod queue;
 mod source;
@@ -15,7 +16,8 @@ pub mod upload;
 
 pub use blocks::{Block, BlockMap};
 pub use download::{
-    Download, DownloadConfig, Failure, Input, Lost, Output, SizeFrom, SourceId, SourceReport, State, Wrong,
+    Download, DownloadConfig, Failure, Input, Lost, MAX_PREFERRED, Output, Shows, SizeFrom, SourceId, SourceReport,
+    State, Wrong,
 };
 pub use proof::Proof;
 pub use source::{Ask, Check, Expected, MAX_PROXIES, Reach, Source};

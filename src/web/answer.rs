@@ -20,6 +20,7 @@ pub type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 const JSON: &str = "application/json";
 const LINES: &str = "application/x-ndjson";
+const BYTES: &str = "application/octet-stream";
 const EVENTS: &str = "text/event-stream";
 
 /// A value.
@@ -45,6 +46,24 @@ pub fn lines<T: Serialize>(values: impl Stream<Item = T> + Send + 'static) -> An
 /// Server-sent events; the caller wrote them.
 pub fn events(events: impl Stream<Item = Bytes> + Send + 'static) -> Answer {
     stream(EVENTS, events)
+}
+
+/// Bytes of a file, under that status and those headers, their length among them. When they end before that, the
+/// connection is cut.
+pub fn file(
+    status: u16,
+    headers: &[(&'static str, String)],
+    bytes: impl Stream<Item = Bytes> + Send + 'static,
+) -> Answer {
+    let mut answer = stream(BYTES, bytes);
+    *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in headers {
+        match HeaderValue::from_str(value) {
+            Ok(value) => drop(answer.headers_mut().insert(*name, value)),
+            Err(error) => log::error!("{name} cannot be sent: {error}"),
+        }
+    }
+    answer
 }
 
 /// An error of the facade.

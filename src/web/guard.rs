@@ -11,6 +11,9 @@ use data_encoding::HEXLOWER;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 use hyper::http::uri::Authority;
 
+/// Bytes of a key: 128 bits.
+const KEY: usize = 16;
+
 /// The secret that every call carries: 256 bits, as 64 hex digits.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
@@ -38,6 +41,20 @@ impl Token {
     }
 }
 
+impl Token {
+    /// What opens one file for a player that can send no header: part of the address, worthless for all else. The same
+    /// as long as the token is.
+    pub fn key_of(&self, id: u64) -> String {
+        let secret = blake3::derive_key("filbert 2026 the address of a file that is played", self.0.as_bytes());
+        HEXLOWER.encode(&blake3::keyed_hash(&secret, &id.to_be_bytes()).as_bytes()[..KEY])
+    }
+
+    /// Whether that is it; compares in constant time, as [`Token::is`] does.
+    fn opens(&self, id: u64, key: &str) -> bool {
+        blake3::hash(self.key_of(id).as_bytes()) == blake3::hash(key.as_bytes())
+    }
+}
+
 /// A token is not shown, so that none ends in a log.
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -59,6 +76,13 @@ const NO_TOKEN: Refusal = (
     "no_token",
     "the token is missing or wrong",
     "Send `Authorization: Bearer TOKEN`; the token is in the file that `filbert up` names.",
+);
+
+const NO_KEY: Refusal = (
+    401,
+    "no_key",
+    "this is not the address of a file that is played here",
+    "Ask again: `filbert get WHAT --play` prints the address.",
 );
 
 /// Checks `Host` and `Origin`: for every request, open ones too.
@@ -86,6 +110,13 @@ pub fn check_token(token: &Token, headers: &HeaderMap) -> Result<(), Refusal> {
     let (Some(value), None) = (given.next(), given.next()) else { return Err(NO_TOKEN) };
     let (scheme, secret) = value.as_bytes().split_at_checked(7).ok_or(NO_TOKEN)?;
     if scheme.eq_ignore_ascii_case(b"bearer ") && token.is(secret) { Ok(()) } else { Err(NO_TOKEN) }
+}
+
+/// Checks the key of a file: for its address.
+pub fn check_key(token: &Token, path: &[String]) -> Result<(), Refusal> {
+    let id = path.first().and_then(|id| id.parse().ok());
+    let opens = id.zip(path.get(1)).is_some_and(|(id, key)| token.opens(id, key));
+    if opens { Ok(()) } else { Err(NO_KEY) }
 }
 
 /// Is `host` (with its port) an address of this server? Names other than `localhost` never are.
@@ -151,6 +182,20 @@ mod tests {
         }
         let foreign = Authority::from_static("evil.example");
         assert!(check_source(own, Some(&foreign), &headers(&[OURS])).is_err(), "the request line names another host");
+    }
+
+    #[test]
+    fn a_key_opens_one_file() {
+        let token = Token::from_random([7; 32]);
+        let key = token.key_of(3);
+        let path = |parts: &[&str]| parts.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>();
+        assert_eq!((key.len(), token.key_of(3)), (32, key.clone()));
+        assert!(check_key(&token, &path(&["3", &key, "a.mkv"])).is_ok());
+        let (part, of_another) = (&key[..31], Token::from_random([8; 32]).key_of(3));
+        for bad in [&["4", &key][..], &["3", part], &["3", ""], &["3"], &[], &["x", &key], &["3", &of_another]] {
+            assert!(check_key(&token, &path(bad)).is_err(), "{bad:?}");
+        }
+        assert!(!key.contains(&token.as_str()[..8]), "it says nothing of the token");
     }
 
     #[test]

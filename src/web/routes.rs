@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{Future, FutureExt, StreamExt};
 use hyper::Method;
+use hyper::header::{HeaderMap, IF_RANGE, RANGE};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -21,6 +22,7 @@ use crate::app::{
     Error, ErrorCode, GetRequest, MagnetRequest, SearchRequest, ShareRequest, SpeedsRequest, WatchRequest,
 };
 use crate::net::rt;
+use crate::transfer::play;
 
 /// A comment goes out on a silent event stream this often, so that either side notices when the other is gone.
 const EVENTS_KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -30,6 +32,7 @@ pub struct Call {
     pub(super) context: Arc<Context>,
     pub(super) path: Vec<String>,
     pub(super) query: BTreeMap<String, String>,
+    pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
 
@@ -55,6 +58,8 @@ pub enum Access {
     Open,
     /// Who has the token.
     Token,
+    /// Who has the address itself, a key in it: a player can send no token.
+    Key,
 }
 
 /// What a path led to.
@@ -119,6 +124,9 @@ routes! {
     Token POST   "/api/v1/transfers/{id}/cancel" cancel "Cancels a download and removes its partial file.";
     Token POST   "/api/v1/transfers/{id}/retry" retry "Tries a waiting or failed download now.";
     Token POST   "/api/v1/transfers/{id}/priority" prioritise "Which download goes first among those that wait: {priority: high|normal|low}.";
+    Token POST   "/api/v1/transfers/{id}/play" play "Fetches a download front first, for a player: {url}.";
+    Key   GET    "/play/{id}/{key}/{name}" played "A file, while it is fetched and afterwards; ranges.";
+    Key   HEAD   "/play/{id}/{key}/{name}" played_head "The same, without the bytes.";
     Token GET    "/api/v1/magnet" magnet "A magnet link: ?what= a hit's number, a urn or the path of a shared file; ?transfer= a download.";
     Token GET    "/api/v1/events" events "What happens from now on, as server-sent events.";
     Token POST   "/api/v1/shutdown" shutdown "Stops the servent.";
@@ -388,6 +396,30 @@ async fn cancel(call: Call) -> Result<Answer, Error> {
 
 async fn retry(call: Call) -> Result<Answer, Error> {
     Ok(answer::value(&call.context.node.retry(call.id()?).await?))
+}
+
+async fn play(call: Call) -> Result<Answer, Error> {
+    let id = call.id()?;
+    let transfer = call.context.node.expect_player(id).await?;
+    let (own, key, name) = (call.context.own, call.context.token.key_of(id), uri::escape(&transfer.name));
+    Ok(answer::value(&json!({ "id": id, "url": format!("http://{own}/play/{id}/{key}/{name}") })))
+}
+
+async fn played(call: Call) -> Result<Answer, Error> {
+    file(call, false).await
+}
+
+async fn played_head(call: Call) -> Result<Answer, Error> {
+    file(call, true).await
+}
+
+async fn file(call: Call, head_only: bool) -> Result<Answer, Error> {
+    let mut player = call.context.node.player(call.id()?)?;
+    let facts = player.facts().await?;
+    let text = |name| call.headers.get(name).and_then(|value| value.to_str().ok());
+    let plan = play::plan(&facts, play::Ask { head_only, range: text(RANGE), if_range: text(IF_RANGE) });
+    let bytes = player.bytes(plan.bytes).take_until(call.context.stopped());
+    Ok(answer::file(plan.status, &plan.headers, bytes))
 }
 
 async fn magnet(call: Call) -> Result<Answer, Error> {

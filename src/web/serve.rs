@@ -69,8 +69,8 @@ pub struct Setting {
 pub struct Context {
     pub(super) node: Arc<Node>,
     pub(super) settings: Vec<Setting>,
-    own: SocketAddr,
-    token: Token,
+    pub(super) own: SocketAddr,
+    pub(super) token: Token,
     limits: Limits,
     seats: Mutex<Seats>,
     stopped: Shared<oneshot::Receiver<()>>,
@@ -292,11 +292,16 @@ async fn handle(context: Arc<Context>, seat: u64, request: Request<Incoming>) ->
         return answer::refusal(refusal);
     }
     let found = find(&head.method, head.uri.path());
-    let open = matches!(&found, Found::Route(route, _) if route.access == Access::Open);
-    if !open {
-        if let Err(refusal) = guard::check_token(&context.token, &head.headers) {
-            return answer::refusal(refusal);
-        }
+    let access = if let Found::Route(route, _) = &found { route.access } else { Access::Token };
+    let may = match (access, &found) {
+        (Access::Open, _) => Ok(()),
+        (Access::Key, Found::Route(_, path)) => guard::check_key(&context.token, path),
+        _ => guard::check_token(&context.token, &head.headers),
+    };
+    if let Err(refusal) = may {
+        return answer::refusal(refusal);
+    }
+    if access != Access::Open {
         context.keep(seat);
     }
     let (route, path) = match found {
@@ -309,7 +314,7 @@ async fn handle(context: Arc<Context>, seat: u64, request: Request<Incoming>) ->
         Ok(body) => body,
         Err(refusal) => return answer::refusal(refusal),
     };
-    match route.call(Call { context, path, query, body }).await {
+    match route.call(Call { context, path, query, headers: head.headers, body }).await {
         Ok(answer) => answer,
         Err(error) => answer::error(&error),
     }

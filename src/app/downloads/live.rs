@@ -11,6 +11,7 @@ use std::time::{Instant as Clock, SystemTime};
 use futures::StreamExt;
 use futures::channel::mpsc;
 
+use super::play::Readers;
 use super::record::{Record, SourceRecord, Standing};
 use super::wanted::Wanted;
 use crate::app::ErrorCode;
@@ -20,7 +21,7 @@ use crate::app::view::{FromView, TransferView};
 use crate::base::Instant;
 use crate::disk::Claim;
 use crate::net::rt;
-use crate::transfer::{Download, Failure, Input, Output, SizeFrom, Source, SourceReport, State, name};
+use crate::transfer::{Download, Failure, Input, Output, Shows, SizeFrom, Source, SourceReport, State, name};
 
 /// Changes are told at most so often.
 pub(super) const AT_MOST: std::time::Duration = std::time::Duration::from_millis(100);
@@ -45,6 +46,8 @@ pub(super) struct Inner {
     pub(super) record: Record,
     /// To read from the partial file, while that is open.
     reader: Option<Reader>,
+    /// Who plays it.
+    pub(super) readers: Readers,
     meter: Meter,
     received: u64,
     /// When it was taken up in this run; what it ran before is in the record.
@@ -61,6 +64,9 @@ pub(super) struct Inner {
 
 /// Why it rests then.
 const HELD: &str = "downloads are paused: their limit is 0 (filbert limits)";
+
+/// What a player is told to whom nothing can be shown yet.
+const PLAYED_LATER: &str = "it can be played when all of it is checked: no source has its tree";
 
 /// A file to read from, for others.
 #[derive(Clone, Debug)]
@@ -115,6 +121,7 @@ impl Live {
             at_work: false,
             run: 0,
             reader: None,
+            readers: Readers::default(),
             meter: Meter::default(),
             received: 0,
             since: Clock::now(),
@@ -157,6 +164,9 @@ impl Live {
                 (Some(source), None) => machine.handle(now, Input::AddSource(source), &mut outbox),
                 (None, _) => {}
             }
+        }
+        if inner.readers.is_played() {
+            machine.handle(now, Input::Prefer(inner.readers.places()), &mut outbox);
         }
         if inner.record.standing == Standing::Paused {
             machine.handle(now, Input::Pause, &mut outbox);
@@ -350,10 +360,16 @@ impl Live {
         inner.record.clone()
     }
 
-    /// Its state now, then each change, until it is over.
-    pub(super) fn watch(self: &Arc<Self>) -> BoxStream<TransferView> {
+    /// Told of each change, though not of how many there were.
+    pub(super) fn listen(&self) -> mpsc::Receiver<()> {
         let (watcher, heard) = mpsc::channel(1);
         self.lock().watchers.push(watcher);
+        heard
+    }
+
+    /// Its state now, then each change, until it is over.
+    pub(super) fn watch(self: &Arc<Self>) -> BoxStream<TransferView> {
+        let heard = self.listen();
         let first = (Arc::clone(self), heard, None::<TransferView>, false);
         futures::stream::unfold(first, |(live, mut heard, last, over)| async move {
             if over {
@@ -391,6 +407,10 @@ impl Inner {
         self.machine.as_ref()
     }
 
+    pub(super) fn reader(&self) -> Option<&Reader> {
+        self.reader.as_ref()
+    }
+
     /// Wakes whoever waits; notes what has to be written down.
     fn after(&mut self) {
         let standing = self.current_standing();
@@ -415,7 +435,7 @@ impl Inner {
         failure == Some(Failure::Verification) && (self.at_work || !self.outbox.is_empty())
     }
 
-    fn current_standing(&self) -> Standing {
+    pub(super) fn current_standing(&self) -> Standing {
         match self.machine.as_ref().map(Download::state) {
             None => self.record.standing,
             Some(State::Done) => Standing::Done,
@@ -488,6 +508,9 @@ impl Inner {
             sources: machine.map_or(record.sources.len(), |machine| machine.sources().count()) as u64,
             reason: match (machine, &self.whose) {
                 (Some(machine), _) if self.held && machine.state() == State::Paused => HELD.to_owned(),
+                (Some(machine), _) if self.readers.is_played() && machine.shows() == Shows::AtTheEnd => {
+                    format!("{}; {PLAYED_LATER}", machine.reason(now))
+                }
                 (Some(machine), _) => machine.reason(now),
                 (None, Whose::Elsewhere) => "a `get` without the servent fetches it".to_owned(),
                 (None, _) => record.reason.clone(),
@@ -500,6 +523,7 @@ impl Inner {
             elapsed_ms: self.elapsed_ms(),
             peer: machine.and_then(|machine| machine.active().next()).map(Source::to_string),
             received: machine.map_or(0, Download::received),
+            players: self.readers.count(),
             from: machine.map_or_else(Vec::new, |machine| machine.report().map(FromView::of).collect()),
         }
     }

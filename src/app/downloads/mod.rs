@@ -6,6 +6,7 @@
 mod contact;
 mod here;
 mod live;
+mod play;
 mod record;
 mod swarm;
 mod task;
@@ -40,6 +41,7 @@ use record::{Record, Saved, SourceRecord, Standing};
 use task::Runner;
 use turns::Turns;
 
+pub use play::{MAX_READERS, Player};
 pub use swarm::Giving;
 pub use turns::Priority;
 pub use wanted::{OnExists, Wanted};

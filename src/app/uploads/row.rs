@@ -123,6 +123,7 @@ impl Row {
             elapsed_ms: u64::try_from(end.duration_since(self.begun).as_millis()).unwrap_or(u64::MAX),
             peer: Some(peer),
             received: 0,
+            players: 0,
             from: Vec::new(),
         }
     }

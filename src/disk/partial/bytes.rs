@@ -48,6 +48,18 @@ fn differing_of(file: &File, map: &BlockMap, blocks: &[(usize, Blake3)]) -> io::
     Ok(differing)
 }
 
+/// BLAKE3 of some bytes of a file; an error when they are not all there.
+pub fn blake3_of(file: &File, range: Range<u64>) -> io::Result<Blake3> {
+    hash_of(file, range, &mut Vec::new())
+}
+
+/// Some bytes of a file, which are to fit into memory; an error when they are not all there.
+pub fn read_range(file: &File, range: Range<u64>) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(range.end.saturating_sub(range.start)).map_err(io::Error::other)?];
+    read_at(file, &mut bytes, range.start)?;
+    Ok(bytes)
+}
+
 /// BLAKE3 of some bytes of a file. `piece` is only room to read into.
 pub(super) fn hash_of(file: &File, range: Range<u64>, piece: &mut Vec<u8>) -> io::Result<Blake3> {
     let mut hasher = blake3::Hasher::new();

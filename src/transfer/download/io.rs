@@ -161,6 +161,9 @@ pub enum Input {
     Cancel,
     /// The user does not want to wait for the next try; or wants a failed download to start again.
     Retry,
+    /// Somebody plays the file: bytes from these places on are wanted first, those of the first place before all. None:
+    /// nobody does.
+    Prefer(Vec<u64>),
 }
 
 /// How a connection to a source failed.

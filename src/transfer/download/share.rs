@@ -13,7 +13,7 @@ use super::{Download, Lost, Output, SourceId};
 use crate::base::Instant;
 
 /// Another source takes part of what one has still to send if that would take longer than this.
-const WORTH_SHARING: Duration = Duration::from_secs(4);
+pub(super) const WORTH_SHARING: Duration = Duration::from_secs(4);
 /// ... and all of it, when it cannot be shared, if it would take longer than this.
 const TOO_SLOW: Duration = Duration::from_secs(15);
 /// A source that is so many times slower than the fastest gives its place to one that was not tried yet.
@@ -89,19 +89,26 @@ impl Download {
     fn missing_at(&self, source: SourceId, taken: &[Range<u64>]) -> Option<Range<u64>> {
         let known = self.sources.get(source)?;
         let most = self.most(known);
-        if self.is_swarm() {
+        if self.is_swarm() && self.preferred.is_empty() {
             return self.rarest(known, taken, most);
         }
         let cut = |range: Range<u64>| range.start..range.end.min(range.start.saturating_add(most));
-        let Some(available) = &known.available else {
+        if self.preferred.is_empty() && known.available.is_none() {
             let origin = self.map.range(self.origin).start;
             return self.map.gap_from(origin, taken).or_else(|| self.map.gap(taken)).map(cut);
-        };
-        for part in available {
-            let mut from = part.start;
+        }
+        self.preferred_first(|from| self.missing_from(from, known, taken)).map(cut)
+    }
+
+    /// ... of those in or behind the block that `start` is in.
+    fn missing_from(&self, start: u64, known: &Known, taken: &[Range<u64>]) -> Option<Range<u64>> {
+        let Some(available) = &known.available else { return self.map.gap_from(start, taken) };
+        let start = self.map.range(self.map.index_at(start)).start;
+        for part in available.iter().filter(|part| part.end > start) {
+            let mut from = part.start.max(start);
             while let Some(gap) = self.map.gap_from(from, taken).filter(|gap| gap.start < part.end) {
                 if gap.start >= part.start {
-                    return Some(cut(gap.start..gap.end.min(part.end)));
+                    return Some(gap.start..gap.end.min(part.end));
                 }
                 // The start of that block is not there, and a block grows from its start.
                 from = self.map.range(self.map.index_at(gap.start)).end;
@@ -175,6 +182,9 @@ impl Download {
 
     /// Bytes that one request to that source is for at most.
     fn most(&self, known: &Known) -> u64 {
+        if let Some(most) = self.most_played() {
+            return most;
+        }
         let sources = self.sources.iter().filter(|known| known.is_active() || known.can_be_asked()).count() as u64;
         if self.config.active_sources <= 1 || self.alone {
             return u64::MAX;
@@ -263,7 +273,7 @@ impl Download {
 }
 
 /// How long a source will take for the rest, at its rate so far; `None` when it has brought nothing yet.
-fn time_left(known: &Known, now: Instant) -> Option<Duration> {
+pub(super) fn time_left(known: &Known, now: Instant) -> Option<Duration> {
     let left = known.left();
     let seconds = (left.end - left.start) as f64 / known.rate_at(now).filter(|_| known.progress > 0)?;
     Some(Duration::from_secs_f64(seconds.min(1e9)))

@@ -27,9 +27,9 @@ fn partial(first: u64, end: u64, total: u64) -> Response {
     head(206, &[("Content-Range", &format!("bytes {first}-{}/{total}", end - 1))])
 }
 
-/// One source at a time: what most of these tests are about.
+/// One source at a time, and in order: what most of these tests are about.
 fn one() -> DownloadConfig {
-    DownloadConfig { active_sources: 1, ..DownloadConfig::default() }
+    DownloadConfig { active_sources: 1, swarm: 100, ..DownloadConfig::default() }
 }
 
 /// A machine and its clock.
@@ -510,6 +510,122 @@ fn who_is_found_while_another_sends_it_all_takes_over_a_part() {
     assert_eq!(bench.machine.state(), State::Verifying);
 }
 
+/// What one source is asked for, request after request, while somebody reads from these places on.
+fn order(stored: &[usize], preferred: &[u64]) -> Vec<Range<u64>> {
+    let size = 24 * MIB;
+    let mut bench = Bench::new(one(), Some(size));
+    bench.feed(Input::AddSource(source(1)));
+    bench.feed(Input::Opened { stored: stored.iter().map(|index| (*index, HASH)).collect() });
+    bench.feed(Input::Prefer(preferred.iter().map(|mib| mib * MIB).collect()));
+    let (mut asked, mut out) = (Vec::new(), bench.feed(Input::Turn));
+    while let Some(Output::Fetch { first, end: Some(end), .. }) = out.last() {
+        let range = *first..*end;
+        asked.push(range.start / MIB..range.end / MIB);
+        bench.feed(Input::Head { source: S0, head: partial(range.start, range.end, size) });
+        bench.now += Duration::from_millis(100);
+        bench.wrote(0, range);
+        out = bench.feed(Input::BodyEnd { source: S0 });
+    }
+    assert_eq!(bench.machine.done(), size, "all of it comes in the end");
+    asked
+}
+
+#[test]
+fn what_a_reader_waits_for_is_asked_for_first_and_then_what_is_in_reach_of_the_next() {
+    let starts = |stored: &[usize], preferred: &[u64]| {
+        order(stored, preferred).iter().map(|range| range.start).collect::<Vec<_>>()
+    };
+    assert_eq!(order(&[], &[]).first(), Some(&(0..24)), "nobody reads: one request for all");
+    assert_eq!(order(&[], &[0])[..2], [0..2, 2..4], "short requests, front first");
+    assert_eq!(starts(&[], &[10]), [10, 12, 14, 16, 18, 20, 22, 0, 2, 4, 6, 8]);
+    assert_eq!(
+        starts(&[], &[20, 4]),
+        [20, 22, 4, 6, 8, 10, 0, 2, 12, 14, 16, 18],
+        "eight blocks for each, then the front"
+    );
+    assert_eq!(starts(&[10, 13], &[10])[..3], [11, 14, 16], "what is there is not asked for");
+    assert_eq!(starts(&[], &[100])[..2], [0, 2], "beyond the end is nothing");
+    // The block that the place is in, from its start: it is shown when all of it was checked.
+    let mut bench = Bench::new(one(), Some(8 * MIB));
+    bench.feed(Input::AddSource(source(1)));
+    bench.feed(Input::Opened { stored: vec![] });
+    bench.feed(Input::Prefer(vec![5 * MIB + 77]));
+    assert_eq!(bench.feed(Input::Turn), [fetch(0, 1, 5 * MIB, 7 * MIB)]);
+}
+
+#[test]
+fn a_source_that_is_far_from_what_a_reader_waits_for_goes_there() {
+    let mut bench = Bench::asking(100 * MIB);
+    bench.feed(Input::Head { source: S0, head: partial(0, 100 * MIB, 100 * MIB) });
+    bench.now += Duration::from_secs(1);
+    bench.wrote(0, 0..MIB + 9);
+    assert_eq!(bench.feed(Input::Prefer(vec![0])), [], "it comes in a moment");
+    assert_eq!(bench.feed(Input::Prefer(vec![3 * MIB])), [], "this too");
+    let stop = Output::Shorten { source: S0, end: MIB + 9 };
+    assert_eq!(bench.feed(Input::Prefer(vec![60 * MIB])), [stop]);
+    assert_eq!(bench.wake(), [], "once is enough");
+    assert_eq!(bench.feed(Input::BodyEnd { source: S0 }), [fetch(0, 1, 60 * MIB, 62 * MIB)]);
+    bench.feed(Input::Head { source: S0, head: partial(60 * MIB, 62 * MIB, 100 * MIB) });
+    bench.now += Duration::from_secs(1);
+    bench.wrote(0, 60 * MIB..61 * MIB);
+    // The rest of that request comes in a second: it is not worth a new connection.
+    assert_eq!(bench.feed(Input::Prefer(vec![MIB])), []);
+    bench.wrote(0, 61 * MIB..62 * MIB);
+    assert_eq!(bench.feed(Input::BodyEnd { source: S0 }), [fetch(0, 1, MIB + 9, 3 * MIB + 9)], "what it brought stays");
+    bench.feed(Input::Prefer(vec![]));
+    bench.feed(Input::Head { source: S0, head: partial(MIB + 9, 3 * MIB + 9, 100 * MIB) });
+    bench.wrote(0, MIB + 9..3 * MIB + 9);
+    assert_eq!(
+        bench.feed(Input::BodyEnd { source: S0 }),
+        [fetch(0, 1, 3 * MIB + 9, 60 * MIB)],
+        "nobody reads any more"
+    );
+}
+
+#[test]
+fn a_reader_does_not_keep_a_fast_source_from_taking_over_the_end() {
+    // As without a reader: the end game is what `who_is_found_while_another_sends_it_all_takes_over_a_part` says.
+    let mut bench = several(40 * MIB);
+    bench.feed(Input::Prefer(vec![0]));
+    bench.feed(Input::Head { source: S0, head: partial(0, 40 * MIB, 40 * MIB) });
+    bench.now += Duration::from_secs(1);
+    bench.wrote(0, 0..MIB);
+    let out = bench.feed(Input::AddSource(source(2)));
+    assert_eq!(out, [Output::Shorten { source: S0, end: 21 * MIB }, fetch(1, 2, 21 * MIB, 40 * MIB)]);
+}
+
+#[test]
+fn a_block_is_shown_when_the_tree_has_proven_it_or_all_was_checked() {
+    let shown = |bench: &Bench| (0..3).map(|index| bench.machine.shown(index).is_some()).collect::<Vec<_>>();
+    let mut bench = Bench::asking(3 * MIB);
+    assert_eq!(bench.machine.shows(), Shows::Open, "nobody has answered");
+    bench.feed(Input::Head { source: S0, head: partial(0, 3 * MIB, 3 * MIB) });
+    bench.wrote(0, 0..MIB);
+    assert_eq!((bench.machine.shows(), shown(&bench)), (Shows::AtTheEnd, vec![false; 3]), "nobody has a tree");
+    bench.wrote(0, MIB..3 * MIB);
+    assert_eq!(shown(&bench), [false; 3], "it is not checked yet");
+    bench.feed(Input::Verified(RIGHT));
+    assert_eq!((bench.machine.shows(), shown(&bench)), (Shows::Proven, vec![true; 3]));
+    bench.feed(Input::Finished);
+    assert_eq!(shown(&bench), [true; 3]);
+    // A source names a tree: nothing is shown before that has come, and then what it proves.
+    let mut bench = Bench::asking(3 * MIB);
+    let mut tree = crate::wire::TigerTree::new();
+    tree.update(&vec![3; 3 * MIB as usize]);
+    let row = std::sync::Arc::new(tree.finish_row());
+    let mut named = partial(0, 3 * MIB, 3 * MIB);
+    named.headers = named.headers.with("X-Thex-URI", format!("/tree;{}", row.root()));
+    bench.feed(Input::Head { source: S0, head: named });
+    bench.wrote(0, 0..2 * MIB);
+    assert_eq!((bench.machine.shows(), shown(&bench)), (Shows::Open, vec![false; 3]));
+    bench.feed(Input::Tree { source: S0, row });
+    assert_eq!((bench.machine.shows(), shown(&bench)), (Shows::Proven, vec![false; 3]));
+    bench.feed(Input::Judged { right: vec![1], wrong: vec![] });
+    assert_eq!(shown(&bench), [false, true, false]);
+    bench.feed(Input::Judged { right: vec![], wrong: vec![(0, std::iter::once(0..MIB).collect())] });
+    assert_eq!(shown(&bench), [false, true, false], "what is wrong is never shown");
+}
+
 #[test]
 fn pause_resume_and_cancel_end_what_is_under_way() {
     let mut bench = Bench::asking(2 * MIB);
@@ -684,6 +800,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         Just(Input::Resume),
         Just(Input::Cancel),
         Just(Input::Retry),
+        proptest::collection::vec(0u64..6 * MIB, 0..4).prop_map(Input::Prefer),
     ]
 }
 

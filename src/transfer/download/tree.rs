@@ -114,7 +114,7 @@ impl Download {
         if self.expected.urn().is_none() || self.state().is_over() {
             return Vec::new();
         }
-        let proven = self.tree.row.is_some() || self.tree_source().is_some() || self.tree.asked.is_some();
+        let proven = self.tree.row.is_some() || self.tree_may_come();
         let mut parts: Vec<Range<u64>> = Vec::new();
         for (index, _) in self.map.stored().filter(|(index, _)| !proven || self.tree.is_right(*index)) {
             let block = self.map.range(index);
@@ -124,6 +124,11 @@ impl Download {
             }
         }
         parts
+    }
+
+    /// Whether somebody is asked for it, or will be.
+    pub(super) fn tree_may_come(&self) -> bool {
+        self.tree.asked.is_some() || self.tree_source().is_some()
     }
 
     /// What a head says of the tree. `false` when its source is kept apart for it.

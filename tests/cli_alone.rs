@@ -25,6 +25,7 @@ const COMMANDS: &[&str] = &[
     "hosts",
     "status",
     "doctor",
+    "web",
     "config",
     "demo",
     "completions",

@@ -313,11 +313,11 @@ fn who_refuses_within_a_site_is_not_asked_to_connect_and_no_number_is_made_up() 
         let a = start(&[], &[]).await;
         let mut link = Raw::link(a.addr()).await;
         eventually("it is linked", async || a.node.status().await.neighbours == 1).await;
-        let error = a.node.browse("1".into()).await.expect_err("nothing was searched");
+        let error = a.node.browse("1".to_owned()).await.expect_err("nothing was searched");
         assert!(error.message.contains("has no hit 1"), "{error:?}");
         let nowhere: SocketAddr = "127.0.0.1:9".parse().expect("an address");
         walled_hit(&a, &mut link, nowhere, false).await;
-        let error = a.node.browse("1".into()).await.expect_err("nobody listens there");
+        let error = a.node.browse("1".to_owned()).await.expect_err("nobody listens there");
         assert!(error.message.contains("cannot browse 1"), "{error:?}");
         assert_eq!(a.counter("pushes_sent").await, 0);
         shutdown(vec![a]).await;

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 /// An error of the running servent, as the API and the command line show it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct Error {
     /// For scripts.
     pub code: ErrorCode,
@@ -16,7 +16,7 @@ pub struct Error {
 }
 
 /// The kinds of errors; each has an HTTP status and an exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
     /// Something failed: 500, exit 1.

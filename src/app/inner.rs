@@ -1,6 +1,6 @@
 //! The parts of a running servent, and what it does when something happens.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -26,7 +26,7 @@ use super::words;
 use crate::base::Instant;
 use crate::library::{Criteria, SharedFile};
 use crate::net::{Clock, Handle, LanState, Mdns, rt};
-use crate::proto::{Answer, CloseReason, Command, Event, HostSource, Servent};
+use crate::proto::{Answer, CloseReason, Command, ConnId, Event, HostSource, Servent};
 use crate::wire::hit::{Entry, MAX_ALT};
 use crate::wire::query::Query;
 use crate::wire::{Guid, Urn};
@@ -74,6 +74,8 @@ pub(super) struct Inner {
     pub(super) lan: Option<Arc<LanState>>,
     /// The same by Multicast DNS.
     pub(super) mdns: Option<Mdns>,
+    /// Who is at the other end of which link, for hits to say by whom they came.
+    pub(super) links: Mutex<BTreeMap<ConnId, SocketAddr>>,
     pub(super) dials: Mutex<Vec<(SocketAddr, oneshot::Sender<CloseReason>)>>,
     /// Queries that waited too long to be searched.
     pub(super) queries_late: AtomicU64,
@@ -153,8 +155,9 @@ impl Inner {
     fn on_event(&self, event: Event, waiting: &mut VecDeque<(Guid, Query, u8)>) {
         match event {
             Event::QueryReceived { guid, query, hops } => waiting.push_back((guid, query, hops)),
-            Event::HitReceived { search, hit, hops, .. } => {
-                for (content, source) in self.searches.on_hit(search, &hit, hops) {
+            Event::HitReceived { search, hit, hops, from } => {
+                let via = from.and_then(|from| lock(&self.links).get(&from).copied());
+                for (content, source) in self.searches.on_hit(search, &hit, hops, via) {
                     self.downloads.add_source(&content, source);
                 }
                 self.on_watch_hit(search, &hit, hops);
@@ -175,13 +178,15 @@ impl Inner {
                 log::info!(target: "filbert::net", "this servent is a {role} from now on");
                 self.events.tell(|| EventView::RoleChanged { role });
             }
-            Event::NeighbourUp(_, addr) => {
+            Event::NeighbourUp(link, addr) => {
+                lock(&self.links).insert(link, addr);
                 self.watches.on_neighbour();
                 self.linked.ring();
                 self.downloads.network_changed();
                 self.events.tell(|| EventView::NeighbourUp { addr: addr.to_string() });
             }
-            Event::NeighbourDown(_, addr, reason) => {
+            Event::NeighbourDown(link, addr, reason) => {
+                lock(&self.links).remove(&link);
                 let reason = words::reason(&reason);
                 log::info!(target: "filbert::net", "{addr} is no neighbour any more: {reason}");
                 self.events.tell(|| EventView::NeighbourDown { addr: addr.to_string(), reason });

@@ -15,7 +15,7 @@ use crate::wire::Urn;
 use crate::wire::text::strip;
 
 /// Of what to make a magnet.
-#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct MagnetRequest {
     /// A hit's number, a urn, or the path of a shared file.
     #[serde(default)]

@@ -17,13 +17,12 @@ use super::resolve::HostPort;
 use super::session::LONGEST;
 use super::shelf::{Consent, Lasting, Totals};
 use super::speeds::{SpeedLimits, SpeedsRequest};
-use super::view::MagnetView;
 use super::view::{
-    EventView, HitView, HostView, PeerView, SearchLine, SearchView, ShareView, SpeedsView, StatusView, TransferView,
-    WatchView,
+    BlocksView, EventView, FoldersView, HitView, HostView, MagnetView, PeerView, SearchLine, SearchView, ShareView,
+    SpeedsView, StatusView, TransferView, WatchView,
 };
 use super::watches::{WatchPace, WatchRequest};
-use super::{Error, ErrorCode, Limits, browses, words};
+use super::{Error, ErrorCode, Limits, browses, folders, words};
 use crate::app::events::BoxStream;
 use crate::base::Instant;
 use crate::disk::lock::Lock;
@@ -81,7 +80,7 @@ pub struct Options {
 }
 
 /// What to search.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct SearchRequest {
     /// In the query language; words as typed, joined by spaces with quotes where they were needed.
     pub query: String,
@@ -97,7 +96,7 @@ pub struct SearchRequest {
 }
 
 /// What to download.
-#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct GetRequest {
     /// What.
     pub what: String,
@@ -116,10 +115,29 @@ pub struct GetRequest {
     /// Where it goes below `dir`: `{peer}/{name}`; there are `{peer}`, `{name}` and `{ext}`.
     #[serde(default)]
     pub template: Option<String>,
+    /// The search that the hit's number is of; `None`: the latest.
+    #[serde(default)]
+    pub search: Option<u64>,
+}
+
+/// Whose list to ask for.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub struct BrowseRequest {
+    /// `HOST[:PORT]`.
+    pub host: String,
+    /// Whether hit numbers go on to mean the search before.
+    #[serde(default)]
+    pub keep_numbers: bool,
+}
+
+impl From<String> for BrowseRequest {
+    fn from(host: String) -> Self {
+        Self { host, keep_numbers: false }
+    }
 }
 
 /// A folder to share.
-#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct ShareRequest {
     /// Which.
     pub path: PathBuf,
@@ -262,6 +280,16 @@ impl Node {
         Ok(view)
     }
 
+    /// What sharing this folder would share; nothing is shared by it. Walks through all of it.
+    pub async fn preview(&self, request: ShareRequest) -> Result<ShareView, Error> {
+        self.inner.shelf.preview(request).await
+    }
+
+    /// The folders in a folder of this machine; in the user's own without a path.
+    pub async fn folders(&self, path: Option<PathBuf>) -> Result<FoldersView, Error> {
+        rt::spawn_blocking(move || folders::list(path)).await
+    }
+
     /// Shares a folder no more.
     pub async fn unshare(&self, path: PathBuf) -> Result<(), Error> {
         self.inner.shelf.unshare(&path).await?;
@@ -360,7 +388,8 @@ impl Node {
     /// Asks a host, `HOST[:PORT]` or the number of a hit of its, for the list of all that it shares. Waits until the list
     /// begins; its files come as the hits of a search do. One that cannot be connected to is asked to connect to us, if a hit
     /// of its is known.
-    pub async fn browse(&self, host: String) -> Result<SearchView, Error> {
+    pub async fn browse(&self, request: impl Into<BrowseRequest>) -> Result<SearchView, Error> {
+        let BrowseRequest { host, keep_numbers } = request.into();
         let (host, searches) = (host.trim(), &self.inner.searches);
         let failed = |error| Error { code: ErrorCode::Failed, ..error };
         let (addrs, known) = match host.parse::<u32>() {
@@ -381,7 +410,7 @@ impl Node {
             }
         };
         let opened = browses::open(host, &addrs, known.as_ref(), &self.inner.pushes).await?;
-        Ok(self.inner.searches.browse(opened))
+        Ok(self.inner.searches.browse(opened, keep_numbers))
     }
 
     /// Waits for a first neighbour.
@@ -446,8 +475,13 @@ impl Node {
         let priority = request.priority.as_deref().map_or(Ok(Priority::default()), read_priority)?;
         let mut wanted = match request.what.trim().parse::<u32>() {
             Ok(number) => {
-                let (hit, same) = self.inner.searches.hit(number).ok_or_else(|| {
-                    Error::new(ErrorCode::NotFound, format!("the latest search has no hit {number}"))
+                let found = match request.search {
+                    Some(search) => self.inner.searches.hit_of(search, number),
+                    None => self.inner.searches.hit(number),
+                };
+                let (hit, same) = found.ok_or_else(|| {
+                    let which = request.search.map_or("the latest search".to_owned(), |id| format!("search {id}"));
+                    Error::new(ErrorCode::NotFound, format!("{which} has no hit {number}"))
                         .hint("Search again: hit numbers belong to the latest search")
                 })?;
                 Wanted::hit(&hit, &same)?
@@ -495,6 +529,11 @@ impl Node {
         self.inner.downloads.watch(id).ok_or_else(|| {
             Error::new(ErrorCode::NotFound, format!("there is no download {id}")).hint("`filbert transfers` lists them")
         })
+    }
+
+    /// Which parts of a download are there, and what its sources do.
+    pub async fn blocks(&self, id: u64) -> Result<BlocksView, Error> {
+        self.inner.downloads.blocks(id)
     }
 
     /// Stops a download until it is resumed.

@@ -119,8 +119,8 @@ impl Searches {
         view
     }
 
-    /// Lists what a host has; the numbers are those of this list from now on.
-    pub(super) fn browse(self: &Arc<Self>, opened: Opened) -> SearchView {
+    /// Lists what a host has; the numbers are those of this list from now on, unless they are to be kept.
+    pub(super) fn browse(self: &Arc<Self>, opened: Opened, keep_numbers: bool) -> SearchView {
         let mut table = lock(&self.table);
         let id = table.sessions.last_key_value().map_or(1, |(last, _)| last + 1);
         let mut session = Session::browse(opened.addr, opened.pushed.clone());
@@ -130,7 +130,9 @@ impl Searches {
         let view = session.view(id);
         table.make_room();
         table.sessions.insert(id, session);
-        table.latest = Latest::Session(id);
+        if !keep_numbers {
+            table.latest = Latest::Session(id);
+        }
         view
     }
 
@@ -140,7 +142,7 @@ impl Searches {
             let Some(session) = table.sessions.get_mut(&id).filter(|session| session.ended.is_none()) else {
                 return false;
             };
-            session.take(hit, 1, self.own);
+            session.take(hit, 1, None, self.own);
             let goes_on = session.ended.is_none();
             drop(table);
             self.bell.ring();
@@ -202,14 +204,14 @@ impl Searches {
     }
 
     /// A hit came. Returns what is in it for downloads.
-    pub(super) fn on_hit(&self, search: SearchId, hit: &QueryHit, hops: u8) -> Found {
+    pub(super) fn on_hit(&self, search: SearchId, hit: &QueryHit, hops: u8, via: Option<SocketAddr>) -> Found {
         let mut table = lock(&self.table);
         let found = match table.routes.get(&search) {
             Some(For::Content(urn)) if hit.servent != self.own => sources(hit, urn),
             _ => Vec::new(),
         };
         if let Some(session) = table.session_of(search).filter(|session| session.ended.is_none()) {
-            session.take(hit, hops, self.own);
+            session.take(hit, hops, via, self.own);
             drop(table);
             self.bell.ring();
         }
@@ -258,10 +260,18 @@ impl Searches {
     /// The hit of that number in the latest search, and the others that name the same content.
     pub(super) fn hit(&self, number: u32) -> Option<(HitView, Vec<HitView>)> {
         let table = lock(&self.table);
-        let hits = match &table.latest {
-            Latest::Session(id) => &table.sessions.get(id)?.hits,
-            Latest::Kept(hits) => hits,
-        };
+        match &table.latest {
+            Latest::Session(id) => Self::hit_among(&table.sessions.get(id)?.hits, number),
+            Latest::Kept(hits) => Self::hit_among(hits, number),
+        }
+    }
+
+    /// The same in a search of this run.
+    pub(super) fn hit_of(&self, search: u64, number: u32) -> Option<(HitView, Vec<HitView>)> {
+        Self::hit_among(&lock(&self.table).sessions.get(&search)?.hits, number)
+    }
+
+    fn hit_among(hits: &[HitView], number: u32) -> Option<(HitView, Vec<HitView>)> {
         let wanted = hits.get(number.checked_sub(1)? as usize)?;
         let same = |hit: &&HitView| hit.hit != wanted.hit && content_of(hit) == content_of(wanted);
         let same = if wanted.urn.is_some() { hits.iter().filter(same).cloned().collect() } else { Vec::new() };
@@ -409,7 +419,7 @@ mod tests {
                 let criteria = Criteria::parse(name).expect("words");
                 let view = searches.begin(request, criteria);
                 let asked = SearchId(lock(&searches.table).asked);
-                searches.on_hit(asked, &hit(1, vec![entry(1, name, &[SHA1]), entry(2, name, &[SHA1])]), 1);
+                searches.on_hit(asked, &hit(1, vec![entry(1, name, &[SHA1]), entry(2, name, &[SHA1])]), 1, None);
                 let lines: Vec<_> = searches.hits(view.id).expect("it is there").collect().await;
                 assert!(
                     matches!(&lines[..], [SearchLine::Hit(_), SearchLine::Hit(_), SearchLine::Done(_)]),

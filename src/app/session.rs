@@ -141,10 +141,10 @@ impl Session {
         self.end();
     }
 
-    /// Takes a hit.
-    pub(super) fn take(&mut self, hit: &QueryHit, hops: u8, own: Guid) {
+    /// Takes a hit, which came by that neighbour.
+    pub(super) fn take(&mut self, hit: &QueryHit, hops: u8, via: Option<SocketAddr>, own: Guid) {
         for entry in &hit.entries {
-            let left_out = self.take_entry(hit, entry, hops, own).err();
+            let left_out = self.take_entry(hit, entry, hops, via, own).err();
             if let Some(reason) = left_out {
                 *self.left_out.entry(reason).or_default() += 1;
             }
@@ -156,7 +156,14 @@ impl Session {
     }
 
     /// Lists one file of a hit, or says why not.
-    fn take_entry(&mut self, hit: &QueryHit, entry: &Entry, hops: u8, own: Guid) -> Result<(), &'static str> {
+    fn take_entry(
+        &mut self,
+        hit: &QueryHit,
+        entry: &Entry,
+        hops: u8,
+        via: Option<SocketAddr>,
+        own: Guid,
+    ) -> Result<(), &'static str> {
         if entry.name.0.len() > MAX_NAME {
             return Err("name_too_long");
         }
@@ -194,6 +201,7 @@ impl Session {
         }
         let now = Instant::now();
         view.hit = self.hits.len() as u32 + 1;
+        view.via = via.map(|via| via.to_string());
         view.query_ms = now.duration_since(self.began).as_millis() as u64;
         self.files.insert(self.hasher.hash_one(content_of(&view)));
         self.names += view.name.len();
@@ -306,6 +314,7 @@ pub(super) fn view_of(hit: &QueryHit, entry: &Entry, name: String, hops: u8) -> 
         index: entry.index,
         hops,
         query_ms: 0,
+        via: None,
     }
 }
 
@@ -353,11 +362,11 @@ pub(super) mod tests {
     fn hits_are_checked_numbered_and_listed_once() {
         let mut session = session("blue train -live", None);
         let own = Guid([9; 16]);
-        session.take(&hit(1, vec![entry(1, "Blue Train.ogg", &[SHA1]), entry(2, "Red Train.ogg", &[])]), 2, own);
-        session.take(&hit(1, vec![entry(1, "Blue Train.ogg", &[SHA1])]), 2, own);
-        session.take(&hit(9, vec![entry(1, "Blue Train.ogg", &[SHA1])]), 1, own);
-        session.take(&hit(2, vec![entry(7, "music\\the blue train.ogg", &[SHA1])]), 3, own);
-        session.take(&hit(3, vec![entry(7, "blue train live.ogg", &[])]), 3, own);
+        session.take(&hit(1, vec![entry(1, "Blue Train.ogg", &[SHA1]), entry(2, "Red Train.ogg", &[])]), 2, None, own);
+        session.take(&hit(1, vec![entry(1, "Blue Train.ogg", &[SHA1])]), 2, None, own);
+        session.take(&hit(9, vec![entry(1, "Blue Train.ogg", &[SHA1])]), 1, None, own);
+        session.take(&hit(2, vec![entry(7, "music\\the blue train.ogg", &[SHA1])]), 3, None, own);
+        session.take(&hit(3, vec![entry(7, "blue train live.ogg", &[])]), 3, None, own);
         let listed: Vec<_> = session.hits.iter().map(|hit| (hit.hit, hit.name.as_str(), hit.hops)).collect();
         assert_eq!(listed, [(1, "Blue Train.ogg", 2), (2, "the blue train.ogg", 3)]);
         assert_eq!(session.files.len(), 1, "both are one content");
@@ -368,7 +377,7 @@ pub(super) mod tests {
     #[test]
     fn a_search_by_content_takes_that_content_under_any_name() {
         let mut session = session(SHA1, None);
-        session.take(&hit(1, vec![entry(1, "whatever", &[SHA1]), entry(2, "whatever", &[])]), 1, Guid([9; 16]));
+        session.take(&hit(1, vec![entry(1, "whatever", &[SHA1]), entry(2, "whatever", &[])]), 1, None, Guid([9; 16]));
         assert_eq!(session.hits.len(), 1);
         assert_eq!(session.hits[0].urn.as_deref(), Some(SHA1));
     }
@@ -378,10 +387,10 @@ pub(super) mod tests {
         let mut session = session("a", None);
         let own = Guid([9; 16]);
         let long = format!("a {}", "x".repeat(MAX_NAME));
-        session.take(&hit(1, vec![entry(0, &long, &[]), entry(0, &long[..MAX_NAME], &[])]), 1, own);
+        session.take(&hit(1, vec![entry(0, &long, &[]), entry(0, &long[..MAX_NAME], &[])]), 1, None, own);
         assert_eq!((session.hits.len(), session.left_out.get("name_too_long")), (1, Some(&1)));
         for n in 1..=(MAX_HITS as u32 + 5) {
-            session.take(&hit(1, vec![entry(n, "a", &[])]), 1, own);
+            session.take(&hit(1, vec![entry(n, "a", &[])]), 1, None, own);
         }
         assert_eq!((session.hits.len(), session.seen.len()), (MAX_HITS, MAX_HITS));
         assert_eq!(session.left_out.get("too_many"), Some(&6));
@@ -392,12 +401,12 @@ pub(super) mod tests {
         let host: SocketAddr = "10.0.0.7:6346".parse().expect("an address");
         let mut session = Session::browse(host, None);
         let own = Guid([1; 16]);
-        session.take(&hit(1, vec![entry(1, "one", &[SHA1]), entry(2, "two", &[]), entry(2, "two", &[])]), 1, own);
+        session.take(&hit(1, vec![entry(1, "one", &[SHA1]), entry(2, "two", &[]), entry(2, "two", &[])]), 1, None, own);
         let listed: Vec<_> = session.hits.iter().map(|hit| (hit.hit, &*hit.name, &*hit.source.addr)).collect();
         assert_eq!(listed, [(1, "one", "10.0.0.7:6346"), (2, "two", "10.0.0.7:6346")]);
         let long = "x".repeat(MAX_NAME);
         for n in 3..(3 + MAX_BROWSED_NAMES / MAX_NAME) as u32 {
-            session.take(&hit(1, vec![entry(n, &long, &[])]), 1, own);
+            session.take(&hit(1, vec![entry(n, &long, &[])]), 1, None, own);
         }
         assert!(session.names <= MAX_BROWSED_NAMES && session.ended.is_some());
         assert!(session.done().explain["cut_short"].as_str().is_some_and(|why| why.contains("longer")));
@@ -430,7 +439,7 @@ pub(super) mod tests {
     #[test]
     fn the_wished_number_of_hits_ends_a_search() {
         let mut session = session("a", Some(2));
-        session.take(&hit(1, (0..5).map(|n| entry(n, "a", &[])).collect()), 1, Guid([9; 16]));
+        session.take(&hit(1, (0..5).map(|n| entry(n, "a", &[])).collect()), 1, None, Guid([9; 16]));
         assert_eq!(session.hits.len(), 2);
         assert!(session.ended.is_some());
     }

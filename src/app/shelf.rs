@@ -17,7 +17,7 @@ use super::kept::KeptShare;
 use super::offline::patterns;
 use super::uploads::TREE_LATER;
 use super::view::{LeftOutView, ShareView};
-use super::{Error, ErrorCode, Options};
+use super::{Error, ErrorCode, Options, ShareRequest, offline};
 use crate::base::Rng;
 use crate::disk::{self, Home, Shares};
 use crate::library::{Change, Library, RootId, SharedFile, Stamp};
@@ -52,6 +52,8 @@ pub(super) struct Shelf(Arc<Inner>);
 
 struct Inner {
     home: Home,
+    /// Patterns of what is not shared of any folder.
+    exclude: Vec<String>,
     library: Arc<RwLock<Library>>,
     /// How many wait to read it.
     waiting: Arc<AtomicUsize>,
@@ -133,7 +135,9 @@ impl Shelf {
             )
         });
         let folders = Mutex::default();
-        Ok(Self(Arc::new(Inner { home: home.clone(), library, waiting, changed, folders, disk: RwLock::new(disk) })))
+        let (home, exclude) = (home.clone(), options.exclude.clone());
+        let disk = RwLock::new(disk);
+        Ok(Self(Arc::new(Inner { home, exclude, library, waiting, changed, folders, disk })))
     }
 
     /// Where our things are.
@@ -192,6 +196,18 @@ impl Shelf {
             eta_s: state.eta_s,
             warnings: state.warnings,
         }
+    }
+
+    /// What sharing a folder would share; refused where that would be.
+    pub(super) async fn preview(&self, request: ShareRequest) -> Result<ShareView, Error> {
+        let shelf = self.clone();
+        rt::spawn_blocking(move || {
+            let root = folder_at(&request.path)?;
+            offline::may_share(&shelf.0.home, &root, request.i_mean_it)?;
+            let exclude = [shelf.0.exclude.as_slice(), &request.exclude].concat();
+            offline::preview(&shelf.0.home, &root, &exclude)
+        })
+        .await
     }
 
     /// Shares a folder from now on, without waiting for its files.

@@ -42,7 +42,7 @@ impl Default for SpeedLimits {
 }
 
 /// What to change of them: speeds as they are typed (`500K`, `1.5Mi`, `0` to pause, `off`).
-#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SpeedsRequest {
     /// Of all downloads together.

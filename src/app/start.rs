@@ -127,6 +127,7 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
         linked: Bell::default(),
         lan,
         mdns,
+        links: Mutex::default(),
         dials: Mutex::default(),
         queries_late: AtomicU64::new(0),
         hosts_changed: AtomicBool::new(false),

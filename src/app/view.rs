@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 /// JSON is Unicode, paths need not be: what is not becomes the replacement character, and the rest is told.
@@ -19,7 +20,7 @@ fn maybe_as_text<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result
 }
 
 /// `status`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct StatusView {
     /// Program version.
     pub version: String,
@@ -59,7 +60,7 @@ pub struct StatusView {
 }
 
 /// How fast files may come and go, in bytes a second; `null` is no limit, 0 a pause.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SpeedsView {
     /// All downloads together.
     pub down_bps: Option<u64>,
@@ -80,7 +81,7 @@ pub struct SpeedsView {
 }
 
 /// Something that `doctor` looked at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FindingView {
     /// What was looked at: `servent port neighbours reachable portmap shares downloads clock warning`.
     pub check: String,
@@ -93,7 +94,7 @@ pub struct FindingView {
 }
 
 /// A shared folder.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ShareView {
     /// Where it is.
     #[serde(serialize_with = "as_text")]
@@ -132,7 +133,7 @@ pub struct ShareView {
 }
 
 /// Something in a shared folder that is not shared.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LeftOutView {
     /// Where it is in the folder.
     pub path: String,
@@ -143,7 +144,7 @@ pub struct LeftOutView {
 }
 
 /// Messages and bytes.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct TrafficView {
     /// Messages.
     pub msgs: u64,
@@ -152,7 +153,7 @@ pub struct TrafficView {
 }
 
 /// A connected peer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct PeerView {
     /// Its listening address if known.
     pub addr: String,
@@ -193,7 +194,7 @@ pub struct PeerView {
 }
 
 /// A host that we know of.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct HostView {
     /// Where.
     pub addr: String,
@@ -223,7 +224,7 @@ pub struct HostView {
 }
 
 /// Who has a file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceView {
     /// `ip:port`.
     pub addr: String,
@@ -244,7 +245,7 @@ pub struct SourceView {
 }
 
 /// A hit.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HitView {
     /// Its number in this search.
     pub hit: u32,
@@ -271,10 +272,13 @@ pub struct HitView {
     pub hops: u8,
     /// Milliseconds since the query went out.
     pub query_ms: u64,
+    /// The neighbour that it came by, if it came along the links: `ip:port`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<String>,
 }
 
 /// A search.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SearchView {
     /// Its number.
     pub id: u64,
@@ -295,7 +299,7 @@ pub struct SearchView {
 }
 
 /// One line of a search's stream.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum SearchLine {
     /// It is over.
@@ -305,7 +309,7 @@ pub enum SearchLine {
 }
 
 /// The last line of a search's stream.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SearchDone {
     /// Always `done`.
     pub event: String,
@@ -322,7 +326,7 @@ pub struct SearchDone {
 }
 
 /// A standing question.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WatchView {
     /// Its number.
     pub id: u64,
@@ -347,7 +351,7 @@ pub struct WatchView {
 }
 
 /// A magnet link.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MagnetView {
     /// `magnet:?...`
     pub magnet: String,
@@ -360,7 +364,7 @@ pub struct MagnetView {
 }
 
 /// A transfer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TransferView {
     /// Its number; never used again.
     pub id: u64,
@@ -412,7 +416,7 @@ pub struct TransferView {
 }
 
 /// A source of a download.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct FromView {
     /// Where.
     pub addr: String,
@@ -424,8 +428,64 @@ pub struct FromView {
     pub words: String,
 }
 
+/// Which parts of a file are there, and what each source does for it.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct BlocksView {
+    /// Bytes of the file, if known.
+    pub size: Option<u64>,
+    /// Bytes of a block; the last one may have fewer.
+    pub block_size: u64,
+    /// How many there are.
+    pub blocks: u64,
+    /// Their states from the first to the last, as runs of equal ones.
+    pub runs: Vec<RunView>,
+    /// The sources, in the order in which they were learnt.
+    pub sources: Vec<SourceStateView>,
+}
+
+/// Blocks in a row that are in the same state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RunView {
+    /// `missing`, `filling` (begun), `stored` (on disk, its hash known).
+    pub state: String,
+    /// How many.
+    pub blocks: u64,
+    /// The number of the source in `sources` that is asked for the first of them now.
+    pub source: Option<u32>,
+}
+
+/// What a source does for a download.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SourceStateView {
+    /// `ip:port`.
+    pub addr: String,
+    /// Whether it is asked, or sends, now.
+    pub active: bool,
+    /// Whether it is never asked again for this file, because it lied.
+    pub banned: bool,
+    /// Bytes a second, in this contact or else in the last one.
+    pub rate_bps: u64,
+    /// Failures in a row.
+    pub failures: u32,
+    /// Where it stands, in words.
+    pub words: String,
+}
+
+/// The folders in a folder of this machine, for whoever looks for one to share.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct FoldersView {
+    /// Which folder.
+    #[serde(serialize_with = "as_text")]
+    pub path: PathBuf,
+    /// The one that it is in.
+    #[serde(serialize_with = "maybe_as_text")]
+    pub parent: Option<PathBuf>,
+    /// The names of those in it, hidden ones aside; a thousand at most.
+    pub folders: Vec<String>,
+}
+
 /// One line of the event stream.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[allow(clippy::large_enum_variant, reason = "at most a ring of them is kept, and only while somebody listens")]
 pub enum EventView {
@@ -487,5 +547,22 @@ pub enum EventView {
     Warning {
         /// In words.
         message: String,
+    },
+    /// How the servent is, when that has changed; only for who asks (`?with=status`).
+    Status(StatusView),
+    /// The connected peers, when something about them has changed; only for who asks (`?with=peers`).
+    Peers {
+        /// All of them.
+        peers: Vec<PeerView>,
+    },
+    /// The shared folders, when something about them has changed; only for who asks (`?with=shares`).
+    Folders {
+        /// All of them.
+        folders: Vec<ShareView>,
+    },
+    /// The searches of this run, when something about them has changed; only for who asks (`?with=searches`).
+    Searches {
+        /// All of them.
+        searches: Vec<SearchView>,
     },
 }

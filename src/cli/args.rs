@@ -166,6 +166,13 @@ pub enum Command {
         #[structopt(long, parse(from_os_str), value_name = "FILE")]
         bundle: Option<PathBuf>,
     },
+    /// The page of your servent, in the browser
+    #[structopt(after_help = "Examples:\n    filbert web\n    filbert web --print")]
+    Web {
+        /// Only print its address (which holds the token)
+        #[structopt(long)]
+        print: bool,
+    },
     /// Settings: get, set, path, edit
     #[structopt(after_help = CONFIG_EXAMPLES)]
     Config(Settings),

@@ -56,6 +56,16 @@ impl Client {
         Self { addr, token }
     }
 
+    /// Where that servent's control API is.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Its secret.
+    pub fn token(&self) -> &Token {
+        &self.token
+    }
+
     /// A value.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         self.call(Method::GET, path, None).await

@@ -60,6 +60,7 @@ pub async fn get(config: &Config, args: &Get) -> Result<(), Failure> {
                 on_exists: args.on_exists.clone(),
                 priority: args.priority.clone(),
                 template: template.clone(),
+                search: None,
             };
             let body = serde_json::to_value(&request).map_err(std::io::Error::from)?;
             started.push(client.post::<TransferView>("/api/v1/transfers", body).await);

@@ -37,6 +37,7 @@ mod transfers;
 mod tui;
 mod up;
 mod watch;
+mod web;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -111,6 +112,7 @@ async fn act(config: &Config, command: Option<Command>) -> Result<(), Failure> {
             Command::Disconnect { addr } => peers::disconnect(config, &addr).await,
             Command::Hosts(args) => peers::hosts(config, &args).await,
             Command::Doctor { bundle } => doctor::doctor(config, bundle.as_deref()).await,
+            Command::Web { print } => web::web(config, print).await,
             Command::Status => status::status(config).await,
             Command::Config(args) => configure::configure(config, &args).await,
             Command::Sim(args) => sim::sim(config, args).await,

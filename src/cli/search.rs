@@ -320,6 +320,7 @@ mod tests {
             index: 0,
             hops,
             query_ms: 1,
+            via: None,
         }
     }
 

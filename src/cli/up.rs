@@ -204,6 +204,7 @@ async fn say_ready(config: &Config, node: &Node, server: &Server, settings: &Set
     say.line(&format!("  listening   {}{why}", node.listen_addr()))?;
     say.line(&format!("  neighbours  {neighbours}"))?;
     say.line(&format!("  sharing     {sharing}"))?;
+    say.line(&format!("  page        {}", super::web::address(config, &api, &servent::token(&config.home)?)))?;
     say.line(&format!("  control     {api}  (token in {})", token_file.display()))?;
     say.line(&say.dim(&format!("Stop it with Ctrl-C or filbert{} down.", config.home_flag)))
 }
@@ -284,6 +285,7 @@ async fn detach(config: &Config, args: &Up) -> Result<(), Failure> {
         };
         config.say.line(&format!("filbert runs in the background (pid {}).", field("pid")))?;
         config.say.line(&format!("  listening   {}", field("listen")))?;
+        config.say.line(&format!("  page        filbert{} web", config.home_flag))?;
         config.say.line(&format!("  control     {}", field("api")))?;
         config.say.line(&format!("  log         {}", log.display()))?;
         return config.say.line(&config.say.dim(&format!("Stop it with filbert{} down.", config.home_flag)));

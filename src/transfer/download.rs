@@ -10,6 +10,7 @@
 
 mod answer;
 mod io;
+mod picture;
 mod play;
 mod share;
 mod sources;
@@ -24,6 +25,7 @@ use crate::wire::Blake3;
 use crate::wire::http::Response;
 
 pub use io::{DownloadConfig, Failure, Input, Lost, Output, State};
+pub use picture::{Picture, Run, Shade, SourceNow};
 pub use play::{MAX_PREFERRED, Shows};
 pub use sources::SourceId;
 use sources::{Contact, Sources};

@@ -7,21 +7,26 @@ use futures::{Stream, StreamExt};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue, REFERRER_POLICY, SET_COOKIE,
+};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::json;
 
 use super::guard::Refusal;
+use super::page::{File, POLICY};
 use crate::app::Error;
 
 /// What hyper sends.
 pub type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
-const JSON: &str = "application/json";
-const LINES: &str = "application/x-ndjson";
-const BYTES: &str = "application/octet-stream";
-const EVENTS: &str = "text/event-stream";
+pub(super) const JSON: &str = "application/json";
+pub(super) const LINES: &str = "application/x-ndjson";
+pub(super) const EVENTS: &str = "text/event-stream";
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
+pub(super) const BYTES: &str = "application/octet-stream";
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// A value.
 pub fn value(value: &impl Serialize) -> Answer {
@@ -35,7 +40,37 @@ pub fn with_status(status: u16, value: &impl Serialize) -> Answer {
 
 /// Plain text.
 pub fn text(text: &'static str) -> Answer {
-    answer(200, "text/plain; charset=utf-8", Full::new(Bytes::from_static(text.as_bytes())).boxed_unsync())
+    answer(200, TEXT, Full::new(Bytes::from_static(text.as_bytes())).boxed_unsync())
+}
+
+/// Numbers for Prometheus.
+pub fn metrics(text: String) -> Answer {
+    answer(200, METRICS, Full::new(Bytes::from(text)).boxed_unsync())
+}
+
+/// A file of the page; 304 for who has it as it is.
+pub fn page(file: &'static File, known: bool) -> Answer {
+    let body = if known { &[] } else { file.bytes };
+    let status = if known { 304 } else { 200 };
+    let mut answer = answer(status, file.kind, Full::new(Bytes::from_static(body)).boxed_unsync());
+    let headers = answer.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("same-origin"));
+    if let Ok(etag) = HeaderValue::from_str(&file.etag()) {
+        headers.insert(ETAG, etag);
+    }
+    answer
+}
+
+/// The same answer, with a cookie.
+pub fn with_cookie(mut answer: Answer, cookie: &str) -> Answer {
+    if let Ok(cookie) = HeaderValue::from_str(cookie) {
+        answer.headers_mut().insert(SET_COOKIE, cookie);
+    }
+    answer
 }
 
 /// One JSON value a line; each leaves as soon as it is there.

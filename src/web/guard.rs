@@ -8,7 +8,8 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use data_encoding::HEXLOWER;
-use hyper::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
+use hyper::Method;
+use hyper::header::{AUTHORIZATION, COOKIE, HOST, HeaderMap, HeaderValue, ORIGIN};
 use hyper::http::uri::Authority;
 
 /// Bytes of a key: 128 bits.
@@ -104,10 +105,17 @@ pub fn check_source(own: SocketAddr, authority: Option<&Authority>, headers: &He
     Ok(())
 }
 
-/// Checks the token: for every request but the open ones.
-pub fn check_token(token: &Token, headers: &HeaderMap) -> Result<(), Refusal> {
+/// Checks the token, or the cookie that a browser got for it: for every request but the open ones.
+///
+/// A browser sends a cookie along with whatever it asks of us, also for pages of other ports of this machine, which
+/// are the same site. So who has nothing but a cookie must come from our own page.
+pub fn check_token(token: &Token, port: u16, method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
     let mut given = headers.get_all(AUTHORIZATION).iter();
-    let (Some(value), None) = (given.next(), given.next()) else { return Err(NO_TOKEN) };
+    let value = match (given.next(), given.next()) {
+        (Some(value), None) => value,
+        (None, _) => return check_cookie(token, port, method, headers),
+        _ => return Err(NO_TOKEN),
+    };
     let (scheme, secret) = value.as_bytes().split_at_checked(7).ok_or(NO_TOKEN)?;
     if scheme.eq_ignore_ascii_case(b"bearer ") && token.is(secret) { Ok(()) } else { Err(NO_TOKEN) }
 }
@@ -117,6 +125,40 @@ pub fn check_key(token: &Token, path: &[String]) -> Result<(), Refusal> {
     let id = path.first().and_then(|id| id.parse().ok());
     let opens = id.zip(path.get(1)).is_some_and(|(id, key)| token.opens(id, key));
     if opens { Ok(()) } else { Err(NO_KEY) }
+}
+
+fn check_cookie(token: &Token, port: u16, method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
+    let name = cookie_name(port);
+    let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut ours = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    if !ours.any(|(key, value)| key == name && Token(cookie_value(token)).is(value.as_bytes())) {
+        return Err(NO_TOKEN);
+    }
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    let foreign = site.is_some_and(|site| site != b"same-origin" && !(site == b"none" && method.is_safe()));
+    // `check_source` has seen to it that an Origin is our own; browsers send one with all that changes anything.
+    if foreign || (!method.is_safe() && !headers.contains_key(ORIGIN)) { Err(FOREIGN_ORIGIN) } else { Ok(()) }
+}
+
+/// Cookies ignore ports, so the name holds it.
+fn cookie_name(port: u16) -> String {
+    format!("filbert-{port}")
+}
+
+/// Not the token itself, but what nobody can make without it.
+fn cookie_value(token: &Token) -> String {
+    HEXLOWER.encode(&blake3::derive_key("filbert 2026 cookie of the page", token.0.as_bytes()))
+}
+
+/// The `Set-Cookie` that a browser gets in exchange for the token. It lasts a month.
+pub fn set_cookie(port: u16, token: &Token) -> String {
+    let (name, value) = (cookie_name(port), cookie_value(token));
+    format!("{name}={value}; Path=/; Max-Age=2592000; HttpOnly; SameSite=Strict")
+}
+
+/// ... and the one that takes it back.
+pub fn clear_cookie(port: u16) -> String {
+    format!("{}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict", cookie_name(port))
 }
 
 /// Is `host` (with its port) an address of this server? Names other than `localhost` never are.
@@ -206,14 +248,53 @@ mod tests {
         let right = format!("Bearer {digits}");
         let lower = format!("bearer {digits}");
         for good in [right.as_str(), lower.as_str()] {
-            assert!(check_token(&token, &headers(&[("authorization", good)])).is_ok(), "{good}");
+            assert!(check_token(&token, 7346, &Method::GET, &headers(&[("authorization", good)])).is_ok(), "{good}");
         }
         for bad in ["", "Bearer", "Bearer ", "Basic abc", digits.as_str(), &right[..40], &longer] {
-            assert!(check_token(&token, &headers(&[("authorization", bad)])).is_err(), "{bad}");
+            assert!(check_token(&token, 7346, &Method::GET, &headers(&[("authorization", bad)])).is_err(), "{bad}");
         }
-        assert!(check_token(&token, &headers(&[("authorization", &right), ("authorization", &right)])).is_err());
-        assert!(check_token(&token, &HeaderMap::new()).is_err());
+        assert!(
+            check_token(&token, 7346, &Method::GET, &headers(&[("authorization", &right), ("authorization", &right)]))
+                .is_err()
+        );
+        assert!(check_token(&token, 7346, &Method::GET, &HeaderMap::new()).is_err());
         assert_eq!(Token::parse(&format!("{digits}\n")), Some(token));
         assert_eq!(Token::parse("0123"), None);
+    }
+
+    #[test]
+    fn a_cookie_opens_for_our_own_page_alone() {
+        let token = Token::from_random([7; 32]);
+        let set = set_cookie(7346, &token);
+        let pair = set.split(';').next().expect("a pair").to_owned();
+        assert!(!set.contains(token.as_str()) && set.contains("HttpOnly; SameSite=Strict"), "{set}");
+        let among = format!("a=b; {pair}; c=d");
+        const OURS: (&str, &str) = ("origin", "http://127.0.0.1:7346");
+        let site = |value| ("sec-fetch-site", value);
+        let other = set_cookie(7346, &Token::from_random([8; 32]));
+        let as_token = format!("filbert-7346={}", token.as_str());
+        type Case<'a> = (Method, &'a [(&'static str, &'a str)], Option<u16>);
+        let table: &[Case<'_>] = &[
+            (Method::GET, &[("cookie", &pair)], None),
+            (Method::GET, &[("cookie", &among)], None),
+            (Method::GET, &[("cookie", &pair), site("same-origin")], None),
+            (Method::GET, &[("cookie", &pair), site("none")], None),
+            (Method::GET, &[("cookie", &pair), site("same-site")], Some(403)),
+            (Method::GET, &[("cookie", &pair), site("cross-site")], Some(403)),
+            (Method::POST, &[("cookie", &pair), OURS, site("same-origin")], None),
+            (Method::POST, &[("cookie", &pair), OURS], None),
+            (Method::POST, &[("cookie", &pair)], Some(403)),
+            (Method::DELETE, &[("cookie", &pair), OURS, site("same-site")], Some(403)),
+            (Method::POST, &[("cookie", &pair), site("none"), OURS], Some(403)),
+            (Method::GET, &[("cookie", "filbert-7346=")], Some(401)),
+            (Method::GET, &[("cookie", &other)], Some(401)),
+            (Method::GET, &[("cookie", &as_token)], Some(401)),
+            (Method::GET, &[("cookie", &pair), ("authorization", "Bearer 00")], Some(401)),
+        ];
+        for (method, lines, refused) in table {
+            let got = check_token(&token, 7346, method, &headers(lines)).err().map(|refusal| refusal.0);
+            assert_eq!(got, *refused, "{method} {lines:?}");
+        }
+        assert!(check_token(&token, 7347, &Method::GET, &headers(&[("cookie", &pair)])).is_err(), "another port's");
     }
 }

@@ -4,14 +4,20 @@
 //! first: a request with a foreign `Host` or `Origin`, or without the token, never gets a 2xx. Nothing here
 //! knows how a servent works; it turns requests into calls of [`crate::app::Node`] and views into JSON.
 //!
-//! DESIGN section 3 is the contract. Not here: anything that speaks to peers (`wire` and `net` do), and the
-//! page.
+//! DESIGN section 3 is the contract. Not here: anything that speaks to peers (`wire` and `net` do). The page is
+//! in the folder `page`, as it is sent.
 
 mod answer;
+pub mod bodies;
 mod guard;
+mod handlers;
 pub mod io;
+mod metrics;
+pub mod openapi;
+pub mod page;
 pub mod routes;
 mod serve;
+mod stream;
 pub mod uri;
 
 pub use guard::Token;

@@ -12,15 +12,16 @@ use futures::channel::{mpsc, oneshot};
 use futures::future::{self, Either, Shared, select};
 use futures::{AsyncReadExt, AsyncWriteExt, Future, FutureExt, StreamExt};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::Request;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Method, Request};
 use serde::{Deserialize, Serialize};
 
 use super::answer::{self, Answer};
 use super::guard::{self, Refusal, Token};
 use super::io::{HyperStream, HyperTimer};
+use super::page;
 use super::routes::{Access, Call, Found, find};
 use super::uri;
 use crate::app::{Error, ErrorCode, Node};
@@ -55,7 +56,7 @@ impl Default for Limits {
 }
 
 /// A setting that the servent runs with.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Setting {
     /// Its name in `config.toml`.
     pub key: String,
@@ -291,12 +292,18 @@ async fn handle(context: Arc<Context>, seat: u64, request: Request<Incoming>) ->
     if let Err(refusal) = guard::check_source(context.own, head.uri.authority(), &head.headers) {
         return answer::refusal(refusal);
     }
+    if let Some(file) = page::find(head.uri.path()) {
+        return match head.method {
+            Method::GET | Method::HEAD => answer::page(file, file.is_known(&head.headers)),
+            _ => answer::refusal(WRONG_METHOD),
+        };
+    }
     let found = find(&head.method, head.uri.path());
     let access = if let Found::Route(route, _) = &found { route.access } else { Access::Token };
     let may = match (access, &found) {
         (Access::Open, _) => Ok(()),
         (Access::Key, Found::Route(_, path)) => guard::check_key(&context.token, path),
-        _ => guard::check_token(&context.token, &head.headers),
+        _ => guard::check_token(&context.token, context.own.port(), &head.method, &head.headers),
     };
     if let Err(refusal) = may {
         return answer::refusal(refusal);

@@ -3,6 +3,7 @@
 //! The set is kept in the state, so that after a crash every unfinished download goes on from its stored
 //! sources without being asked. Ids are never used again.
 
+mod blocks;
 mod contact;
 mod here;
 mod live;
@@ -26,7 +27,7 @@ use futures::channel::mpsc;
 use futures::future::BoxFuture;
 
 use super::alternates::Alternates;
-use super::view::TransferView;
+use super::view::{BlocksView, TransferView};
 use super::{Error, ErrorCode};
 use crate::app::events::BoxStream;
 use crate::base::Rng;
@@ -219,6 +220,11 @@ impl Downloads {
     /// Its state now, then each change (at most ten a second); ends after `done`, `failed` or `cancelled`.
     pub fn watch(&self, id: u64) -> Option<BoxStream<TransferView>> {
         self.inner().find(id).ok().map(|live| live.watch())
+    }
+
+    /// Which parts of it are there, and what its sources do.
+    pub fn blocks(&self, id: u64) -> Result<BlocksView, Error> {
+        Ok(self.inner().find(id)?.blocks())
     }
 
     /// Stops it until [`Downloads::resume`].

@@ -218,6 +218,7 @@ mod tests {
             index: 9,
             hops: 1,
             query_ms: 0,
+            via: None,
         }
     }
 

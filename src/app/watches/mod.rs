@@ -35,7 +35,7 @@ const WATCHES: usize = 64;
 const LISTENING: usize = 16;
 
 /// What to watch for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct WatchRequest {
     /// In the query language.
     pub query: String,

@@ -1,0 +1,325 @@
+// Every view in a real browser, from the first visit to the loss of the servent. Prints a line for each check.
+
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { axe, folder, noise, share, strike, until, up, window_ } from "./stage.mjs";
+
+const only = process.argv[2];
+let passed = 0;
+const failures = [];
+async function check(name, act) {
+  if (only && !name.includes(only)) return;
+  try {
+    const measured = await act();
+    passed += 1;
+    console.log(`PASS  ${name}${measured ? `: ${measured}` : ""}`);
+  } catch (error) {
+    failures.push(name);
+    console.log(`FAIL  ${name}\n      ${String(error.stack || error).split("\n").slice(0, 6).join("\n      ")}`);
+  }
+}
+const assert = (so, words) => { if (!so) throw new Error(words); };
+const equal = (got, wanted, words = "") => assert(JSON.stringify(got) === JSON.stringify(wanted), `${words} got ${JSON.stringify(got)}, wanted ${JSON.stringify(wanted)}`);
+
+const VIEWS = ["search", "transfers", "shares", "peers", "strangers", "settings", "help"];
+const song = noise(6 << 20, 7);
+
+try {
+  const b = await up("b", ["--share", share("music", { "Blue Train.flac": song, "Blue Sky.mp3": noise(300_000, 2), "blue notes.txt": Buffer.from("notes") })]);
+  const c = await up("c", ["--share", share("more", { "Blue Train.flac": song, "Kind of Blue.flac": noise(200_000, 3) })]);
+  const many = Object.fromEntries(Array.from({ length: 10_000 }, (_, n) => [`part ${String(n % 100).padStart(2, "0")}/number ${n}.dat`, Buffer.from(`${n}`)]));
+  const crowd = await up("crowd", ["--share", share("crowd-share", many)]);
+  const mine = share("mine", { "Hazel.txt": Buffer.from("hazel"), "Nut.ogg": noise(50_000, 4), ".hidden": Buffer.from("x"), "id_rsa": Buffer.from("not a key") });
+  let a = await up("a", ["--only-listed", "--connect", b.listen]);
+  await b.hashed();
+  await c.hashed();
+
+  const page = await window_({ permissions: ["clipboard-read", "clipboard-write"] });
+  const seen = (words) => page.getByText(words).first().waitFor();
+  const goto = async (view) => { await page.locator(`nav a[href="#/${view}"]`).click(); await page.locator(`nav a[href="#/${view}"][aria-current=page]`).waitFor(); };
+  const toastless = async () => { for (const close of await page.locator(".toast [aria-label=Close]").all()) await close.click({ timeout: 500 }).catch(() => {}); };
+
+  await check("without a token the page asks for it, and says that a wrong one is wrong", async () => {
+    await page.goto(a.api);
+    await page.getByLabel("Token").fill("0".repeat(64));
+    await page.getByRole("button", { name: "Come in" }).click();
+    await seen("That token is not the one of this servent");
+    await page.goto(`${a.api}/#t=${"1".repeat(64)}`);
+    await page.reload();
+    await page.getByLabel("Token").waitFor();
+  });
+
+  await check("the first visit: the token in the fragment becomes a cookie and is gone from the address", async () => {
+    await page.goto("about:blank");
+    await page.goto(a.page);
+    await page.locator("#words").waitFor();
+    assert(!page.url().includes(a.token), page.url());
+    const [cookie] = await page.context().cookies();
+    assert(cookie.httpOnly && cookie.sameSite === "Strict" && cookie.name.endsWith(a.api.split(":").pop()) && cookie.value !== a.token, JSON.stringify(cookie));
+    equal(await page.evaluate(() => [document.cookie, localStorage.length, sessionStorage.length]), ["", 0, 0]);
+    await page.reload();
+    await page.locator("#words").waitFor();
+  });
+
+  await check("a neighbour is added, and drawn", async () => {
+    await goto("peers");
+    await page.getByLabel("Address of a host").fill(c.listen);
+    await page.getByRole("button", { name: "Add neighbour" }).click();
+    await page.locator("td", { hasText: c.listen }).waitFor();
+    await until("two are drawn", async () => (await page.locator(".picture circle.peer").count()) === 2);
+    await page.getByLabel("Address of a host").fill("127.0.0.1:1");
+    await page.getByRole("button", { name: "Add neighbour" }).click();
+    await page.locator(".toast.bad").waitFor();
+    await toastless();
+  });
+
+  await check("a limit is changed, and the servent keeps to it", async () => {
+    await goto("settings");
+    await page.getByLabel("All downloads").fill("1M");
+    await page.getByRole("button", { name: "Set limits" }).click();
+    await seen("Now: downloads 977 KiB/s, uploads no limit.");
+    equal((await a.call("GET", "/api/v1/limits")).down_bps, 1_000_000);
+    await page.getByLabel("All uploads").fill("nonsense");
+    await page.getByRole("button", { name: "Set limits" }).click();
+    await seen("is no speed");
+    await toastless();
+    await page.locator("h1").click();
+    await page.keyboard.press("t");
+    await page.locator("header button[aria-pressed=true]").waitFor();
+    await page.keyboard.press("t");
+    await page.locator("header button[aria-pressed=false]").waitFor();
+    await toastless();
+  });
+
+  await check("a search: hits come live, one line for one content, and filters count what they hide", async () => {
+    await goto("search");
+    await page.locator("#words").fill("blue");
+    await page.keyboard.press("Enter");
+    const rows = page.locator(".list-row");
+    await until("four contents", async () => (await rows.count()) === 4);
+    await rows.filter({ hasText: "Blue Train.flac" }).getByText("2 sources").waitFor();
+    await page.getByLabel("Filter the hits").fill("train");
+    await seen("3 hidden: 3 by the filter");
+    await page.getByRole("button", { name: "Show them" }).click();
+    await page.getByLabel("Kind of file").selectOption("document");
+    await seen("3 hidden: 3 of another kind");
+    await page.getByLabel("Kind of file").selectOption("");
+    await rows.filter({ hasText: "Blue Train.flac" }).getByRole("button", { name: "Sources of" }).click();
+    await page.locator(".detail td", { hasText: b.listen }).first().waitFor();
+    await rows.filter({ hasText: "Blue Train.flac" }).getByRole("button", { name: "Sources of" }).click();
+  });
+
+  await check("a download: got, paused, resumed, its parts seen, done", async () => {
+    await page.locator(".list-row", { hasText: "Blue Train.flac" }).getByRole("button", { name: "Get" }).click();
+    await page.locator(".toast", { hasText: "Fetching Blue Train.flac" }).getByRole("button", { name: "Show" }).click();
+    const row = page.locator(".transfer", { hasText: "Blue Train.flac" });
+    await row.getByRole("button", { name: "Pause" }).click();
+    await row.locator(".state", { hasText: "paused" }).waitFor();
+    await row.getByRole("button", { name: "Parts and sources" }).click();
+    await page.locator("canvas.map[aria-label*='of 6 stored']").waitFor();
+    await row.getByRole("button", { name: "Resume" }).click();
+    await row.locator(".state", { hasText: "downloading" }).waitFor();
+    await a.call("PUT", "/api/v1/limits", { down: "off" });
+    await row.locator(".state", { hasText: "done" }).waitFor();
+    await page.locator("canvas.map[aria-label^='6 parts of 6 stored']").waitFor();
+    const [transfer] = await a.call("GET", "/api/v1/transfers");
+    assert(readFileSync(transfer.path).equals(song), "the bytes are those that were shared");
+    await goto("search");
+    await page.locator(".list-row", { hasText: "Blue Train.flac" }).getByText("You have it").waitFor();
+    await toastless();
+  });
+
+  await check("a magnet pasted anywhere is a download", async () => {
+    const hit = (await a.call("GET", "/api/v1/searches/1/hits")).find((one) => one.name === "Blue Sky.mp3");
+    await page.locator("h1").first().evaluate((element) => element.focus());
+    await page.evaluate((words) => {
+      const data = new DataTransfer();
+      data.setData("text", words);
+      document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
+    }, `magnet:?xt=${hit.urn}&dn=sky.mp3`);
+    await page.locator(".toast", { hasText: "Fetching sky.mp3" }).waitFor();
+    await until("it is there", async () => (await a.call("GET", "/api/v1/transfers")).some((one) => one.name === "sky.mp3" && one.state === "done"));
+    await toastless();
+  });
+
+  await check("a folder is shared after a preview, found, seen as strangers see it, and unshared", async () => {
+    await goto("shares");
+    await page.getByLabel("Folder", { exact: true }).fill("/");
+    await page.getByRole("button", { name: "Preview", exact: true }).click();
+    await page.locator(".preview, .alarm.box").first().waitFor();
+    await page.getByLabel("Folder", { exact: true }).fill(folder);
+    await page.getByRole("button", { name: "Choose" }).click();
+    await page.locator(".chooser button", { hasText: "mine" }).click();
+    await until("it is chosen", async () => (await page.getByLabel("Folder", { exact: true }).inputValue()) === mine);
+    await page.getByRole("button", { name: "Preview", exact: true }).click();
+    await seen("Looks private:");
+    await page.locator(".preview").getByText("id_rsa").waitFor();
+    await page.getByLabel("Leave out").fill("id_rsa");
+    await page.getByRole("button", { name: "Preview", exact: true }).click();
+    await page.getByRole("button", { name: "Share 2 files" }).click();
+    await page.locator(".card", { hasText: "2 files" }).waitFor();
+    await until("hashed", async () => (await a.call("GET", "/api/v1/status")).hashed === 2);
+    await goto("strangers");
+    await seen("read over the wire at");
+    equal((await page.locator(".stranger .name").allTextContents()).sort(), ["Hazel.txt", "Nut.ogg"]);
+    await toastless();
+    await goto("shares");
+    await page.getByRole("button", { name: "Stop sharing" }).click();
+    await seen("You share nothing yet");
+    await page.locator(".toast").getByRole("button", { name: "Undo" }).click();
+    await page.locator(".card", { hasText: "2 files" }).waitFor();
+    await toastless();
+  });
+
+  await check("the picture of the neighbourhood shows by whom the last query was answered", async () => {
+    await goto("peers");
+    await page.locator("line.link.answered").first().waitFor({ state: "attached" });
+    await seen("Last query “blue”: 2 neighbours asked");
+  });
+
+  await check("keyboard only: search, move, get, pause, help", async () => {
+    await page.locator("main").focus();
+    await page.keyboard.press("/");
+    await until("the field has the focus", () => page.evaluate(() => document.activeElement?.id === "words"));
+    await page.keyboard.press("Control+a");
+    await page.keyboard.type("kind of blue");
+    await page.keyboard.press("Enter");
+    await page.locator(".list-row", { hasText: "Kind of Blue" }).waitFor();
+    await until("the list has the focus", async () => { await page.keyboard.press("Tab"); return page.evaluate(() => document.activeElement?.classList.contains("list")); });
+    await page.keyboard.press("Home");
+    await page.keyboard.press("Space");
+    await page.locator(".detail").waitFor();
+    await page.keyboard.press("Enter");
+    await page.locator(".toast", { hasText: "Fetching Kind of Blue" }).waitFor();
+    await page.keyboard.press("?");
+    await page.locator("h2", { hasText: "Keys" }).waitFor();
+    await page.keyboard.press("2");
+    await page.locator("h1", { hasText: "Transfers" }).waitFor();
+    await toastless();
+  });
+
+  await check("hidden text of a stranger stays text", async () => {
+    await page.evaluate(async () => {
+      const { tell } = await import("/api.js");
+      tell("transfer", { id: 999_999, direction: "up", name: "<img src=x onerror=alert(1)>.txt", urn: null, state: "uploading", done: 1, size: 2, rate_bps: 1, sources: 0, reason: "to <b>you</b>", eta_s: 1, next_try_s: null, path: null, verified: null, error: null, elapsed_ms: 1, peer: "x" });
+    });
+    await page.locator(".name", { hasText: "<img src=x" }).waitFor();
+    equal(await page.locator(".list img").count(), 0);
+  });
+
+  for (const colorScheme of ["light", "dark"]) {
+    for (const width of [1280, 360]) {
+      await check(`accessible (axe), no sideways scrolling: ${colorScheme}, ${width} px`, async () => {
+        await page.emulateMedia({ colorScheme });
+        await page.setViewportSize({ width, height: 780 });
+        const wrong = [];
+        for (const view of VIEWS) {
+          await goto(view);
+          await page.waitForTimeout(700);
+          await page.evaluate(axe);
+          const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+          wrong.push(...violations.map((one) => `${view}: ${one.id} ${one.nodes.slice(0, 3).map((node) => `${node.target} ${node.any[0]?.message || ""}`).join(" | ")}`));
+          const wide = await page.evaluate(() => Math.max(document.documentElement.scrollWidth - innerWidth, document.querySelector("main").scrollWidth - document.querySelector("main").clientWidth));
+          if (wide > 0) wrong.push(`${view}: ${wide} px too wide`);
+        }
+        equal(wrong, []);
+      });
+    }
+  }
+  await page.emulateMedia({ colorScheme: "light" });
+  await page.setViewportSize({ width: 1280, height: 800 });
+
+  await check("the servent is lost, and the page goes on when it is back", async () => {
+    await a.kill();
+    await page.locator(".lost").waitFor();
+    a = await a.again();
+    await page.locator(".lost").waitFor({ state: "hidden" });
+    await goto("transfers");
+    await page.locator(".transfer", { hasText: "Blue Train.flac" }).waitFor();
+  });
+
+  await check("other origins and other names get nothing, whoever's cookie comes along", async () => {
+    const port = a.api.split(":").pop();
+    const { createServer } = await import("node:http");
+    const foreign = createServer((_, answer) => answer.setHeader("content-type", "text/html").end("<p>elsewhere"));
+    await new Promise((ready) => foreign.listen(0, "127.0.0.1", ready));
+    try {
+      const evil = await page.context().newPage();
+      await evil.goto(`http://127.0.0.1:${foreign.address().port}/`);
+      const tried = await evil.evaluate(async (api) => {
+        const attempt = (path, options) => fetch(api + path, options).then((answer) => answer.status, () => "kept away");
+        return [await attempt("/api/v1/status", { credentials: "include" }), await attempt("/api/v1/shutdown", { method: "POST", credentials: "include" }),
+          await attempt("/api/v1/shutdown", { method: "POST", credentials: "include", mode: "no-cors", body: "{}" }).then((status) => (status === 0 ? "sent blindly" : status))];
+      }, a.api);
+      equal(tried.slice(0, 2), ["kept away", "kept away"]);
+      await evil.close();
+      await a.call("GET", "/api/v1/status");
+    } finally { foreign.close(); }
+    const { request } = await import("node:http");
+    const asked = (headers) => new Promise((told) => request({ host: "127.0.0.1", port, path: "/", headers }, (answer) => { answer.resume(); told(answer.statusCode); }).end());
+    equal([await asked({ host: `evil.example:${port}` }), await asked({ host: `127.0.0.1:${port}`, origin: "http://evil.example" }), await asked({ host: `127.0.0.1:${port}` })], [421, 403, 200]);
+  });
+
+  await check("10,000 hits and 5,000 transfers: the page answers, and holds few rows", async () => {
+    const busy = await window_();
+    await busy.addInitScript(() => {
+      window.longest = 0;
+      new PerformanceObserver((list) => { for (const entry of list.getEntries()) window.longest = Math.max(window.longest, entry.duration); }).observe({ type: "longtask", buffered: true });
+    });
+    const transfer = (n) => ({ id: n + 1, direction: n % 3 ? "down" : "up", name: `file ${n}.iso`, urn: `urn:sha1:${String(n).padStart(32, "A")}`, state: ["downloading", "queued", "done", "waiting", "failed"][n % 5], done: n * 1000, size: 5_000_000, rate_bps: n % 5 ? 0 : 1000, sources: 2, reason: "source 10.0.0.7:6346 is to be asked", eta_s: null, next_try_s: null, path: "/tmp", verified: null, error: null, elapsed_ms: 1000, peer: null, from: [] });
+    const transfers = JSON.stringify(Array.from({ length: 5000 }, (_, n) => transfer(n)));
+    await busy.route("**/api/v1/transfers", (route) => route.fulfill({ body: transfers, contentType: "application/json" }));
+    await busy.goto(a.page);
+    await busy.locator("#words").waitFor();
+    const measure = async (act) => { await busy.evaluate(() => { window.longest = 0; }); await act(); await busy.waitForTimeout(300); return Math.round(await busy.evaluate(() => window.longest)); };
+    const scroll = () => busy.evaluate(async () => {
+      const list = document.querySelector(".list");
+      for (let n = 0; n < 60; n += 1) { list.scrollTop = (list.scrollHeight * n) / 60; await new Promise(requestAnimationFrame); }
+    });
+    await crowd.hashed();
+    const hits = await measure(async () => {
+      await busy.goto(`${a.api}/#/search/browse%2F${crowd.listen}`);
+      await busy.getByText("10,000 files in 10,000 hits").waitFor({ timeout: 60_000 });
+    });
+    const hitRows = await busy.locator(".list-row").count();
+    const hitScroll = await measure(scroll);
+    const filtered = await measure(() => busy.getByLabel("Filter the hits").pressSequentially("number 77"));
+    await busy.goto(`${a.api}/#/transfers`);
+    await busy.locator(".transfer").first().waitFor();
+    const rows = await busy.locator(".list-row").count();
+    const events = await measure(() => busy.evaluate(async (make) => {
+      const { tell } = await import("/api.js");
+      const one = JSON.parse(make);
+      for (let round = 0; round < 20; round += 1) {
+        for (let n = 0; n < 100; n += 1) tell("transfer", { ...one, id: 1 + n * 5, name: `file ${n * 5}.iso`, done: round * 1000 });
+        await new Promise((go) => setTimeout(go, 50));
+      }
+    }, JSON.stringify(transfer(0))));
+    const transferScroll = await measure(scroll);
+    const heap = Math.round(await busy.evaluate(() => performance.memory.usedJSHeapSize) / 2 ** 20);
+    const nodes = await busy.evaluate(() => document.querySelectorAll("*").length);
+    assert(hitRows < 60 && rows < 60 && nodes < 2500, `${hitRows} and ${rows} rows, ${nodes} elements`);
+    equal(busy.told, []);
+    await busy.context().close();
+    return `longest task ${hits} ms while 10,000 hits come, ${hitScroll} scrolling, ${filtered} filtering; ${events} ms with 2,000 events a second, ${transferScroll} scrolling 5,000 transfers; heap ${heap} MiB, ${nodes} elements`;
+  });
+
+  await check("nothing was asked of any other host, and no error told", async () => {
+    equal(page.elsewhere, []);
+    equal(page.told, []);
+  });
+
+  await check("leaving takes the cookie back", async () => {
+    await goto("settings");
+    await page.getByRole("button", { name: "Leave", exact: true }).click();
+    await page.getByLabel("Token").waitFor();
+    equal(await page.context().cookies(), []);
+  });
+} catch (error) {
+  failures.push("the stage");
+  console.log(`FAIL  the stage: ${error.stack}`);
+} finally {
+  await strike();
+}
+console.log(`\n${passed} passed, ${failures.length} failed`);
+process.exit(failures.length ? 1 : 0);

@@ -101,6 +101,9 @@ impl RelayState {
     fn note(&self, head: &mut Vec<u8>) {
         while let Some(end) = head.windows(4).position(|four| four == b"\r\n\r\n") {
             let text: String = head.drain(..end + 4).map(char::from).collect();
+            if text.contains("/uri-res/N2X") {
+                continue; // the tree is no part of the file
+            }
             let range = text.lines().find_map(|line| line.strip_prefix("Range: bytes=")).unwrap_or("0-");
             let (first, last) = range.split_once('-').expect("a hyphen");
             let end = last.parse::<u64>().map_or(SIZE as u64, |last| last + 1);

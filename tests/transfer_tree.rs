@@ -111,7 +111,7 @@ fn a_tree_that_is_none_of_its_root_is_a_lie_and_another_source_gives_it() {
     let liar = source(row(&bytes).root(), garbled, bytes.len(), move |stream, first, end| {
         // Slowly, so that its tree is looked at before all is there.
         all[first..end].chunks(100_000).all(|piece| {
-            pause(Duration::from_millis(10));
+            pause(Duration::from_millis(60));
             send(stream, "", piece)
         })
     });

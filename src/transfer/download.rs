@@ -29,8 +29,8 @@ pub use picture::{Picture, Run, Shade, SourceNow};
 pub use play::{MAX_PREFERRED, Shows};
 pub use sources::SourceId;
 use sources::{Contact, Sources};
-use tree::Tree;
 pub use tree::Wrong;
+use tree::{Tree, Verdict};
 
 /// What of a download is decided by the user or by its end. What lies between is derived from its sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -694,8 +694,10 @@ impl Download {
             out.push(Output::Finish);
             return;
         }
-        if self.tree.row().is_some() {
-            return self.on_false_tree(now, out);
+        match self.tree.verdict(self.map.len()) {
+            Verdict::AllRight => return self.on_false_tree(now, out),
+            Verdict::Unheard => return out.push(Output::Verify),
+            Verdict::None => {}
         }
         let suspects = self.sources.suspects(self.inherited);
         self.start_anew(out);

@@ -1,7 +1,7 @@
 //! File names from strangers, made safe once, at the edge.
 //!
 //! What comes out is one path component on every system that we know: no separator, no `..`, no leading dot,
-//! no name that Windows reserves, no control, invisible or direction-changing character, at most
+//! no leading hyphen (a program would take it for an option), no name that Windows reserves, no control, invisible or direction-changing character, at most
 //! [`MAX_NAME`] bytes, never empty. It is never joined to a path before it went through here.
 
 use unicode_normalization::UnicodeNormalization;
@@ -21,7 +21,8 @@ pub fn sanitise(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).find(|part| !part.trim_matches(['.', ' ']).is_empty()).unwrap_or_default();
     let cleaned: String = last.chars().filter_map(clean).nfc().collect();
     let trimmed = trim(&cleaned);
-    let named = if is_reserved(trimmed) { format!("_{trimmed}") } else { trimmed.to_owned() };
+    let named =
+        if is_reserved(trimmed) || trimmed.starts_with('-') { format!("_{trimmed}") } else { trimmed.to_owned() };
     let cut = cut(&named, MAX_NAME);
     if cut.is_empty() { NAMELESS.to_owned() } else { cut }
 }
@@ -168,6 +169,8 @@ mod tests {
             ("LPT\u{b9}.x", "_LPT\u{b9}.x"),
             ("aux .c", "_aux .c"),
             ("console.log", "console.log"),
+            ("-rf", "_-rf"),
+            (". --help", "_--help"),
             ("com10", "com10"),
             ("trailing. . ", "trailing"),
             ("Cafe\u{301}.ogg", "Caf\u{e9}.ogg"),

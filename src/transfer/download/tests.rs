@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::base::Rng;
 use crate::transfer::Ask;
-use crate::wire::Sha1;
 use crate::wire::head::Headers;
+use crate::wire::{Sha1, TigerTree};
 
 const MIB: u64 = 1 << 20;
 const HASH: Blake3 = Blake3([7; 32]);
@@ -104,6 +104,38 @@ fn one_source_sends_all_of_it() {
     assert_eq!(bench.feed(Input::Finished), [Output::YieldTurn]);
     assert_eq!((bench.machine.state(), bench.reason()), (State::Done, "checked by sha1".into()));
     assert_eq!(bench.machine.next_timeout(), None);
+}
+
+#[test]
+fn a_tree_that_comes_while_the_whole_is_read_is_heard_before_it_is_blamed() {
+    let mut tree = TigerTree::new();
+    tree.update(&vec![0; 2 * MIB as usize]);
+    let row = std::sync::Arc::new(tree.finish_row());
+    let judged = |right: &[usize], wrong: &[usize]| Input::Judged {
+        right: right.to_vec(),
+        wrong: wrong.iter().map(|index| (*index, vec![*index as u64 * MIB..(*index as u64 + 1) * MIB])).collect(),
+    };
+    for lies in [false, true] {
+        let mut bench = Bench::asking(2 * MIB);
+        let mut head = partial(0, 2 * MIB, 2 * MIB);
+        head.headers.push("X-Thex-URI", format!("/tree;{}", row.root()));
+        let out = bench.feed(Input::Head { source: S0, head });
+        assert!(out.iter().any(|it| matches!(it, Output::FetchTree { .. })), "{out:?}");
+        bench.wrote(0, 0..2 * MIB);
+        assert_eq!(bench.machine.state(), State::Verifying);
+        let held = bench.feed(Input::Tree { source: S0, row: std::sync::Arc::clone(&row) });
+        assert!(matches!(held[..], [Output::HoldTree(_)]), "{held:?}");
+        assert_eq!(bench.feed(Input::Verified(WRONG)), [Output::Verify], "what was read before the tree came");
+        if lies {
+            bench.feed(judged(&[0], &[1]));
+            assert!(bench.reason().contains("sent wrong bytes at 1048576-2097151"), "{}", bench.reason());
+        } else {
+            bench.feed(judged(&[0, 1], &[]));
+            bench.feed(Input::Verified(WRONG));
+            assert!(bench.reason().contains("named the tree of other bytes"), "{}", bench.reason());
+        }
+        assert_eq!(bench.machine.failure(), Some(Failure::Verification));
+    }
 }
 
 #[test]

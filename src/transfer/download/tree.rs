@@ -45,6 +45,8 @@ pub(super) struct Tree {
     asked: Option<SourceId>,
     due: Instant,
     right: Vec<bool>,
+    /// The whole was checked once more since the tree came, to hear what it says of each block.
+    heard: bool,
     sent: BTreeMap<usize, Vec<(Range<u64>, SourceId)>>,
     /// Roots that came to nothing.
     passed: Vec<Tth>,
@@ -95,6 +97,26 @@ impl Tree {
     pub(super) fn row(&self) -> Option<&Arc<TreeRow>> {
         self.row.as_ref()
     }
+
+    /// What it says of a file of so many blocks whose whole is wrong.
+    pub(super) fn verdict(&mut self, blocks: usize) -> Verdict {
+        match self.row {
+            None => Verdict::None,
+            Some(_) if (0..blocks).all(|index| self.is_right(index)) => Verdict::AllRight,
+            Some(_) if !std::mem::replace(&mut self.heard, true) => Verdict::Unheard,
+            Some(_) => Verdict::None,
+        }
+    }
+}
+
+/// What the tree says of a file whose whole is wrong.
+pub(super) enum Verdict {
+    /// There is none, or it is of no use.
+    None,
+    /// Every block is right: it is the tree of something else.
+    AllRight,
+    /// It came while the whole was read, and was not asked yet.
+    Unheard,
 }
 
 impl Download {
@@ -238,6 +260,7 @@ impl Download {
         self.tree.asked = None;
         if Some(row.size()) == self.size && Some(row.root()) == self.tree.root {
             self.tree.row = Some(Arc::clone(&row));
+            self.tree.heard = false;
             // It tells who sends wrong bytes, however many send.
             self.alone = false;
             self.hold_tree(out);

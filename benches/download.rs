@@ -88,6 +88,7 @@ fn ours(place: &Path, addr: std::net::SocketAddr, expected: Expected, size: u64)
     let wanted = Wanted {
         expected,
         size: Some(size),
+        folder: String::new(),
         name: "sample.bin".into(),
         sources: vec![Source::new(addr, Ask::Index(0, "sample.bin".into()))],
         dir: None,

@@ -427,6 +427,31 @@ fn get_play_prints_an_address_that_plays_and_leaves_the_rest_to_the_servent() {
 }
 
 #[test]
+fn a_folder_of_a_browsed_host_is_fetched_with_its_folders() {
+    let (home_a, home_b) = (Home::new(), Home::new());
+    let folder = home_a.folder("shared", &[("top.txt", b"0")]);
+    for (path, content) in [("jazz/blue/one.txt", "1"), ("jazz/two.txt", "2"), ("rock/three.txt", "3")] {
+        std::fs::create_dir_all(folder.join(path).parent().expect("a folder")).expect("made");
+        std::fs::write(folder.join(path), content).expect("written");
+    }
+    let a = home_a.up(&["--only-listed", "--share", &folder.to_string_lossy()]);
+    a.hashed(4);
+    let _b = home_b.up(&["--only-listed"]);
+    let listed = home_b.run(&["browse", &a.listen()]).expect(0).stdout;
+    assert!(listed.contains("  jazz/blue/one.txt") && listed.contains("  top.txt"), "{listed}");
+    let out = home_b.join("out").to_string_lossy().into_owned();
+    let got = home_b.run(&["get", "--folder", "jazz", "-o", &out]).expect(0).stdout;
+    let mut paths: Vec<_> = got.lines().collect();
+    paths.sort_unstable();
+    assert_eq!(paths, [format!("{out}/jazz/blue/one.txt"), format!("{out}/jazz/two.txt")]);
+    assert_eq!(std::fs::read(paths[0]).expect("there"), b"1");
+    assert_eq!(home_b.run(&["get", "--folder", "pop"]).code, 3);
+    let all = home_b.run(&["get", "--folder", ".", "-o", &out]).expect(0).stdout;
+    assert_eq!(all.lines().count(), 4, "{all}");
+    assert_eq!(files(&home_b.join("out")).len(), 4, "what was there is not fetched again");
+}
+
+#[test]
 fn without_a_servent_get_play_stays_for_the_player() {
     let (home, source) = (Home::new(), Source::new(noise(200_000, 16), 0));
     let mut child = start_get(&home, &[&source.magnet(), "--play"]);

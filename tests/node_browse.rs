@@ -69,6 +69,68 @@ fn a_browsed_list_is_the_whole_share_and_its_numbers_can_be_fetched() {
 }
 
 #[test]
+fn folders_of_a_share_are_told_in_its_list_and_fetched_into_folders_of_the_same_names() {
+    run(async {
+        let a = start(&[("top.txt", b"top")], &[]).await;
+        let share = a.dir.path().join("share");
+        for (path, content) in [("jazz/Bl\u{fc}e/one.txt", "1"), ("jazz/two.txt", "2"), ("jazz 2/three.txt", "3")] {
+            std::fs::create_dir_all(share.join(path).parent().expect("a folder")).expect("made");
+            std::fs::write(share.join(path), content).expect("written");
+        }
+        eventually("all is hashed", async || a.node.status().await.hashed == 4).await;
+        let b = start(&[], &[]).await;
+        let (hits, _) = browse(&b, a.addr()).await;
+        let mut told: Vec<_> = hits.iter().map(|hit| (hit.folder.as_str(), hit.name.as_str())).collect();
+        told.sort_unstable();
+        let all = [("", "top.txt"), ("jazz", "two.txt"), ("jazz 2", "three.txt"), ("jazz/Bl\u{fc}e", "one.txt")];
+        assert_eq!(told, all);
+        assert_eq!(b.node.in_folder(".").expect("all").len(), 4);
+        assert!(b.node.in_folder("rock").is_err() && b.node.in_folder("jaz").is_err(), "no part of a name");
+        let numbers = b.node.in_folder("./jazz/").expect("a folder");
+        assert_eq!(numbers.len(), 2);
+        let mut paths = Vec::new();
+        for number in numbers {
+            let template = Some("{dir}/{name}".to_owned());
+            let what = GetRequest { what: number.to_string(), template, ..Default::default() };
+            let id = b.node.get(what).await.expect("begun").id;
+            let mut views = b.node.watch_transfer(id).await.expect("it is there");
+            let mut last = None;
+            while let Some(view) = views.next().await {
+                last = Some(view);
+            }
+            paths.push(last.and_then(|view| view.path).expect("a path"));
+        }
+        paths.sort();
+        let into = b.dir.path().join("home/downloads/jazz");
+        assert_eq!(paths, [into.join("Bl\u{fc}e/one.txt"), into.join("two.txt")]);
+        // In hits of a search they are not told.
+        let c = start(&[], &[&a]).await;
+        let (hits, _) = c.search("one", None, 500).await;
+        assert_eq!(hits.iter().map(|hit| hit.folder.as_str()).collect::<Vec<_>>(), [""]);
+        shutdown(vec![a, b, c]).await;
+    });
+}
+
+#[test]
+fn a_folder_that_a_stranger_makes_up_leads_nowhere_else() {
+    run(async {
+        let b = start(&[], &[]).await;
+        let (good, evil) = ("../../../../etc/./..\\cron.d\u{202e}//", "e".repeat(5000));
+        let entries = [good, evil.as_str(), ""].into_iter().zip(1..);
+        let entries = entries.map(|(folder, n)| Entry::in_folder(n, 3, "x.txt", &[], folder)).collect();
+        let addr = "10.9.8.7:6346".parse().expect("an address");
+        let hit = QueryHit::new(addr, 0, entries, Qhd::new(*b"EVIL", false, false), Guid([6; 16]));
+        let list = bytes(&Frame::new(Guid([0; 16]), Kind::QueryHit, 1, hit.encode()));
+        let (hits, _) = browse(&b, host(answer("", &list), None).await).await;
+        assert_eq!(hits.iter().map(|hit| hit.folder.as_str()).collect::<Vec<_>>(), [good, "", ""]);
+        let what = GetRequest { what: "1".into(), template: Some("{dir}/{name}".into()), ..Default::default() };
+        let path = b.node.get(what).await.expect("begun").path.expect("a place");
+        assert_eq!(path, b.dir.path().join("home/downloads/etc/cron.d"));
+        shutdown(vec![b]).await;
+    });
+}
+
+#[test]
 fn a_browser_gets_a_page_that_runs_nothing() {
     run(async {
         let a = start(&[("<script>alert(1).txt", b"x"), ("plain.txt", b"y")], &[]).await;

@@ -112,7 +112,7 @@ pub struct GetRequest {
     /// `high`, `normal` or `low`: who goes first among those that wait for their turn.
     #[serde(default)]
     pub priority: Option<String>,
-    /// Where it goes below `dir`: `{peer}/{name}`; there are `{peer}`, `{name}` and `{ext}`.
+    /// Where it goes below `dir`: `{peer}/{name}`; there are `{peer}`, `{dir}`, `{name}` and `{ext}`.
     #[serde(default)]
     pub template: Option<String>,
     /// The search that the hit's number is of; `None`: the latest.
@@ -498,6 +498,18 @@ impl Node {
         wanted.on_exists = on_exists;
         wanted.priority = priority;
         self.inner.downloads.get(wanted).await
+    }
+
+    /// The numbers of the latest search's, or list's, hits in a folder of their hosts, or below it.
+    pub fn in_folder(&self, folder: &str) -> Result<Vec<u32>, Error> {
+        let found = self.inner.searches.in_folder(folder);
+        if found.is_empty() {
+            let message = format!("the latest list has nothing in a folder {folder:?}");
+            return Err(Error::new(ErrorCode::NotFound, message).hint(
+                "Say a folder as `filbert browse HOST` shows it, or . for all; not every host tells its folders",
+            ));
+        }
+        Ok(found)
     }
 
     /// Somebody is going to play a download: its front comes first from now on.

@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
 
 use super::browses::Opened;
 use super::events::BoxStream;
@@ -276,6 +277,22 @@ impl Searches {
         let same = |hit: &&HitView| hit.hit != wanted.hit && content_of(hit) == content_of(wanted);
         let same = if wanted.urn.is_some() { hits.iter().filter(same).cloned().collect() } else { Vec::new() };
         Some((wanted.clone(), same))
+    }
+
+    /// The numbers of the latest search's hits in a folder of their hosts, or below it: all that are in one, of the top.
+    pub(super) fn in_folder(&self, folder: &str) -> Vec<u32> {
+        let parts = |path: &str| -> Vec<String> {
+            let parts = path.split(['/', '\\']).filter(|part| !matches!(*part, "" | "."));
+            parts.map(|part| part.nfc().collect()).collect()
+        };
+        let wanted = parts(folder);
+        let table = lock(&self.table);
+        let hits = match &table.latest {
+            Latest::Session(id) => table.sessions.get(id).map_or(&[][..], |session| &session.hits),
+            Latest::Kept(hits) => hits,
+        };
+        let inside = hits.iter().filter(|hit| parts(&hit.folder).starts_with(&wanted));
+        inside.map(|hit| hit.hit).collect()
     }
 
     /// A hit from one of these addresses, the latest that is known.

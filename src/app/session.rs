@@ -204,7 +204,7 @@ impl Session {
         view.via = via.map(|via| via.to_string());
         view.query_ms = now.duration_since(self.began).as_millis() as u64;
         self.files.insert(self.hasher.hash_one(content_of(&view)));
-        self.names += view.name.len();
+        self.names += view.name.len() + view.folder.len();
         self.last_hit = Some(now);
         self.hits.push(view);
         Ok(())
@@ -296,6 +296,7 @@ pub(super) fn view_of(hit: &QueryHit, entry: &Entry, name: String, hops: u8) -> 
     HitView {
         hit: 0,
         name,
+        folder: entry.folder().map(|folder| folder.to_str().into_owned()).unwrap_or_default(),
         size: entry.size(),
         sha1,
         tth,

@@ -251,6 +251,9 @@ pub struct HitView {
     pub hit: u32,
     /// File name, without path, as it came.
     pub name: String,
+    /// The folder that it is in, as the source tells, `/` between its parts: in lists of a host, mostly.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub folder: String,
     /// Bytes.
     pub size: u64,
     /// base32.

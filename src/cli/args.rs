@@ -356,7 +356,7 @@ pub enum WatchAct {
 #[structopt(settings = &[AppSettings::UnifiedHelpMessage, AppSettings::DeriveDisplayOrder])]
 pub struct Get {
     /// A hit's number or several (3-17), urn:..., magnet:?... or http://...
-    #[structopt(parse(try_from_os_str = utf8), required_unless = "best", value_name = "WHAT")]
+    #[structopt(parse(try_from_os_str = utf8), required_unless_one = &["best", "folder"], value_name = "WHAT")]
     pub what: Vec<String>,
     /// Put it into this folder
     #[structopt(short = "o", long = "out", parse(from_os_str), value_name = "DIR")]
@@ -370,9 +370,12 @@ pub struct Get {
     /// high, normal or low: who goes first of those that wait
     #[structopt(parse(try_from_os_str = utf8), long, value_name = "LEVEL", possible_values = &["high", "normal", "low"])]
     pub priority: Option<String>,
-    /// Below the folder, for example '{peer}/{name}'; there is {ext} too
+    /// Below the folder, for example '{peer}/{name}'; there are {dir} and {ext} too
     #[structopt(parse(try_from_os_str = utf8), long, value_name = "TEMPLATE")]
     pub template: Option<String>,
+    /// All that the latest `browse` listed in this folder and below, into folders of the same names
+    #[structopt(parse(try_from_os_str = utf8), long, value_name = "DIR", conflicts_with_all = &["what", "best", "name"])]
+    pub folder: Option<String>,
     /// Print an address where a player can open it while it comes, front first
     #[structopt(long)]
     pub play: bool,
@@ -659,7 +662,8 @@ One question a minute in all; each every ten minutes at most, and ever more rare
 const GET_EXAMPLES: &str = "Examples:
     filbert get 3                          the third hit of the latest search
     filbert get 1 2 5-17 -o ~/Music        several, for example of a `browse`
-    filbert get 1-40 --template '{peer}/{name}'
+    filbert get --folder music/jazz        that folder of the host that was browsed; . is all of it
+    filbert get 1-40 --template '{peer}/{dir}/{name}'
     filbert get urn:sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB
     filbert get --best \"blue train\"
     mpv \"$(filbert get 3)\"                 stdout is the path alone

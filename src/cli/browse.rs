@@ -49,7 +49,8 @@ fn harmless(failure: Failure) -> Failure {
 fn row(hit: &HitView) -> String {
     // Number and size keep their columns; the name takes what is left.
     let width = usize::from(say::columns()).saturating_sub(6 + 2 + 10 + 2).max(16);
-    format!("{:>6}  {:>10}  {}", hit.hit, text::size(hit.size), text::fit(&text::safe(&hit.name), width).trim_end())
+    let shown = if hit.folder.is_empty() { hit.name.clone() } else { format!("{}/{}", hit.folder, hit.name) };
+    format!("{:>6}  {:>10}  {}", hit.hit, text::size(hit.size), text::fit(&text::safe(&shown), width).trim_end())
 }
 
 fn end(config: &Config, host: &str, done: &SearchDone, bytes: u64) -> Result<(), Failure> {

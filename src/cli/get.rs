@@ -17,6 +17,8 @@ use crate::app::view::TransferView;
 use crate::app::{ErrorCode, GetRequest};
 use crate::net::rt;
 
+/// Where whole folders go.
+const FOLDERS: &str = "{dir}/{name}";
 /// A private servent stays so long after the last player.
 const STAYS: Duration = Duration::from_secs(30);
 /// ... and looks so often whether there is one.
@@ -32,7 +34,12 @@ pub async fn get(config: &Config, args: &Get) -> Result<(), Failure> {
     let template = match &args.template {
         None if args.name.is_none() => {
             let settings = super::up::settings(config, &super::args::Up::default())?;
-            Some(settings.text("template").to_owned()).filter(|template| !template.is_empty())
+            let template = settings.text("template");
+            match args.folder {
+                // The folders are what was asked for.
+                Some(_) if !template.contains("{dir}") => Some(FOLDERS.to_owned()),
+                _ => Some(template.to_owned()).filter(|template| !template.is_empty()),
+            }
         }
         template => template.clone(),
     };
@@ -41,6 +48,9 @@ pub async fn get(config: &Config, args: &Get) -> Result<(), Failure> {
     }
     let watched = servent::with(config, &args.connect, |client, whose| async move {
         let mut wanted = several.clone();
+        if let Some(folder) = &args.folder {
+            wanted = in_folder(config, &client, folder).await?;
+        }
         if let Some(words) = &args.best {
             let hit = search::best(config, &client, words, whose).await?;
             if config.say.json {
@@ -104,6 +114,18 @@ pub async fn get(config: &Config, args: &Get) -> Result<(), Failure> {
         });
     }
     watched
+}
+
+/// The numbers of what the latest list has in a folder.
+async fn in_folder(config: &Config, client: &Client, folder: &str) -> Result<Vec<String>, Failure> {
+    let path = format!("/api/v1/folder?path={}", crate::web::uri::escape(folder));
+    let numbers: Vec<u32> = client.get(&path).await?;
+    if numbers.len() > MOST {
+        let message = format!("{} files are in {}; {MOST} are fetched at once", numbers.len(), text::safe(folder));
+        return Err(Failure::new(Exit::Usage, message).hint("Name a folder in it, or numbers: filbert get 1-10000"));
+    }
+    config.say.note(&format!("filbert: {} in {}", text::count(numbers.len() as u64, "file"), text::safe(folder)));
+    Ok(numbers.iter().map(u32::to_string).collect())
 }
 
 /// `3-17` is the numbers from 3 to 17.

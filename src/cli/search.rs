@@ -300,6 +300,7 @@ mod tests {
 
     fn hit(number: u32, urn: &str, hops: u8, busy: bool) -> HitView {
         HitView {
+            folder: String::new(),
             hit: number,
             name: "n".into(),
             size: 1,

@@ -109,7 +109,7 @@ const BASIC: [Key; 23] = [
     key("turtle", Kind::Switch, "false", "whether the next two hold as well"),
     key("turtle_down", Kind::Speed, "64K", "bytes a second of all downloads while the turtle is on"),
     key("turtle_up", Kind::Speed, "16K", "bytes a second of all uploads while the turtle is on"),
-    key("template", Kind::Path, "", "where `get` puts files below their folder: {peer}/{name}; empty: {name}"),
+    key("template", Kind::Path, "", "where `get` puts files below their folder: {peer}/{dir}/{name}; empty: {name}"),
     key("download_dir", Kind::Path, "", "where finished files go; empty: the home's own folder"),
 ];
 

@@ -61,6 +61,17 @@ pub struct Listed<'a> {
     pub size: u64,
     /// Its content names, once hashed.
     pub digests: Option<&'a Digests>,
+    library: &'a Library,
+    folder: u32,
+}
+
+impl Listed<'_> {
+    /// The folder that it is in, in its share, for the network: NFC, with `/` between its parts. Empty at the top.
+    pub fn folder(&self) -> String {
+        let path = self.library.folders.path(self.folder, &self.library.cells);
+        let parts: Vec<_> = path.iter().map(|part| name_of(part.as_encoded_bytes())).collect();
+        parts.join("/")
+    }
 }
 
 /// All files that we share.
@@ -331,6 +342,8 @@ impl Library {
                 name: &name_of(self.cells.name(record.cell)),
                 size: Stamp::unpack_size(self.cells.more(record.cell)),
                 digests: digests.as_ref(),
+                library: self,
+                folder: record.folder,
             });
             next = at + 1;
         }

@@ -9,6 +9,9 @@ use unicode_normalization::UnicodeNormalization;
 /// A name has at most this many bytes of UTF-8; most file systems take 255, and we append ` (2)` and `.part.map`.
 pub const MAX_NAME: usize = 200;
 
+/// Folders within folders that a stranger's path makes here; what lies deeper lies in the last of them.
+pub const MAX_FOLDERS: usize = 32;
+
 /// An extension longer than this is no extension, and is not kept when a name is cut.
 const MAX_EXTENSION: usize = 20;
 
@@ -34,8 +37,9 @@ pub fn numbered(name: &str, n: u32) -> String {
 }
 
 /// Where a template puts a file: folders, each cleaned, and the name, which is empty while none is known.
-/// `{peer}` is the host that has it, `{name}` what the file is called, `{ext}` its extension without the dot.
-pub fn placed(template: &str, peer: &str, name: &str) -> Result<(Vec<String>, String), BadTemplate> {
+/// `{peer}` is the host that has it, `{dir}` the folder that it is in there (each part of it a folder here), `{name}`
+/// what the file is called, `{ext}` its extension without the dot.
+pub fn placed(template: &str, peer: &str, dir: &str, name: &str) -> Result<(Vec<String>, String), BadTemplate> {
     let extension = split(name).1.trim_start_matches('.');
     let mut parts = Vec::new();
     for part in template.split('/') {
@@ -43,22 +47,36 @@ pub fn placed(template: &str, peer: &str, name: &str) -> Result<(Vec<String>, St
         while let Some((before, after)) = rest.split_once('{') {
             let (key, after) = after.split_once('}').ok_or_else(|| BadTemplate(format!("{{{after}")))?;
             filled.push_str(before);
-            filled.push_str(match key {
-                "peer" => peer,
-                "name" => name,
-                "ext" => extension,
+            match key {
+                "peer" => filled.push_str(peer),
+                "name" => filled.push_str(name),
+                "ext" => filled.push_str(extension),
+                "dir" => {
+                    let mut folders = folders(dir);
+                    let last = folders.pop().unwrap_or_default();
+                    for folder in folders {
+                        filled.push_str(&folder);
+                        parts.push(std::mem::take(&mut filled));
+                    }
+                    filled.push_str(&last);
+                }
                 _ => return Err(BadTemplate(format!("{{{key}}}"))),
-            });
+            }
             rest = after;
         }
         filled.push_str(rest);
-        parts.push((part, filled));
+        parts.push(filled);
     }
-    let file = parts.pop().map(|(_, file)| file).filter(|file| !file.is_empty()).unwrap_or_else(|| name.to_owned());
+    let file = parts.pop().filter(|file| !file.is_empty()).unwrap_or_else(|| name.to_owned());
     // A part in which nothing is left is no folder: `{ext}` of a file without one.
-    let folders = parts.into_iter().filter(|(_, part)| !trim(part).is_empty());
-    let folders = folders.map(|(_, part)| sanitise(&part)).collect();
+    let folders = parts.iter().filter(|part| !trim(part).is_empty()).map(|part| sanitise(part)).collect();
     Ok((folders, if name.is_empty() { String::new() } else { sanitise(&file) }))
+}
+
+/// The folders of a path that a stranger told, each cleaned: as many as [`MAX_FOLDERS`].
+pub fn folders(path: &str) -> Vec<String> {
+    let parts = path.split(['/', '\\']).filter(|part| !trim(part).is_empty());
+    parts.take(MAX_FOLDERS).map(sanitise).collect()
 }
 
 /// What a template has that means nothing.
@@ -67,7 +85,7 @@ pub struct BadTemplate(pub String);
 
 impl std::fmt::Display for BadTemplate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} means nothing in a template: there are {{peer}}, {{name}} and {{ext}}", self.0)
+        write!(f, "{} means nothing in a template: there are {{peer}}, {{dir}}, {{name}} and {{ext}}", self.0)
     }
 }
 
@@ -200,7 +218,8 @@ mod tests {
     #[test]
     fn a_template_puts_files_into_folders_and_nowhere_else() {
         let placed = |template: &str, name: &str| {
-            let (folders, name) = placed(template, "10.0.0.7", name).expect(template);
+            let dir = "../Jazz\\\\/./\u{202e}CON/b:c/";
+            let (folders, name) = placed(template, "10.0.0.7", dir, name).expect(template);
             [folders, vec![name]].concat().join("/")
         };
         for (template, name, path) in [
@@ -213,24 +232,34 @@ mod tests {
             ("/etc/{name}", "..", "etc/download"),
             ("{name}/{name}", "../x", "x/x"),
             ("{peer}/{name}", "", "10.0.0.7/"),
+            ("{dir}/{name}", "a.flac", "Jazz/_CON/b_c/a.flac"),
+            ("{peer} {dir}!/{name}", "a.flac", "10.0.0.7 Jazz/_CON/b_c!/a.flac"),
+            ("{dir}", "", "Jazz/_CON/"),
         ] {
             assert_eq!(placed(template, name), path, "{template} of {name:?}");
         }
         for template in ["{nme}", "{", "{}", "x{name"] {
-            assert!(super::placed(template, "", "x").is_err(), "{template}");
+            assert!(super::placed(template, "", "", "x").is_err(), "{template}");
         }
     }
 
     proptest! {
         #[test]
-        fn no_name_leads_out_of_the_folder(template in "[a-z./{}]{0,20}", peer in any::<String>(), name in any::<String>()) {
-            for template in [template, "{peer}/{name}/{ext}".to_owned()] {
-                if let Ok((folders, file)) = placed(&template, &peer, &name) {
+        fn no_name_leads_out_of_the_folder(
+            template in "[a-z./{}]{0,20}",
+            peer in any::<String>(),
+            dir in "([./\\\\a ]{0,20}|.{0,20})",
+            name in any::<String>(),
+        ) {
+            for template in [template, "{peer}/{dir}/{name}/{ext}".to_owned(), "{dir}{name}".to_owned()] {
+                if let Ok((folders, file)) = placed(&template, &peer, &dir, &name) {
                     for part in folders.iter().chain((!file.is_empty()).then_some(&file)) {
                         prop_assert_eq!(&sanitise(part), part);
                     }
                 }
             }
+            let deep = "a/".repeat(MAX_FOLDERS + 9);
+            prop_assert_eq!(folders(&deep).len(), MAX_FOLDERS);
         }
 
         #[test]

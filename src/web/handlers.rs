@@ -160,6 +160,11 @@ pub(super) async fn hits(call: Call) -> Result<Answer, Error> {
     Ok(answer::value(&hits))
 }
 
+pub(super) async fn folder(call: Call) -> Result<Answer, Error> {
+    let path = call.query.get("path").map_or("", String::as_str);
+    Ok(answer::value(&call.context.node.in_folder(path)?))
+}
+
 pub(super) async fn watches(call: Call) -> Result<Answer, Error> {
     Ok(answer::value(&call.context.node.watches().await))
 }

@@ -138,6 +138,7 @@ routes! {
     Token GET "/api/v1/searches/{id}" search_state(Nothing) -> 200 Json<SearchView>, "A search.";
     Token DELETE "/api/v1/searches/{id}" end_search(Nothing) -> 200 Json<Ended>, "Ends a search.";
     Token GET "/api/v1/searches/{id}/hits" ["follow": "1: a line each, with those to come, and the end"] hits(Nothing) -> 200 Followed<Vec<HitView>, SearchLine>, "Its hits so far; ?follow=1: a line each, with those to come.";
+    Token GET "/api/v1/folder" ["path": "the folder, as the hits tell it; . is the top"] folder(Nothing) -> 200 Json<Vec<u32>>, "Numbers of the latest search's hits in a folder of their hosts, or below it: ?path=.";
     Token GET "/api/v1/watches" watches(Nothing) -> 200 Json<Vec<WatchView>>, "Saved searches.";
     Token POST "/api/v1/watches" watch(Json<WatchRequest>) -> 201 Json<WatchView>, "Saves a search: {query, get?, max?}; max is a text: 100M.";
     Token DELETE "/api/v1/watches/{id}" unwatch(Nothing) -> 200 Json<Removed>, "Removes a saved search.";

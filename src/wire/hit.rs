@@ -68,7 +68,15 @@ pub struct Qhd {
 impl Entry {
     /// An entry of ours; names go into HUGE text and GGEP `H` (and `LF` for a large file).
     pub fn new(index: u32, size: u64, name: &str, urns: &[Urn]) -> Self {
+        Self::in_folder(index, size, name, urns, "")
+    }
+
+    /// ... of a file in that folder of the share, its parts separated by `/`: see [`Entry::folder`].
+    pub fn in_folder(index: u32, size: u64, name: &str, urns: &[Urn], folder: &str) -> Self {
         let mut ggep = Ggep::default();
+        if !folder.is_empty() && folder.len() <= MAX_FOLDER {
+            ggep.push("PATH", folder.as_bytes());
+        }
         let size32 = u32::try_from(size).unwrap_or(u32::MAX);
         if u64::from(size32) != size {
             ggep.push("LF", &shortest(size));
@@ -89,6 +97,13 @@ impl Entry {
             _ => return u64::from(self.size32),
         }
         u64::from_le_bytes(bytes)
+    }
+
+    /// The folder that the file is in, as its servent tells: GGEP `PATH`, "relative to" the shared folder, with `/`
+    /// between its parts. A stranger's words, of [`MAX_FOLDER`] bytes at most: a longer one is none.
+    pub fn folder(&self) -> Option<Text> {
+        let value = self.ggep.get("PATH")?.ok()?;
+        (!value.is_empty() && value.len() <= MAX_FOLDER).then(|| Text(value.to_vec()))
     }
 
     /// How many bytes it takes in a payload.
@@ -319,6 +334,8 @@ impl Qhd {
 
 /// Other sources read from one entry, and told with one of ours: as many as a widely used client tells.
 pub const MAX_ALT: usize = 10;
+/// Bytes of a folder that is told or read: a widely used client reads so many.
+pub const MAX_FOLDER: usize = 1023;
 /// Push proxies read from one hit.
 pub const MAX_PROXIES: usize = 8;
 
@@ -441,6 +458,27 @@ mod tests {
         assert_eq!(sizes, [0, 12, u64::from(u32::MAX), u64::from(u32::MAX) + 1, u64::MAX]);
         assert_eq!(hit.entries[2].urns, [sha1(), blake3, bitprint]);
         assert!(!hit.entries[2].ggep.has("LF") && hit.entries[3].ggep.has("LF"));
+    }
+
+    #[test]
+    fn the_folder_of_a_file_is_laid_out_as_other_clients_write_it_and_a_long_one_is_none() {
+        let entry = Entry::in_folder(1, 5, "a", &[], "jazz/blue");
+        // The only extension of its block, an id of four letters, nine bytes as they are.
+        assert_eq!(&entry.extension[..], b"\xc3\x84PATH\x49jazz/blue");
+        let told = |entry: &Entry| entry.folder().map(|folder| folder.to_str().into_owned());
+        assert_eq!(told(&entry), Some("jazz/blue".into()));
+        assert_eq!(told(&Entry::new(1, 5, "a", &[])), None);
+        let longest = "x".repeat(MAX_FOLDER);
+        assert_eq!(told(&Entry::in_folder(1, 5, "a", &[], &longest)), Some(longest.clone()));
+        assert_eq!(told(&Entry::in_folder(1, 5, "a", &[], &format!("{longest}x"))), None, "not told");
+        let mut ggep = Ggep::default();
+        ggep.push("PATH", &[b'x'; MAX_FOLDER + 1]);
+        assert_eq!(told(&Entry { ggep, ..entry.clone() }), None, "not read");
+        let both =
+            Entry::in_folder(1, 5, "a", &[sha1()], "jazz").with_alternates(&["10.0.0.9:1".parse().expect("one")]);
+        assert_eq!((told(&both), both.alternates().len()), (Some("jazz".into()), 1));
+        let read = QueryHit::decode(&hit(vec![both.clone()]).encode()).expect("our own");
+        assert_eq!(read.entries, [both]);
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct Wanted {
     /// The name to save it under, as a stranger gave it; it is sanitised later. Empty when none is known: then
     /// the first source that knows one names it.
     pub name: String,
+    /// The folder that it is in where it is, as a stranger gave it; for [`Wanted::place`].
+    pub folder: String,
     /// Who is known to have it.
     pub sources: Vec<Source>,
     /// Where the finished file goes, if not to the download directory.
@@ -39,7 +41,8 @@ impl Wanted {
     pub(super) fn new(expected: Expected) -> Self {
         let (sources, on_exists) = (Vec::new(), OnExists::default());
         let priority = Priority::default();
-        Self { expected, size: None, name: String::new(), sources, dir: None, on_exists, priority }
+        let (name, folder) = Default::default();
+        Self { expected, size: None, name, folder, sources, dir: None, on_exists, priority }
     }
 
     /// Content by name alone: the network is asked for sources.
@@ -52,7 +55,7 @@ impl Wanted {
         let expected = expected_of(hit)?;
         let mut wanted = Self::new(expected);
         wanted.size = Some(hit.size);
-        wanted.name = hit.name.clone();
+        (wanted.name, wanted.folder) = (hit.name.clone(), hit.folder.clone());
         wanted.sources.push(source_of(hit)?);
         for other in same.iter().filter(|other| other.size == hit.size) {
             // Somebody else's damaged hit is no reason not to take this one.
@@ -103,7 +106,7 @@ impl Wanted {
     /// that nothing leads out of the folder.
     pub fn place(&mut self, template: &str, dir: &Path) -> Result<(), Error> {
         let peer = self.sources.first().map_or_else(|| "unknown".to_owned(), |source| source.addr.ip().to_string());
-        let (folders, name) = name::placed(template, &peer, &self.name)
+        let (folders, name) = name::placed(template, &peer, &self.folder, &self.name)
             .map_err(|error| Error::new(ErrorCode::Usage, error.to_string()).hint("Say for example {peer}/{name}"))?;
         let mut dir = self.dir.take().unwrap_or_else(|| dir.to_owned());
         dir.extend(folders);
@@ -199,6 +202,7 @@ mod tests {
     fn hit(addr: &str, sha1: Option<&str>) -> HitView {
         HitView {
             hit: 1,
+            folder: String::new(),
             name: "a.txt".into(),
             size: 7,
             sha1: sha1.map(str::to_owned),

@@ -131,7 +131,7 @@ impl Pieces for Sending {
                     let mut rows = Vec::with_capacity(ROWS);
                     let next = (hooks.list)(from, ROWS, &mut |file| {
                         let (name, digests) = (file.name.to_owned(), file.digests.copied());
-                        rows.push(Row { index: file.index, name, size: file.size, digests });
+                        rows.push(Row { index: file.index, name, folder: file.folder(), size: file.size, digests });
                     });
                     self.at = next.map_or(At::Foot, At::Rows);
                     self.list.rows(&rows, out);

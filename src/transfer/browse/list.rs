@@ -20,6 +20,8 @@ pub struct Row {
     pub index: u32,
     /// Its name.
     pub name: String,
+    /// The folder that it is in, with `/` between its parts; empty at the top.
+    pub folder: String,
     /// Its bytes.
     pub size: u64,
     /// Its content names, once hashed.
@@ -153,7 +155,8 @@ fn messages(hit: &QueryHit, rows: &[Row]) -> Vec<u8> {
     };
     for row in rows {
         let urns = row.digests.map(|digests| [digests.urn(), Urn::Blake3(digests.blake3)]);
-        let entry = Entry::new(row.index, row.size, &row.name, urns.as_ref().map_or(&[], |urns| urns.as_slice()));
+        let urns = urns.as_ref().map_or(&[][..], |urns| urns.as_slice());
+        let entry = Entry::in_folder(row.index, row.size, &row.name, urns, &row.folder);
         if bytes + entry.wire_len() > HIT_BYTES || entries.len() == QueryHit::MAX_ENTRIES {
             send(&mut entries);
             bytes = 0;
@@ -175,6 +178,7 @@ mod tests {
         let row = |index| Row {
             index,
             name: format!("<b>\"track\" & 'more' {index}</b>.ogg"),
+            folder: if index % 3 == 0 { String::new() } else { format!("<i>jazz/\u{fc} {}", index % 7) },
             size: 5_000_000_000 + u64::from(index),
             digests: (index % 2 == 0).then(|| Digests::of(&index.to_le_bytes())),
         };
@@ -193,6 +197,8 @@ mod tests {
     fn a_list_of_hits_reads_back_whole() {
         let addr = "10.0.0.1:6346".parse().expect("an address");
         let hit = QueryHit::new(addr, 0, Vec::new(), Qhd::new(*b"FLBT", false, false), Guid([3; 16]));
+        let folder = |entry: &Entry| entry.folder().map(|folder| folder.to_str().into_owned()).unwrap_or_default();
+        let sha1 = |row: &Row| row.digests.map(|digests| digests.sha1);
         let rows = rows(1000);
         for deflated in [false, true] {
             let bytes = all(List::of_hits(hit.clone(), false, deflated), &rows);
@@ -203,10 +209,10 @@ mod tests {
             }
             assert_eq!(reader.end(), Ok(()));
             let got: Vec<_> =
-                got.iter().map(|entry| (entry.index, entry.size(), entry.name.to_str(), entry.sha1())).collect();
+                got.iter().map(|it| (it.index, it.size(), it.name.to_str(), folder(it), it.sha1())).collect();
             let want: Vec<_> = rows
                 .iter()
-                .map(|row| (row.index, row.size, row.name.as_str().into(), row.digests.map(|digests| digests.sha1)))
+                .map(|row| (row.index, row.size, row.name.as_str().into(), row.folder.clone(), sha1(row)))
                 .collect();
             assert_eq!(got, want);
         }
@@ -230,7 +236,13 @@ mod tests {
         assert!(text.starts_with("<!DOCTYPE html>") && text.trim_end().ends_with("</html>"));
         assert_eq!(text.matches("<tr>").count(), 101, "a row each, and the head");
         assert_eq!(text.matches("magnet:?xt=").count(), 50, "those that are hashed");
-        assert!(!text.contains("<b>") && !text.contains("<script"), "names are text");
+        assert!(
+            !text.contains("<b>")
+                && !text.contains("<i>")
+                && text.contains("&lt;i&gt;jazz/")
+                && !text.contains("<script"),
+            "names are text"
+        );
         assert!(text.contains("&lt;b&gt;&quot;track&quot; &amp; &#39;more&#39; 7&lt;/b&gt;.ogg"));
     }
 

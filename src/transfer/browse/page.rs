@@ -62,6 +62,7 @@ pub(super) fn rows(rows: &[Row]) -> String {
     let mut out = String::new();
     for row in rows {
         let name = escaped(&row.name);
+        let shown = if row.folder.is_empty() { name.clone() } else { format!("{}/{name}", escaped(&row.folder)) };
         let target = match &row.digests {
             Some(digests) => Target::ByUrn(Urn::Sha1(digests.sha1)),
             None => Target::ByIndex(row.index, row.name.clone()),
@@ -74,7 +75,7 @@ pub(super) fn rows(rows: &[Row]) -> String {
         // Writing into a String cannot fail.
         let _ = writeln!(
             out,
-            "<tr><th scope=\"row\"><a href=\"{}\" download=\"{name}\"><bdi>{name}</bdi></a></th>\
+            "<tr><th scope=\"row\"><a href=\"{}\" download=\"{name}\"><bdi>{shown}</bdi></a></th>\
              <td class=\"n\"><data value=\"{}\">{}</data></td><td>{}</td></tr>",
             escaped(&target.to_string()),
             row.size,

@@ -167,6 +167,43 @@ fn a_source_behind_a_wall_is_asked_to_connect_and_gives_the_file() {
 }
 
 #[test]
+fn a_magnet_names_who_has_to_connect_and_who_asks_it_to() {
+    run(async {
+        let proxy = start(&[], &[]).await;
+        let mut raw = Raw::dial(proxy.addr()).await;
+        let offer = OFFER.replace("\r\n\r\n", &format!("\r\nVendor-Message: 0.2\r\nGUID: {WALLED}\r\n\r\n"));
+        raw.send(offer.as_bytes()).await;
+        raw.read_head().await;
+        raw.send(AGREE.as_bytes()).await;
+        raw.send(&bytes(&Frame::new(WALLED, Kind::Vendor, 1, Vendor::proxy_please().encode()))).await;
+        raw.read_kind(Kind::Vendor).await;
+        raw.read_kind(Kind::Vendor).await;
+
+        let a = start(&[], &[]).await;
+        let urn = filbert::wire::Urn::Sha1(filbert::wire::Digests::of(CONTENT).sha1);
+        let magnet = format!("magnet:?xt={urn}&xs=push://{WALLED}:{}/uri-res/N2R?{urn}", proxy.addr());
+        let download = a.node.get(GetRequest { what: magnet, ..Default::default() }).await.expect("a download");
+        let came = Push::decode(&raw.read_kind(Kind::Push).await.payload).expect("a push");
+        assert_eq!((came.servent, came.host()), (WALLED, a.addr()));
+        let now = a.node.transfers().await;
+        assert!(now[0].reason.contains(&format!("push://{WALLED}")), "{}", now[0].reason);
+        // The same way out again.
+        let told = a.node.magnet(&filbert::app::MagnetRequest { transfer: Some(download.id), ..Default::default() });
+        let escaped = filbert::web::uri::escape(&format!("push://{WALLED}:{}", proxy.addr()));
+        assert!(told.as_ref().is_ok_and(|told| told.magnet.contains(&escaped)), "{told:?}");
+
+        let mut giver = Raw::dial(a.addr()).await;
+        giver.send(format!("GIV 0:{WALLED}/file\n\n").as_bytes()).await;
+        let asked = giver.read_head().await;
+        assert!(asked.starts_with(&format!("GET /uri-res/N2R?{urn} HTTP/1.1\r\nHost: 127.0.0.1:")), "{asked}");
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", CONTENT.len());
+        giver.send(&[head.as_bytes(), CONTENT].concat()).await;
+        eventually("it is done", async || a.node.transfers().await[0].state == "done").await;
+        shutdown(vec![a, proxy]).await;
+    });
+}
+
+#[test]
 fn who_dials_out_alone_learns_from_its_neighbour_that_it_can_be_connected_to() {
     run(async {
         let a = start(&[], &[]).await;

@@ -89,6 +89,11 @@ impl Link {
         self.stream.local_addr().ok().map(|addr| addr.ip().to_canonical())
     }
 
+    /// The address of the other end.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.stream.peer_addr().ok().map(|addr| SocketAddr::new(addr.ip().to_canonical(), addr.port()))
+    }
+
     /// Whether another request may be sent on it.
     pub fn is_reusable(&self) -> bool {
         self.keep_alive && self.framing == Framing::Over

@@ -79,7 +79,8 @@ impl Callers {
         }
         let number = table.next;
         table.next += 1;
-        let at = is_public(at).then(|| subnet(at));
+        // Of one that is known by its GUID alone nobody knows where it calls from.
+        let at = (is_public(at) && !at.is_unspecified()).then(|| subnet(at));
         table.waiting.push(Waiting { number, servent, at, tell });
         Some(Expected { callers: Arc::clone(self), number, news })
     }

@@ -343,9 +343,8 @@ impl Download {
 
     /// In an earlier run that source lied.
     pub fn remember_liar(&mut self, now: Instant, source: Source, words: String) {
-        let addr = source.addr;
-        self.sources.add(now, source);
-        let id = self.sources.iter().find(|known| known.source.addr == addr).map(|known| known.id);
+        self.sources.add(now, source.clone());
+        let id = self.sources.iter().find(|known| known.source.is_same(&source)).map(|known| known.id);
         if let Some(id) = id {
             self.sources.ban(id, words);
         }

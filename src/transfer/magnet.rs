@@ -6,7 +6,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use super::{Ask, Expected, Reach, Source};
+use super::source::NOWHERE;
+use super::{Ask, Expected, MAX_PROXIES, Reach, Source};
 use crate::wire::http::{Target, percent_decode, percent_encode};
 use crate::wire::text::strip;
 use crate::wire::{Guid, Urn};
@@ -38,7 +39,7 @@ pub struct Magnet {
     pub size: Option<u64>,
     /// Who has it.
     pub links: Vec<Link>,
-    /// Who has it and must be asked to connect to us. Written, not read: they have no address to be known by.
+    /// Who has it and must be asked to connect to us.
     pub pushes: Vec<PushLink>,
 }
 
@@ -123,6 +124,62 @@ impl Link {
     }
 }
 
+impl PushLink {
+    /// Reads `push://GUID[:IP:PORT]*/...`. Proxies that are named otherwise than by an address are passed over, and those
+    /// above [`MAX_PROXIES`].
+    pub fn parse(text: &str) -> Result<Self, LinkError> {
+        let bad = |why: &str| LinkError(format!("{text:?} {why}; such a link is push://GUID:IP:PORT/..."));
+        let rest = strip(text, "push://").ok_or_else(|| bad("does not begin with push://"))?;
+        let rest = rest.split('#').next().unwrap_or_default();
+        let (head, target) = rest.find('/').map(|at| rest.split_at(at)).ok_or_else(|| bad("names no file"))?;
+        if target.contains(|c: char| c.is_control()) {
+            return Err(bad("has a control character in it"));
+        }
+        let (guid, mut rest) = head.split_once(':').unwrap_or((head, ""));
+        let servent = guid.parse().map_err(|_| bad("has no GUID of 32 hexadecimal digits"))?;
+        let mut proxies = Vec::new();
+        while !rest.is_empty() {
+            // An address of IPv6 stands in brackets: its colons separate nothing.
+            let host = rest.find(']').filter(|_| rest.starts_with('[')).unwrap_or(0);
+            let host =
+                rest[host..].find(':').map(|colon| host + colon).ok_or_else(|| bad("has a proxy without a port"))?;
+            let port = rest[host + 1..].find(':').map_or(rest.len(), |colon| host + 1 + colon);
+            if let (Ok(proxy), true) = (rest[..port].parse(), proxies.len() < MAX_PROXIES) {
+                proxies.push(proxy);
+            }
+            rest = rest[port..].trim_start_matches(':');
+        }
+        Ok(Self { servent, proxies, target: target.to_owned() })
+    }
+
+    /// Its file, as any link names it: the host of that says nothing.
+    fn link(&self) -> Link {
+        Link { host: String::new(), port: 0, target: self.target.clone() }
+    }
+
+    /// What the link itself says about the content.
+    pub fn expected(&self) -> Expected {
+        self.link().expected()
+    }
+
+    /// What the link calls the file.
+    pub fn name(&self) -> Option<String> {
+        self.link().name()
+    }
+
+    /// As a source, which has no address: [`Source::is_nowhere`].
+    pub fn source(&self) -> Source {
+        let index = if let Target::ByIndex(index, _) = Target::of(&self.target) { index } else { 0 };
+        Source {
+            servent: Some(self.servent),
+            reach: Reach::Push,
+            index,
+            proxies: self.proxies.clone(),
+            ..Source::new(NOWHERE, Ask::Target(self.target.clone()))
+        }
+    }
+}
+
 impl fmt::Display for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, port, target } = self;
@@ -199,18 +256,23 @@ impl Magnet {
             let value = String::from_utf8_lossy(&percent_decode(&value.replace('+', " "))).trim().to_owned();
             match key.split('.').next().unwrap_or_default().to_ascii_lowercase().as_str() {
                 "xt" => magnet.take_content(&value)?,
-                "xs" | "as" if magnet.links.len() < MAX_LINKS => magnet.links.extend(Link::parse(&value).ok()),
+                "xs" | "as" if magnet.links.len() + magnet.pushes.len() < MAX_LINKS => {
+                    magnet.links.extend(Link::parse(&value).ok());
+                    magnet.pushes.extend(PushLink::parse(&value).ok());
+                }
                 "dn" if magnet.name.is_none() && !value.is_empty() => magnet.name = Some(value),
                 "xl" | "sz" => magnet.size = magnet.size.or(value.parse().ok()),
                 _ => {}
             }
         }
-        for link in &magnet.links {
-            if magnet.expected.and(link.expected()).is_none() {
-                return Err(LinkError(format!("the magnet's source {} names other content than its xt", link.target)));
+        let links = magnet.links.iter().map(|link| (&link.target, link.expected()));
+        let pushes = magnet.pushes.iter().map(|link| (&link.target, link.expected()));
+        for (target, expected) in links.chain(pushes) {
+            if magnet.expected.and(expected).is_none() {
+                return Err(LinkError(format!("the magnet's source {target} names other content than its xt")));
             }
         }
-        if magnet.expected.urn().is_none() && magnet.links.is_empty() {
+        if magnet.expected.urn().is_none() && magnet.links.is_empty() && magnet.pushes.is_empty() {
             return Err(LinkError("the magnet names no content that Gnutella knows (xt=urn:sha1:...)".into()));
         }
         Ok(magnet)
@@ -276,6 +338,51 @@ mod tests {
     }
 
     #[test]
+    fn links_to_who_must_be_asked_to_connect_name_a_servent_and_its_proxies() {
+        let guid = "0123456789abcdef0123456789ABCDEF";
+        let v6 = "[::1]:6347";
+        for (text, proxies, target, index) in [
+            (format!("push://{guid}/uri-res/N2R?urn:sha1:{SHA1}"), vec![], format!("/uri-res/N2R?urn:sha1:{SHA1}"), 0),
+            (format!("PUSH://{guid}:127.0.0.1:80/path/file#x"), vec!["127.0.0.1:80"], "/path/file".to_owned(), 0),
+            (format!("push://{guid}:{v6}/get/7/something.txt"), vec![v6], "/get/7/something.txt".to_owned(), 7),
+            // As a specification has it; a name would have to be looked up, and is passed over.
+            (
+                format!("push://{guid}:gnutella.example.com:6348:5.6.7.8:61234:{v6}/x"),
+                vec!["5.6.7.8:61234", v6],
+                "/x".to_owned(),
+                0,
+            ),
+        ] {
+            let link = PushLink::parse(&text).expect(&text);
+            let read: Vec<String> = link.proxies.iter().map(ToString::to_string).collect();
+            assert_eq!((read.iter().map(String::as_str).collect(), &link.target), (proxies, &target), "{text}");
+            let source = link.source();
+            assert_eq!((source.index, source.reach, source.is_nowhere()), (index, Reach::Push, true), "{text}");
+            assert_eq!(PushLink::parse(&link.to_string()), Ok(link));
+        }
+        let many: String = (1..50).map(|n| format!(":10.0.0.{n}:1")).collect();
+        assert_eq!(PushLink::parse(&format!("push://{guid}{many}/x")).expect("read").proxies.len(), MAX_PROXIES);
+        for text in [
+            "push://",
+            "push:///x",
+            "push://abc/x",
+            &format!("push://{guid}"),
+            &format!("push://{guid}:1.2.3.4/x"),
+            &format!("push://{guid}/a\r\nb"),
+            &format!("http://{guid}/x"),
+        ] {
+            assert!(PushLink::parse(text).is_err(), "{text:?}");
+        }
+        // Alone it is enough for a magnet; and it must not name other content.
+        let magnet = Magnet::parse(&format!("magnet:?as=push%3A%2F%2F{guid}%3A1.2.3.4%3A5%2Fget%2F7%2Fa.txt"));
+        assert_eq!(magnet.expect("a source").pushes[0].name().as_deref(), Some("a.txt"));
+        let other = format!("magnet:?xt=urn:sha1:{SHA1}&xs=push://{guid}/uri-res/N2R?urn:sha1:{}", "A".repeat(32));
+        assert!(Magnet::parse(&other).is_err());
+        let many = format!("&xs=push://{guid}/x").repeat(MAX_LINKS + 9);
+        assert_eq!(Magnet::parse(&format!("magnet:?xt=urn:sha1:{SHA1}{many}")).expect("read").pushes.len(), MAX_LINKS);
+    }
+
+    #[test]
     fn magnets_of_other_clients_are_read() {
         let text = format!(
             "magnet:?dn=Autumn+glacier%20%26%20pine.mp3&xl=598929&xt=urn:bitprint:{SHA1}.{TTH}\
@@ -316,7 +423,12 @@ mod tests {
             format!("xs=http%3A%2F%2F100.64.1.1%3A6346{n2r}&xs=http%3A%2F%2F%5B%3A%3A1%5D%3A7000{n2r}&xs={push}{n2r}");
         let head = "magnet:?dn=Autumn%20glacier%20%26%20pine.mp3&xl=598929";
         assert_eq!(text, format!("{head}&xt={bitprint}&{links}"));
-        assert_eq!(Magnet::parse(&text), Ok(Magnet { pushes: Vec::new(), ..magnet }));
+        assert_eq!(Magnet::parse(&text), Ok(magnet.clone()));
+        let again = magnet.pushes[0].source();
+        assert_eq!(
+            (again.servent, again.reach, &again.proxies),
+            (sources[2].servent, Reach::Push, &sources[2].proxies)
+        );
 
         let bare = Magnet::of(&Expected::of_urn(&format!("urn:sha1:{SHA1}").parse().expect("a urn")), "", None, &[]);
         assert_eq!(bare.to_string(), format!("magnet:?xt=urn:sha1:{SHA1}"));

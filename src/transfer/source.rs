@@ -1,7 +1,7 @@
 //! Who has a file, how to ask for it, and by what it will be known.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::wire::http::percent_encode;
 use crate::wire::{Blake3, Digests, Guid, Sha1, Tth, Urn};
@@ -45,10 +45,13 @@ pub enum Reach {
 /// Push proxies of a source that are remembered.
 pub const MAX_PROXIES: usize = 8;
 
+/// The address of a source that is known by its servent GUID alone.
+pub(super) const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
 /// Who has the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// Where.
+    /// Where; see [`Source::is_nowhere`].
     pub addr: SocketAddr,
     /// How to ask.
     pub ask: Ask,
@@ -180,15 +183,26 @@ impl From<Digests> for Expected {
 impl Source {
     /// Whether the two are one source: behind a wall several servents may have one address.
     pub fn is_same(&self, other: &Self) -> bool {
+        if self.is_nowhere() || other.is_nowhere() {
+            return self.servent == other.servent && self.servent.is_some();
+        }
         let walled = self.reach == Reach::Push || other.reach == Reach::Push;
         let differ = matches!((self.servent, other.servent), (Some(a), Some(b)) if a != b);
         self.addr == other.addr && !(walled && differ)
+    }
+
+    /// Whether it is known by its servent GUID alone: it has to connect to us, from wherever it is.
+    pub fn is_nowhere(&self) -> bool {
+        self.addr.ip().is_unspecified()
     }
 }
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.addr)
+        match self.servent {
+            Some(servent) if self.is_nowhere() => write!(f, "push://{servent}"),
+            _ => write!(f, "{}", self.addr),
+        }
     }
 }
 
@@ -214,6 +228,27 @@ mod tests {
         assert!(!bitprint.same_content(&other), "the trees agree, but the SHA-1s do not");
         assert!(!Expected::default().same_content(&Expected::default()), "two nameless files are not the same");
         assert_eq!(Expected::default().urn(), None);
+    }
+
+    #[test]
+    fn one_without_an_address_is_known_by_its_servent() {
+        let source = |addr: &str, guid: u8, reach| Source {
+            servent: Some(Guid([guid; 16])),
+            reach,
+            ..Source::new(addr.parse().expect("an address"), Ask::Target("/x".into()))
+        };
+        let nowhere = source("0.0.0.0:0", 1, Reach::Push);
+        for (other, same) in [
+            (source("0.0.0.0:0", 1, Reach::Push), true),
+            (source("0.0.0.0:0", 2, Reach::Push), false),
+            (source("10.0.0.1:5", 1, Reach::Push), true),
+            (source("10.0.0.1:5", 1, Reach::Direct), true),
+            (source("10.0.0.1:5", 2, Reach::Direct), false),
+            (Source { servent: None, ..source("10.0.0.1:5", 1, Reach::Direct) }, false),
+        ] {
+            assert_eq!((nowhere.is_same(&other), other.is_same(&nowhere)), (same, same), "{other:?}");
+        }
+        assert_eq!(nowhere.to_string(), format!("push://{}", "01".repeat(16)));
     }
 
     #[test]

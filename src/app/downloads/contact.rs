@@ -111,7 +111,7 @@ impl Contact {
             None => ByteRange::From(self.first),
         };
         let headers = Headers::default()
-            .with("Host", self.source.addr.to_string())
+            .with("Host", host(&self.source, link))
             .with("User-Agent", self.inner.config.agent.clone())
             .with("Range", range.to_string())
             // "0.1 is the old active queueing, 1.0 is PARQ" (gtk-gnutella): the connection stays open while we wait.
@@ -153,9 +153,11 @@ impl Contact {
             self.live.suggest_name(&name);
         }
         let (others, local) = (head.headers.clone(), link.local_ip());
+        // Whom it may name depends on where it is.
+        let from = link.peer().filter(|_| self.source.is_nowhere()).unwrap_or(self.source.addr);
         self.live.tell(Input::Head { source: self.id, head });
         if let Some(sha1) = self.content() {
-            self.inner.heard(&sha1, &others, self.source.addr.ip(), local);
+            self.inner.heard(&sha1, &others, from.ip(), local);
         }
         Ok(link)
     }
@@ -245,6 +247,11 @@ pub(super) async fn connect(inner: &Inner, source: &Source, pushing: impl FnOnce
     pushing();
     // Of one that may be connected to at other times, why it could not says more.
     (inner.hooks.push)(source.clone()).await.map_err(|how| failed.unwrap_or(how))
+}
+
+/// The host that is asked, as a request names it.
+pub(super) fn host(source: &Source, link: &Link) -> String {
+    link.peer().filter(|_| source.is_nowhere()).unwrap_or(source.addr).to_string()
 }
 
 /// What the tree says of blocks.

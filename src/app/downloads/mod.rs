@@ -676,7 +676,7 @@ impl Inner {
             }
             let Some(machine) = live.machine().filter(|machine| !machine.state().is_over()) else { return false };
             let same_source = |source: &Source| {
-                wanted.sources.iter().any(|wanted| wanted.addr == source.addr && wanted.ask == source.ask)
+                wanted.sources.iter().any(|wanted| wanted.is_same(source) && wanted.ask == source.ask)
             };
             machine.expected().same_content(&wanted.expected)
                 || (wanted.expected.urn().is_none()

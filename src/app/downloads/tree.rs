@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Inner;
-use super::contact::connect;
+use super::contact::{connect, host};
 use crate::net::fetch::Link;
 use crate::net::rt;
 use crate::transfer::{Input, Lost, Source, SourceId};
@@ -54,7 +54,7 @@ async fn body(inner: &Inner, from: &Source, target: String) -> Result<Vec<u8>, N
     };
     let mut link = connect(inner, from, || {}).await.map_err(gone)?;
     let headers = Headers::default()
-        .with("Host", from.addr.to_string())
+        .with("Host", host(from, &link))
         .with("User-Agent", inner.config.agent.clone())
         .with("Accept", thex::MEDIA_TYPE)
         .with("Connection", "close");

@@ -9,7 +9,7 @@ use crate::app::{Error, ErrorCode};
 pub use crate::disk::OnExists;
 use crate::disk::UnknownPolicy;
 use crate::net::rt;
-use crate::transfer::magnet::{Link, LinkError, Magnet};
+use crate::transfer::magnet::{Link, LinkError, Magnet, PushLink};
 use crate::transfer::{Ask, Expected, MAX_PROXIES, Reach, Source, name};
 use crate::wire::Urn;
 use crate::wire::hit::MAX_ALT;
@@ -86,6 +86,14 @@ impl Wanted {
                     Err(error) => log::warn!("{error}"),
                 }
             }
+            for link in &magnet.pushes {
+                wanted.add_push(link)?;
+            }
+            return Ok(wanted);
+        }
+        if begins("push://") {
+            let mut wanted = Self::new(Expected::default());
+            wanted.add_push(&PushLink::parse(what)?)?;
             return Ok(wanted);
         }
         if begins("http://") {
@@ -105,7 +113,11 @@ impl Wanted {
     /// Puts it where a template says, below its folder or, without one, below `dir`. Each part of that is cleaned, so
     /// that nothing leads out of the folder.
     pub fn place(&mut self, template: &str, dir: &Path) -> Result<(), Error> {
-        let peer = self.sources.first().map_or_else(|| "unknown".to_owned(), |source| source.addr.ip().to_string());
+        let peer = match self.sources.first() {
+            None => "unknown".to_owned(),
+            Some(source) if source.is_nowhere() => source.servent.unwrap_or_default().to_string(),
+            Some(source) => source.addr.ip().to_string(),
+        };
         let (folders, name) = name::placed(template, &peer, &self.folder, &self.name)
             .map_err(|error| Error::new(ErrorCode::Usage, error.to_string()).hint("Say for example {peer}/{name}"))?;
         let mut dir = self.dir.take().unwrap_or_else(|| dir.to_owned());
@@ -125,21 +137,29 @@ impl Wanted {
         }
     }
 
+    fn add_push(&mut self, link: &PushLink) -> Result<(), Error> {
+        let source = link.source();
+        self.add_source(source, link.expected(), link.name())
+    }
+
     fn add(&mut self, addr: SocketAddr, link: &Link) -> Result<(), Error> {
-        self.expected = self
-            .expected
-            .and(link.expected())
-            .ok_or_else(|| usage(format!("{} names other content than the rest", link.target)))?;
+        self.add_source(Source::new(addr, link.ask()), link.expected(), link.name())
+    }
+
+    fn add_source(&mut self, source: Source, expected: Expected, name: Option<String>) -> Result<(), Error> {
+        let other = || usage(format!("{} names other content than the rest", source.ask.target()));
+        self.expected = self.expected.and(expected).ok_or_else(other)?;
         if self.name.is_empty() {
-            self.name = link.name().unwrap_or_default();
+            self.name = name.unwrap_or_default();
         }
-        self.sources.push(Source::new(addr, link.ask()));
+        self.sources.push(source);
         Ok(())
     }
 }
 
 fn usage(message: String) -> Error {
-    Error::new(ErrorCode::Usage, message).hint("Say a hit's number, urn:sha1:..., magnet:?... or http://HOST:PORT/...")
+    Error::new(ErrorCode::Usage, message)
+        .hint("Say a hit's number, urn:sha1:..., magnet:?... http://HOST:PORT/... or push://GUID:IP:PORT/...")
 }
 
 impl From<LinkError> for Error {

@@ -182,7 +182,8 @@ impl Sources {
     /// just found it: then a pause that we chose ourselves ends, but not one that it named, and no ban.
     pub(super) fn add(&mut self, now: Instant, source: Source) {
         if let Some(known) = self.known.iter_mut().find(|known| known.source.is_same(&source)) {
-            if !known.is_active() {
+            // An address is not given up for none.
+            if !known.is_active() && (known.source.is_nowhere() || !source.is_nowhere()) {
                 known.source = source;
             }
             match known.contact {

@@ -316,7 +316,10 @@ pub fn situation(transfer: &TransferView) -> String {
         let eta = transfer.eta_s.map(|secs| format!(", {} to go", text::clock(secs))).unwrap_or_default();
         return format!("{}/s, {}{eta}", text::size(transfer.rate_bps), text::count(transfer.sources, "source"));
     }
-    let next = transfer.next_try_s.map(|secs| format!(", next try {}", text::clock(secs))).unwrap_or_default();
+    // Most reasons of a download say themselves when it goes on.
+    let says = [", next try ", " again in "].iter().any(|when| transfer.reason.contains(when));
+    let next = transfer.next_try_s.filter(|_| !says);
+    let next = next.map(|secs| format!(", next try {}", text::clock(secs))).unwrap_or_default();
     match transfer.reason.as_str() {
         "" => format!("{}{next}", transfer.state),
         reason => format!("{}: {}{next}", transfer.state, text::safe(reason)),
@@ -348,6 +351,47 @@ mod tests {
         assert_eq!(read(&["3-6", "9", "urn:sha1:A-B", "2-2"]), "3 4 5 6 9 urn:sha1:A-B 2");
         for wrong in ["5-3", "0-2", "1-4000000000"] {
             assert_eq!(numbers(&[wrong]), Err(Exit::Usage), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_transfer_says_what_it_does_and_when_it_goes_on_once() {
+        let view = |state: &str, reason: &str, rate: u64, next: Option<u64>| -> TransferView {
+            serde_json::from_value(json!({
+                "id": 1, "direction": "down", "name": "x", "urn": null, "state": state, "done": 1, "size": 9,
+                "rate_bps": rate, "sources": 2, "reason": reason, "eta_s": 61, "next_try_s": next, "path": "/d",
+                "verified": null, "error": null, "elapsed_ms": 5, "peer": null,
+            }))
+            .expect("a view")
+        };
+        let place = "queued 3 of 12 at 10.0.0.7:6346, next try 0:40";
+        for (state, reason, rate, next, said) in [
+            ("queued", "waiting for its turn", 0, None, "queued: waiting for its turn"),
+            ("connecting", "asking 10.0.0.7:6346", 0, None, "connecting: asking 10.0.0.7:6346"),
+            ("downloading", "from 10.0.0.7:6346", 2048, None, "2.0 KiB/s, 2 sources, 1:01 to go"),
+            ("downloading", "from 10.0.0.7:6346", 0, None, "downloading: from 10.0.0.7:6346"),
+            ("verifying", "checking its size", 0, None, "verifying: checking its size"),
+            ("waiting", place, 0, Some(40), &format!("waiting: {place}")),
+            (
+                "waiting",
+                "none known; asking the network again in 0:05",
+                0,
+                Some(5),
+                "waiting: none known; asking the network again in 0:05",
+            ),
+            (
+                "queued",
+                "10.0.0.7:1 waits for a slot: place 2 of 3",
+                0,
+                Some(9),
+                "queued: 10.0.0.7:1 waits for a slot: place 2 of 3, next try 0:09",
+            ),
+            ("paused", "paused by you", 0, None, "paused: paused by you"),
+            ("waiting", "", 0, Some(40), "waiting, next try 0:40"),
+            ("done", "checked by sha1", 0, None, "done: checked by sha1"),
+            ("cancelled", "cancelled by \u{1b}you", 0, None, "cancelled: cancelled by ?you"),
+        ] {
+            assert_eq!(situation(&view(state, reason, rate, next)), said);
         }
     }
 

@@ -34,6 +34,39 @@ async fn hashed(peer: &Peer, files: u64) {
 }
 
 #[test]
+fn what_we_share_is_not_fetched_by_whichever_name_it_is_asked_for() {
+    run(async {
+        let bytes = content(100_000);
+        let b = start(&[("theirs.bin", &bytes)], &[]).await;
+        let a = start(&[("ours.bin", &bytes), ("other.bin", b"other")], &[&b]).await;
+        hashed(&a, 2).await;
+        hashed(&b, 1).await;
+        let (hits, _) = a.search("theirs", None, 500).await;
+        assert_eq!(hits.len(), 1);
+        let digests = Digests::of(&bytes);
+        let sha1 = digests.sha1;
+        let names = [
+            "1".to_owned(),
+            format!("urn:sha1:{sha1}"),
+            digests.urn().to_string(),
+            filbert::wire::Urn::Tth(digests.tth).to_string(),
+            filbert::wire::Urn::Blake3(digests.blake3).to_string(),
+            format!("magnet:?xt=urn:sha1:{sha1}&xl={}&dn=x.bin", bytes.len()),
+            format!("http://{}/uri-res/N2R?urn:sha1:{sha1}", b.addr()),
+        ];
+        let ours = a.dir.path().join("share/ours.bin").canonicalize().expect("there");
+        for what in &names {
+            let view = a.node.get(get(what)).await.expect("known");
+            assert_eq!((view.state.as_str(), view.received, view.path.as_ref()), ("done", 0, Some(&ours)), "{what}");
+            assert!(view.verified.is_some_and(|verified| verified != "none"), "{what}");
+        }
+        assert!(b.node.transfers().await.is_empty(), "nobody was asked");
+        assert!(!a.dir.path().join("home/downloads/theirs.bin").exists());
+        shutdown(vec![a, b]).await;
+    });
+}
+
+#[test]
 fn what_was_found_two_links_away_is_fetched_directly_and_verified() {
     run(async {
         let bytes = content(3_000_000);

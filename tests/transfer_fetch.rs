@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use filbert::app::ErrorCode;
-use filbert::app::downloads::{OnExists, Wanted};
+use filbert::app::downloads::{Downloads, OnExists, Wanted};
 use filbert::net::rt;
 use filbert::transfer::{Ask, Expected, Source};
 use transfer_support::*;
@@ -326,6 +326,63 @@ fn what_is_asked_for_twice_is_fetched_once_and_what_is_here_not_at_all() {
     let fourth = get(wanted("a", &bytes, &[served.addr]));
     assert_ne!(fourth.id, first.id);
     assert_eq!(finish(&downloads, fourth.id).state, "done");
+    rt::block_on(downloads.shutdown());
+}
+
+#[test]
+fn a_file_that_somebody_wrote_to_is_had_only_when_it_is_still_the_same() {
+    let (place, bytes) = (Place::new(), content(MIB, 18));
+    let served = Served::new(&[("a", &bytes)]);
+    for restart in [false, true] {
+        let mut downloads = place.open();
+        let get = |downloads: &Downloads| {
+            let view = rt::block_on(downloads.get(wanted("a", &bytes, &[served.addr]))).expect("begun");
+            finish(downloads, view.id)
+        };
+        let first = get(&downloads);
+        let path = first.path.clone().expect("a path");
+        let reopen = |downloads: &mut Downloads| {
+            if restart {
+                rt::block_on(downloads.shutdown());
+                *downloads = place.open();
+            }
+        };
+        reopen(&mut downloads);
+        assert_eq!(get(&downloads).id, first.id, "as it was");
+        // Written to, and still the same.
+        std::fs::write(&path, &bytes).expect("written");
+        reopen(&mut downloads);
+        let same = get(&downloads);
+        assert_eq!((same.path.as_ref(), same.reason.as_str()), (Some(&path), "you have it already"));
+        assert_eq!((same.received, same.verified.as_deref()), (0, Some("sha1")));
+        // Of the same length, and something else.
+        let other = content(MIB, 19);
+        std::fs::write(&path, &other).expect("written");
+        reopen(&mut downloads);
+        let fresh = get(&downloads);
+        assert_ne!(fresh.path.as_ref(), Some(&path), "it is not what was asked for");
+        assert!(read(fresh.path.as_ref().expect("a path")) == bytes && read(&path) == other);
+        rt::block_on(downloads.shutdown());
+        place.files().iter().for_each(|name| std::fs::remove_file(place.downloads().join(name)).expect("removed"));
+    }
+}
+
+#[test]
+fn what_was_skipped_for_its_name_is_nothing_that_one_has() {
+    let (place, bytes) = (Place::new(), content(1000, 20));
+    let served = Served::new(&[("a.txt", &bytes)]);
+    std::fs::create_dir_all(place.downloads()).expect("a folder");
+    std::fs::write(place.downloads().join("a.txt"), content(1000, 21)).expect("written");
+    let downloads = place.open();
+    let get = |on_exists| {
+        let wanted = Wanted { on_exists, ..wanted("a.txt", &bytes, &[served.addr]) };
+        finish(&downloads, rt::block_on(downloads.get(wanted)).expect("begun").id)
+    };
+    let skipped = get(OnExists::Skip);
+    assert_eq!((skipped.verified.as_deref(), skipped.received), (Some("none"), 0));
+    let got = get(OnExists::SkipSame);
+    assert_eq!(got.path, Some(place.downloads().join("a (2).txt")), "{got:?}");
+    assert!(read(&got.path.expect("a path")) == bytes);
     rt::block_on(downloads.shutdown());
 }
 

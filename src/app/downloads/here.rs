@@ -7,9 +7,24 @@ use std::sync::Arc;
 
 use super::record::Standing;
 use super::{Inner, OnExists, TransferView, Wanted};
+use crate::disk;
 use crate::net::rt;
 use crate::transfer::check::Checker;
 use crate::transfer::{Check, Expected, name};
+
+/// Why it is not fetched.
+const HAD: &str = "you have it already";
+/// Files that were written to since they were finished and are read to see whether they are still what they were.
+const READ: usize = 4;
+
+/// A download that is done, and its file, which still has its size.
+struct Had {
+    live: Arc<super::Live>,
+    path: PathBuf,
+    size: u64,
+    /// Nobody wrote to it since.
+    as_it_was: bool,
+}
 
 /// A file that is here already.
 pub(super) struct Here {
@@ -20,21 +35,36 @@ pub(super) struct Here {
 }
 
 impl Inner {
-    /// A download of the same content that is done, if its file still lies there.
+    /// A download of the same content that is done, if its file still lies there as it was.
     pub(super) fn had_before(&self, expected: &Expected) -> Option<TransferView> {
-        let done = |live: &Arc<super::Live>| {
-            let live = live.lock();
-            let (record, machine) = (&live.record, live.machine());
-            let over =
-                machine.map_or(record.standing == Standing::Done, |it| it.state() == crate::transfer::State::Done);
-            let size = machine.map_or(record.size, |it| it.size());
-            let path = record.path.clone()?;
-            (over && record.expected().same_content(expected)).then_some((path, size))
+        let had = self.had(expected).into_iter();
+        had.filter(|had| had.as_it_was).map(|had| had.live.view()).next()
+    }
+
+    /// Such downloads whose file still lies there, the newest first.
+    fn had(&self, expected: &Expected) -> Vec<Had> {
+        let done = |live: Arc<super::Live>| {
+            let (path, size, mtime_ns) = {
+                let live = live.lock();
+                let (record, machine) = (&live.record, live.machine());
+                let over = live.current_standing() == Standing::Done;
+                let size = machine.map_or(record.size, |it| it.size())?;
+                // What was only taken for it, as it had its name, is nothing that one has.
+                let checked = machine.is_some() || record.verified.as_deref() != Some(Check::None.word());
+                let same = over && checked && record.expected().same_content(expected);
+                same.then(|| record.path.clone().map(|path| (path, size, record.mtime_ns)))??
+            };
+            let there = stamp_of(&path).filter(|(there, _)| *there == size)?.1;
+            Some(Had { live, path, size, as_it_was: mtime_ns == Some(there) })
         };
-        let all = self.all();
-        let mut kept = all.iter().rev().filter_map(|live| done(live).map(|found| (live, found)));
-        let (live, _) = kept.find(|(_, (path, size))| size_of(path).is_some_and(|there| Some(there) == *size))?;
-        Some(live.view())
+        self.all().into_iter().rev().filter_map(done).collect()
+    }
+
+    /// Whether a file is that content: reads all of it.
+    async fn holds(&self, path: &Path, expected: Expected) -> bool {
+        let path = path.to_owned();
+        let found = rt::spawn_blocking(move || digests(&path, &expected)).await;
+        found.is_ok_and(|found| expected.matches(&found))
     }
 
     /// A shared file of that content, or one in the place where it would go.
@@ -43,8 +73,13 @@ impl Inner {
         if let Some(path) = expected.urn().and_then(|urn| (self.hooks.owned)(&urn))
             && let Some(size) = size_of(&path).filter(|size| wanted.size.is_none_or(|wanted| wanted == *size))
         {
-            let reason = "you have it already".to_owned();
-            return Some(Here { path, size, verified: expected.strongest(), reason });
+            return Some(Here { path, size, verified: expected.strongest(), reason: HAD.to_owned() });
+        }
+        // One that was written to may still be what it was: that is read.
+        for Had { path, size, .. } in self.had(&expected).into_iter().filter(|had| !had.as_it_was).take(READ) {
+            if self.holds(&path, expected).await {
+                return Some(Here { path, size, verified: expected.strongest(), reason: HAD.to_owned() });
+            }
         }
         if wanted.name.is_empty() {
             return None;
@@ -57,10 +92,9 @@ impl Inner {
                 Some(Here { path, size, verified: Check::None, reason })
             }
             OnExists::SkipSame if expected.urn().is_some() && wanted.size.is_none_or(|wanted| wanted == size) => {
-                let there = path.clone();
-                let found = rt::spawn_blocking(move || digests(&there, &expected)).await.ok()?;
                 let reason = "the same file is there already".to_owned();
-                expected.matches(&found).then(|| Here { path, size, verified: expected.strongest(), reason })
+                let same = self.holds(&path, expected).await;
+                same.then(|| Here { path, size, verified: expected.strongest(), reason })
             }
             OnExists::SkipSame | OnExists::Rename | OnExists::Overwrite => None,
         }
@@ -69,7 +103,14 @@ impl Inner {
 
 /// Of a regular file; a link to one does not count.
 fn size_of(path: &Path) -> Option<u64> {
-    std::fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_file).map(|meta| meta.len())
+    stamp_of(path).map(|(size, _)| size)
+}
+
+/// The size of a regular file, and when it was written last in nanoseconds since 1970.
+pub(super) fn stamp_of(path: &Path) -> Option<(u64, i64)> {
+    let meta = std::fs::symlink_metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+    let stamp = disk::stamp_of(&meta);
+    Some((stamp.size, stamp.mtime_ns))
 }
 
 fn digests(path: &Path, expected: &Expected) -> std::io::Result<Expected> {

@@ -37,6 +37,7 @@ use crate::net::fetch::Link;
 use crate::net::rt::{self, Task};
 use crate::transfer::{Download, DownloadConfig, Expected, Input, Lost, SizeFrom, Source, name};
 use crate::wire::Urn;
+use here::stamp_of;
 use live::{Live, Whose};
 use record::{Record, Saved, SourceRecord, Standing};
 use task::Runner;
@@ -651,6 +652,7 @@ impl Inner {
             created_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
             elapsed_ms: 0,
             path: None,
+            mtime_ns: None,
             verified: None,
         };
         record.set_expected(&wanted.expected);
@@ -661,6 +663,7 @@ impl Inner {
             record.reason = here.reason;
             record.verified = Some(here.verified.word().to_owned());
             record.name = here.path.file_name().map_or(record.name, |name| name.to_string_lossy().into_owned());
+            record.mtime_ns = stamp_of(&here.path).map(|(_, mtime_ns)| mtime_ns);
             record.path = Some(here.path);
         }
         record

@@ -95,8 +95,8 @@ enum Next {
 enum Place {
     /// Not to be held longer than for one piece.
     Open(Arc<File>),
-    /// The finished file, and its size.
-    Finished(PathBuf, u64),
+    /// The finished file, its size, and when it was written last, if that is known.
+    Finished(PathBuf, u64, Option<i64>),
 }
 
 impl Downloads {
@@ -196,9 +196,9 @@ impl Player {
             let read = move || {
                 let (file, keep) = match place {
                     Place::Open(file) => (file, false),
-                    Place::Finished(path, size) => match finished {
+                    Place::Finished(path, size, mtime_ns) => match finished {
                         Some(file) => (file, true),
-                        None => (Arc::new(open(&path, size)?), true),
+                        None => (Arc::new(open(&path, size, mtime_ns)?), true),
                     },
                 };
                 if let Some((block, hash)) = unsound
@@ -236,11 +236,13 @@ impl Player {
     }
 }
 
-/// A finished file, if it is as long as it was.
-fn open(path: &std::path::Path, size: u64) -> std::io::Result<File> {
+/// A finished file, if it is what it was.
+fn open(path: &std::path::Path, size: u64, mtime_ns: Option<i64>) -> std::io::Result<File> {
     let file = File::open(path)?;
     let there = file.metadata()?;
-    if there.is_file() && there.len() == size { Ok(file) } else { Err(std::io::Error::other("somebody changed it")) }
+    let stamp = disk::stamp_of(&there);
+    let same = stamp.size == size && mtime_ns.is_none_or(|then| then == stamp.mtime_ns);
+    if there.is_file() && same { Ok(file) } else { Err(std::io::Error::other("somebody changed it")) }
 }
 
 impl Live {
@@ -276,13 +278,13 @@ impl Live {
     /// Where the first bytes of a range are.
     fn next_piece(&self, range: Range<u64>) -> Next {
         let inner = self.lock();
-        let finished = || inner.record.path.clone().zip(inner.record.size);
+        let finished = || Some((inner.record.path.clone()?, inner.record.size?, inner.record.mtime_ns));
         let standing = inner.current_standing();
         let Some(machine) = inner.machine() else {
             return match (standing, finished()) {
-                (Standing::Done, Some((path, size))) => {
+                (Standing::Done, Some((path, size, mtime_ns))) => {
                     let end = range.end.min(range.start.saturating_add(PIECE));
-                    Next::Piece(range.start..end, None, Place::Finished(path, size))
+                    Next::Piece(range.start..end, None, Place::Finished(path, size, mtime_ns))
                 }
                 (standing, _) if standing.is_over() => Next::Never(inner.record.reason.clone()),
                 _ => Next::Wait,
@@ -301,7 +303,9 @@ impl Live {
         let open = inner.reader().and_then(super::live::Reader::file);
         let place = match (open, finished()) {
             (Some(file), _) => Place::Open(file),
-            (None, Some((path, size))) if machine.state() == State::Done => Place::Finished(path, size),
+            (None, Some((path, size, mtime_ns))) if machine.state() == State::Done => {
+                Place::Finished(path, size, mtime_ns)
+            }
             // It is just moved into place.
             _ => return Next::Wait,
         };

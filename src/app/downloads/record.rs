@@ -86,6 +86,9 @@ pub(super) struct Record {
     /// The finished file.
     #[serde(default)]
     pub(super) path: Option<PathBuf>,
+    /// When that was written last, in nanoseconds since 1970: a file with another time is no longer what it was.
+    #[serde(default)]
+    pub(super) mtime_ns: Option<i64>,
     #[serde(default)]
     pub(super) verified: Option<String>,
 }

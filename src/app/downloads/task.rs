@@ -10,6 +10,7 @@ use futures::channel::{mpsc, oneshot};
 
 use super::Inner;
 use super::contact::{Contact, Decision, Slot, disk_failed, tell_judged};
+use super::here::stamp_of;
 use super::live::{AT_MOST, Live};
 use super::tree;
 use crate::disk::{Checked, DiskError, Fault, Partial, PartialSpec};
@@ -236,12 +237,14 @@ impl Runner {
             Some(Ok(path)) => {
                 self.slot = Slot::default();
                 self.give_on(path.clone()).await;
+                let stamp = stamp_of(&path);
                 {
                     let mut live = self.live.lock();
                     if let Some(name) = path.file_name() {
                         live.record.name = name.to_string_lossy().into_owned();
                     }
                     live.record.path = Some(path);
+                    live.record.mtime_ns = stamp.map(|(_, mtime_ns)| mtime_ns);
                     live.record.part = None;
                     live.dirty = true;
                 }

@@ -4,17 +4,20 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { axe, folder, noise, share, strike, until, up, window_ } from "./stage.mjs";
 
+// Those whose name contains this, after the first visit.
 const only = process.argv[2];
 let passed = 0;
+let page;
 const failures = [];
 async function check(name, act) {
-  if (only && !name.includes(only)) return;
+  if (only && !name.includes(only) && !name.startsWith("the first visit")) return;
   try {
     const measured = await act();
     passed += 1;
     console.log(`PASS  ${name}${measured ? `: ${measured}` : ""}`);
   } catch (error) {
     failures.push(name);
+    await page?.screenshot({ path: join(process.env.PAGE_TOOLS, `failed-${failures.length}.png`) }).catch(() => {});
     console.log(`FAIL  ${name}\n      ${String(error.stack || error).split("\n").slice(0, 6).join("\n      ")}`);
   }
 }
@@ -34,7 +37,7 @@ try {
   await b.hashed();
   await c.hashed();
 
-  const page = await window_({ permissions: ["clipboard-read", "clipboard-write"] });
+  page = await window_({ permissions: ["clipboard-read", "clipboard-write"] });
   const seen = (words) => page.getByText(words).first().waitFor();
   const goto = async (view) => { await page.locator(`nav a[href="#/${view}"]`).click(); await page.locator(`nav a[href="#/${view}"][aria-current=page]`).waitFor(); };
   const toastless = async () => { for (const close of await page.locator(".toast [aria-label=Close]").all()) await close.click({ timeout: 500 }).catch(() => {}); };

@@ -65,9 +65,13 @@ export function view(main, known) {
       path.value = without.value = "";
       chooser.hidden = true;
       toast(`${made.path} is shared`, { hint: "It can be found at once, and is hashed in the background." });
-      known.folders = await get("/api/v1/shares");
-      redraw();
+      await fresh();
     } catch (error) { trouble(error); }
+  }
+  // Asked for, not waited for: what is undone within a second is no news to the servent.
+  async function fresh() {
+    known.folders = await get("/api/v1/shares");
+    redraw();
   }
   async function unshare(folder) {
     try {
@@ -75,7 +79,7 @@ export function view(main, known) {
       known.folders = known.folders.filter((one) => one.path !== folder.path);
       redraw();
       toast(`${folder.path} is not shared any more`, { action: "Undo", act: async () => {
-        try { await post("/api/v1/shares", { path: folder.path, exclude: folder.exclude, i_mean_it: true }); } catch (error) { trouble(error); }
+        try { await post("/api/v1/shares", { path: folder.path, exclude: folder.exclude, i_mean_it: true }); await fresh(); } catch (error) { trouble(error); }
       } });
     } catch (error) { trouble(error); }
   }
@@ -90,7 +94,7 @@ export function view(main, known) {
     if (!known.folders.length) put(cards, empty("shares", "You share nothing yet", "Choose a folder below. Only what you name is ever shared, and nothing outside of it can be read."));
     else cards.querySelector(".empty")?.remove();
   }
-  get("/api/v1/shares").then((folders) => { known.folders = folders; redraw(); }).catch(() => {});
+  fresh().catch(() => {});
   return on("folders", redraw);
 }
 

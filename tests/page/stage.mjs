@@ -97,6 +97,18 @@ export async function window_(options = {}) {
   return page;
 }
 
+/** The longest task of the page's main thread while something happens, in ms: by the clock, and in processor time. */
+export async function traced(page, act) {
+  await browser.startTracing(page, { categories: ["toplevel", "disabled-by-default-devtools.timeline"] });
+  await act();
+  const { traceEvents } = JSON.parse(await browser.stopTracing());
+  const mains = new Set(traceEvents.filter((one) => one.name === "thread_name" && one.args.name === "CrRendererMain").map((one) => `${one.pid}/${one.tid}`));
+  const tasks = traceEvents.filter((one) => one.ph === "X" && one.name.endsWith("RunTask") && mains.has(`${one.pid}/${one.tid}`));
+  const most = (key) => Math.round(Math.max(0, ...tasks.map((one) => one[key] || 0)) / 1000);
+  if (!tasks.length) throw new Error("the trace has no tasks");
+  return [most("dur"), most("tdur")];
+}
+
 export async function strike() {
   await browser?.close();
   for (const child of children) child.kill("SIGKILL");

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 
 use common::{Answer, Home, Servent, http, until};
 use filbert::web::page::{FILES, POLICY};
-use filbert::web::routes::{Access, ROUTES};
+use filbert::web::routes::{Access, Found, ROUTES, find};
 use serde_json::{Value, json};
 
 fn ask(servent: &Servent, line: &str, headers: &str) -> Answer {
@@ -235,20 +235,46 @@ fn every_example_of_the_documentation_works() {
     let servent = home.up(&["--only-listed", "--connect", &b.listen().to_string()]);
     servent.linked(1);
     let text = include_str!("../docs/API.md");
-    let mut ran = 0;
-    for block in text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()) {
-        let block = block.replace("\\\n", " ");
-        for example in block.lines().filter(|line| line.starts_with("curl")) {
+    let mut shown = std::collections::BTreeSet::new();
+    let mut given = String::new();
+    for block in text.split("```sh\n").skip(2).filter_map(|rest| rest.split("```").next()) {
+        for example in block.lines() {
+            let script = format!("{given}{example}");
             let mut command = std::process::Command::new("sh");
-            command.args(["-c", example]);
+            command.args(["-euc", &script]);
             command.env("API", format!("http://{}", servent.api())).env("TOKEN", servent.token());
             command.env("DIR", &music).env("HOST", b.listen()).stdin(std::process::Stdio::null());
             let output = command.output().expect("sh runs");
             let said = String::from_utf8_lossy(&output.stdout);
             assert!(output.status.success(), "{example}\n{said}{}", String::from_utf8_lossy(&output.stderr));
-            assert!(!output.stdout.is_empty(), "{example} told nothing");
-            ran += 1;
+            if example.starts_with("curl") {
+                assert!(!output.stdout.is_empty(), "{example} told nothing");
+            } else {
+                given = format!("{script}; ");
+            }
+            shown.extend(asked_by(example));
         }
     }
-    assert!(ran >= 20, "{ran} examples");
+    for route in ROUTES {
+        assert!(shown.contains(&(route.method.as_str(), route.path)), "no example of {} {}", route.method, route.path);
+    }
+}
+
+/// The route that an example is of.
+fn asked_by(example: &str) -> Option<(&'static str, &'static str)> {
+    let after = |flag| example.split_once(flag).and_then(|(_, rest)| rest.split_whitespace().next());
+    let (method, path) = match example.split_once("\"$API") {
+        Some((_, rest)) => {
+            let path = rest.split(['"', '?']).next().expect("a path").replace("$HOST", "127.0.0.1:1");
+            (after("-X ").unwrap_or(if example.contains(" -d ") { "POST" } else { "GET" }), path)
+        }
+        None => {
+            let head = if example.contains("-fsSI") { "HEAD" } else { "GET" };
+            example.contains("\"$PLAY\"").then(|| (head, "/play/1/key/name".to_owned()))?
+        }
+    };
+    match find(&method.parse().expect("a method"), &path) {
+        Found::Route(route, _) => Some((route.method.as_str(), route.path)),
+        _ => panic!("there is no {method} {path}: {example}"),
+    }
 }

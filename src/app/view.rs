@@ -568,4 +568,9 @@ pub enum EventView {
         /// All of them.
         searches: Vec<SearchView>,
     },
+    /// The saved searches, when something about them has changed; only for who asks (`?with=watches`).
+    Watches {
+        /// All of them.
+        watches: Vec<WatchView>,
+    },
 }

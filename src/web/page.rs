@@ -40,6 +40,7 @@ files! {
     "/list.js" "list.js" "text/javascript; charset=utf-8";
     "/search.js" "search.js" "text/javascript; charset=utf-8";
     "/transfers.js" "transfers.js" "text/javascript; charset=utf-8";
+    "/watches.js" "watches.js" "text/javascript; charset=utf-8";
     "/shares.js" "shares.js" "text/javascript; charset=utf-8";
     "/peers.js" "peers.js" "text/javascript; charset=utf-8";
     "/settings.js" "settings.js" "text/javascript; charset=utf-8";

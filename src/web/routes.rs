@@ -160,7 +160,7 @@ routes! {
     Key GET "/play/{id}/{key}/{name}" played(Nothing) -> 200 FileBytes, "A file, while it is fetched and afterwards; ranges.";
     Key HEAD "/play/{id}/{key}/{name}" played_head(Nothing) -> 200 Nothing, "The same, without the bytes.";
     Token GET "/api/v1/magnet" ["what": "a hit's number, a urn or the path of a shared file", "transfer": "the number of a download, instead"] magnet(Nothing) -> 200 Json<MagnetView>, "A magnet link: ?what= a hit's number, a urn or the path of a shared file; ?transfer= a download.";
-    Token GET "/api/v1/events" ["with": "snapshots to be told at once and when they change: status,peers,shares,searches"] events(Nothing) -> 200 Happenings, "What happens from now on, as server-sent events; ?with=status,peers,shares,searches: snapshots too, at most one a second.";
+    Token GET "/api/v1/events" ["with": "snapshots to be told at once and when they change: status,peers,shares,searches,watches"] events(Nothing) -> 200 Happenings, "What happens from now on, as server-sent events; ?with=status,peers,shares,searches,watches: snapshots too, at most one a second.";
     Token POST "/api/v1/shutdown" shutdown(Nothing) -> 202 Json<Stopping>, "Stops the servent.";
 }
 

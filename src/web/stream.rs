@@ -26,6 +26,7 @@ pub struct Snapshots {
     peers: bool,
     shares: bool,
     searches: bool,
+    watches: bool,
 }
 
 impl Snapshots {
@@ -38,9 +39,10 @@ impl Snapshots {
                 "peers" => wanted.peers = true,
                 "shares" => wanted.shares = true,
                 "searches" => wanted.searches = true,
+                "watches" => wanted.watches = true,
                 _ => {
                     return Err(Error::new(ErrorCode::Usage, format!("there is no snapshot called {name:?}"))
-                        .hint("There are status, peers, shares, searches"));
+                        .hint("There are status, peers, shares, searches, watches"));
                 }
             }
         }
@@ -66,7 +68,7 @@ pub fn events(node: Arc<Node>, wanted: Snapshots) -> impl Stream<Item = Bytes> +
 }
 
 fn snapshots(node: Arc<Node>, wanted: Snapshots) -> impl Stream<Item = Bytes> + Send {
-    let told: [Value; 4] = Default::default();
+    let told: [Value; 5] = Default::default();
     futures::stream::unfold((node, told, Duration::ZERO), move |(node, mut told, mut pause)| async move {
         loop {
             rt::sleep(pause).await;
@@ -88,8 +90,8 @@ fn snapshots(node: Arc<Node>, wanted: Snapshots) -> impl Stream<Item = Bytes> + 
     })
 }
 
-async fn looked_at(node: &Node, wanted: Snapshots) -> [Option<EventView>; 4] {
-    let mut events = [None, None, None, None];
+async fn looked_at(node: &Node, wanted: Snapshots) -> [Option<EventView>; 5] {
+    let mut events = [None, None, None, None, None];
     if wanted.status {
         events[0] = Some(EventView::Status(node.status().await));
     }
@@ -102,16 +104,19 @@ async fn looked_at(node: &Node, wanted: Snapshots) -> [Option<EventView>; 4] {
     if wanted.searches {
         events[3] = Some(EventView::Searches { searches: node.searches().await });
     }
+    if wanted.watches {
+        events[4] = Some(EventView::Watches { watches: node.watches().await });
+    }
     events
 }
 
 /// The same without what changes by itself: that alone is no news.
 fn without_clocks(mut value: Value) -> Value {
     if let Some(map) = value.as_object_mut() {
-        for clock in ["uptime_s", "since_s", "elapsed_ms"] {
+        for clock in ["uptime_s", "since_s", "elapsed_ms", "asked_ago_s", "next_s"] {
             map.remove(clock);
         }
-        for key in ["peers", "searches"] {
+        for key in ["peers", "searches", "watches"] {
             if let Some(list) = map.get_mut(key).and_then(Value::as_array_mut) {
                 list.iter_mut().for_each(|item| *item = without_clocks(item.take()));
             }

@@ -63,7 +63,7 @@ export async function follow(path, batch, signal) {
   }
 }
 
-const SNAPSHOTS = "status,peers,shares,searches";
+const SNAPSHOTS = "status,peers,shares,searches,watches";
 const listeners = new Map();
 let source = null;
 let again = 500;
@@ -96,7 +96,7 @@ export function listen() {
     timer = setTimeout(listen, again);
     again = Math.min(again * 2, 5000);
   };
-  for (const kind of ["status", "peers", "folders", "searches", "transfer", "shares", "query", "neighbour_up", "neighbour_down", "role_changed", "warning", "missed"]) {
+  for (const kind of ["status", "peers", "folders", "searches", "watches", "watch_hit", "transfer", "shares", "query", "neighbour_up", "neighbour_down", "role_changed", "warning", "missed"]) {
     mine.addEventListener(kind, (event) => tell(kind, JSON.parse(event.data)));
   }
 }

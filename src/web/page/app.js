@@ -5,15 +5,17 @@ import { button, h, icon, nut, put, rate, s, say, size, text, toast, trouble, co
 import * as search from "./search.js";
 import * as transfers from "./transfers.js";
 import * as shares from "./shares.js";
+import * as watches from "./watches.js";
 import * as peers from "./peers.js";
 import * as settings from "./settings.js";
 import * as help from "./help.js";
 
 /** What is known of the servent, kept up to date by its events. */
-export const known = { status: null, peers: [], folders: [], searches: [], rates: Array.from({ length: 60 }, () => [0, 0]) };
+export const known = { status: null, peers: [], folders: [], searches: [], watches: [], watchesAt: Date.now(), rates: Array.from({ length: 60 }, () => [0, 0]) };
 
 const VIEWS = [
   ["search", "Search", "search", search.view],
+  ["watches", "Saved searches", "bell", watches.view],
   ["transfers", "Transfers", "transfers", transfers.view],
   ["shares", "Shares", "shares", shares.view],
   ["peers", "Peers", "peers", peers.view],
@@ -21,6 +23,9 @@ const VIEWS = [
   ["settings", "Settings", "settings", settings.view],
   ["help", "Help", "help", help.view],
 ];
+
+// Where there is little room.
+const SHORT = { watches: "Saved", strangers: "Strangers" };
 
 const page = document.getElementById("page");
 let leave = null;
@@ -72,7 +77,7 @@ function gate(wrong, error) {
 
 /** Builds the frame and shows the first view. */
 function enter() {
-  const links = VIEWS.map(([name, label, image]) => h("a", { href: `#/${name}` }, icon(image), h("span", label), h("b.badge", { hidden: true })));
+  const links = VIEWS.map(([name, label, image]) => h("a", { href: `#/${name}` }, icon(image), h("span.label", { "data-short": SHORT[name] || label }, label), h("b.badge", { hidden: true })));
   parts = {
     links,
     main: h("main", { id: "main", tabindex: "-1" }),
@@ -135,7 +140,7 @@ function badge(name, words) {
   const at = VIEWS.findIndex((view) => view[0] === name);
   const mark = parts.links[at].querySelector(".badge");
   mark.hidden = !words;
-  text(mark, words);
+  text(mark, String(words));
 }
 
 /** The last minute, a point each second. */
@@ -167,6 +172,12 @@ on("status", told);
 on("peers", ({ peers }) => { known.peers = peers; });
 on("folders", ({ folders }) => { known.folders = folders; });
 on("searches", ({ searches }) => { known.searches = searches.filter((one) => !isOwnList(one)); });
+on("watches", (told) => {
+  known.watches = told.watches;
+  known.watchesAt = Date.now();
+  if (parts) badge("watches", known.watches.reduce((sum, one) => sum + one.new, 0) || "");
+});
+on("watch_hit", watches.announce);
 on("warning", ({ message }) => toast(message, { bad: true }));
 on("link", (state) => {
   if (!parts) return;
@@ -219,7 +230,7 @@ document.addEventListener("keydown", (event) => {
     location.hash = `#/${to}`;
   } else if (event.key === "t") {
     toggleTurtle();
-  } else if (/^[1-7]$/.test(event.key)) {
+  } else if (/^[1-8]$/.test(event.key)) {
     location.hash = `#/${VIEWS[event.key - 1][0]}`;
   }
 });

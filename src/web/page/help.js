@@ -2,7 +2,7 @@
 
 import { h, put } from "./ui.js";
 
-const KEYS = [["/", "search"], ["1 to 7", "the views in their order"], ["Arrow keys, Home, End", "move in a list"], ["Enter", "get what is marked; in transfers: show its parts"],
+const KEYS = [["/", "search"], ["1 to 8", "the views in their order"], ["Arrow keys, Home, End", "move in a list"], ["Enter", "get what is marked; in transfers: show its parts"],
   ["Space", "show sources or parts"], ["p", "pause or resume"], ["m", "copy the magnet link"], ["b", "browse who has it"], ["t", "turtle: slow mode on or off"], ["?", "this page"]];
 const QUERIES = [["blue train", "both words, in any order; case and accents do not matter"], ["\"blue train\"", "this phrase"], ["blue -live", "without a word"], ["blue|green", "one of them"],
   ["ext:flac", "files that end so"], ["type:audio", "audio, video, image, document, archive"], ["size:>10M", "larger than that; size:<1G smaller"], ["urn:sha1:…", "exactly this content"]];

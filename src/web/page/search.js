@@ -4,6 +4,7 @@ import { follow, on, post, remove } from "./api.js";
 import { List } from "./list.js";
 import { button, copy, count, empty, h, icon, kindOf, number, put, say, size, text, toast, trouble } from "./ui.js";
 import { holding } from "./transfers.js";
+import { save } from "./watches.js";
 
 // What is shown outlives the view: who comes back finds it as it was.
 const state = { id: null, query: "", groups: new Map(), done: null, words: "", kind: "", only: false, sort: "sources", abort: null, hits: 0 };
@@ -34,6 +35,8 @@ export function view(main, known, rest) {
   const tools = h("div.tools", filter, kinds, sorts, h("label.check", { for: "only" }, only, "Free now"));
   const stop = button("stop", "Stop", () => state.id && remove(`/api/v1/searches/${state.id}`).catch(trouble), { kind: "plain" });
 
+  const keep = button("bell", "Save this search", () => save(state.query), { kind: "plain", title: "Goes on looking, and tells what is new" });
+
   const list = new List({
     label: "Hits; arrow keys move, Enter fetches, Space shows sources", height: [58, 78], key: (group) => group.key,
     make: row, update: refresh, detail,
@@ -43,7 +46,7 @@ export function view(main, known, rest) {
   put(main, h("h1.visually-hidden", "Search"),
     h("form.ask", { role: "search", onsubmit: (event) => { event.preventDefault(); begin(field.value.trim()); } },
       icon("search"), field, h("button.main", { type: "submit" }, "Search")),
-    earlier, h("div.line", line, stop), tools, hidden, place);
+    earlier, h("div.line", line, h("div.row.tight", keep, stop)), tools, hidden, place);
 
   async function begin(query) {
     if (!query) return field.focus();
@@ -107,6 +110,7 @@ export function view(main, known, rest) {
     tools.hidden = state.groups.size === 0;
     const running = state.id !== null && !state.done;
     stop.hidden = !running;
+    keep.hidden = !state.query || state.id === null || state.query.startsWith("browse ") || known.watches.some((one) => one.query === state.query);
     if (state.done) {
       const { neighbours_asked: asked, hits, files, elapsed_ms: ms, explain } = state.done;
       const left = Object.values(explain.left_out || {}).reduce((sum, n) => sum + n, 0);
@@ -152,7 +156,7 @@ export function view(main, known, rest) {
           h("td", hit.source.browse && !hit.source.push ? h("button.link", { type: "button", onclick: () => browse(hit.source.addr) }, "Browse them") : null))))),
       group.hits.length > 50 ? h("p.dim", `and ${number(group.hits.length - 50)} more`) : null,
       h("p.dim", urn ? ["Content ", h("code.urn", urn)] : "Its content has no name yet: only the size can be checked after fetching."),
-      h("div.row", button("down", "Get", () => fetchIt(group), { kind: "main" }), urn ? button("magnet", "Copy magnet", () => magnet(group)) : null));
+      h("div.row", holding(urn) ? null : button("down", "Get", () => fetchIt(group), { kind: "main" }), urn ? button("magnet", "Copy magnet", () => magnet(group)) : null));
   }
 
   const stops = [on("searches", pills), on("transfer", () => list.draw()), on("status", () => { if (!state.id && !state.groups.size) redraw(); })];

@@ -25,7 +25,7 @@ async function check(name, act) {
 const assert = (so, words) => { if (!so) throw new Error(words); };
 const equal = (got, wanted, words = "") => assert(JSON.stringify(got) === JSON.stringify(wanted), `${words} got ${JSON.stringify(got)}, wanted ${JSON.stringify(wanted)}`);
 
-const VIEWS = ["search", "transfers", "shares", "peers", "strangers", "settings", "help"];
+const VIEWS = ["search", "watches", "transfers", "shares", "peers", "strangers", "settings", "help"];
 const song = noise(6 << 20, 7);
 
 try {
@@ -196,12 +196,69 @@ try {
     await page.locator(".toast", { hasText: "Fetching Kind of Blue" }).waitFor();
     await page.keyboard.press("?");
     await page.locator("h2", { hasText: "Keys" }).waitFor();
-    await page.keyboard.press("2");
+    await page.keyboard.press("3");
     await page.locator("h1", { hasText: "Transfers" }).waitFor();
     await toastless();
   });
 
+  await check("a search is saved, asked again, its hits looked at and fetched, paused, removed and brought back", async () => {
+    await goto("search");
+    await page.locator("#words").fill("notes");
+    await page.keyboard.press("Enter");
+    await page.locator(".list-row", { hasText: "blue notes" }).waitFor();
+    await page.getByRole("button", { name: "Save this search" }).click();
+    await page.locator(".toast", { hasText: "“notes” is saved" }).getByRole("button", { name: "Show" }).click();
+    const card = page.locator(".card", { hasText: "notes" });
+    await card.getByText("1 found, 1 new").waitFor();
+    await page.locator('nav a[href="#/watches"] .badge', { hasText: "1" }).waitFor();
+    await card.getByRole("button", { name: "Show them" }).click();
+    await card.getByRole("button", { name: "Get blue notes.txt" }).click();
+    await card.getByText("you have it").waitFor();
+    await card.getByText("1 found", { exact: true }).waitFor();
+    await page.locator('nav a[href="#/watches"] .badge').waitFor({ state: "hidden" });
+    await card.getByRole("button", { name: "Pause" }).click();
+    await card.getByText("paused").waitFor();
+    await card.getByRole("button", { name: "Remove" }).click();
+    await seen("No search is saved");
+    await toastless();
+    await page.getByLabel("Words", { exact: true }).fill("walnut ext:ogg");
+    await page.getByLabel("Fetch what it finds").check();
+    await page.getByLabel("Fetch files up to").fill("5M");
+    await page.getByRole("button", { name: "Save", exact: true }).click();
+    await page.locator(".card", { hasText: "fetches what it finds up to 4.8 MiB" }).waitFor();
+    await page.getByRole("button", { name: "Remove" }).click();
+    await page.locator(".toast", { hasText: "saved no more" }).getByRole("button", { name: "Undo" }).click();
+    await page.locator(".card", { hasText: "fetches what it finds up to 4.8 MiB" }).waitFor();
+    await toastless();
+  });
+
+  await check("what a saved search finds is told on the desktop, for who wants that and looks elsewhere", async () => {
+    const told = await window_();
+    await told.addInitScript(() => {
+      window.shown = [];
+      window.Notification = class { constructor(title) { window.shown.push(title); } static permission = "default"; static async requestPermission() { return (this.permission = "granted"); } };
+    });
+    await told.goto(`${a.page}`);
+    await told.locator('nav a[href="#/watches"]').click();
+    const find = (hidden) => told.evaluate(async (away) => {
+      Object.defineProperty(document, "hidden", { value: away, configurable: true });
+      const { tell } = await import("/api.js");
+      tell("watch_hit", { watch: 1, query: "walnut", found: { name: "walnut.ogg", size: 5 }, getting: false });
+      return window.shown;
+    }, hidden);
+    equal(await find(true), [], "nobody asked for it");
+    await told.getByRole("button", { name: "Notify me" }).click();
+    await told.getByRole("button", { name: "Notifications are on" }).waitFor();
+    equal(await find(false), [], "who looks at the page is told in the page");
+    equal(await find(true), ["“walnut” found walnut.ogg"]);
+    await told.locator(".toast", { hasText: "walnut.ogg" }).first().waitFor();
+    await told.getByRole("button", { name: "Notifications are on" }).click();
+    equal(await find(true), ["“walnut” found walnut.ogg"]);
+    await told.context().close();
+  });
+
   await check("hidden text of a stranger stays text", async () => {
+    await goto("transfers");
     await page.evaluate(async () => {
       const { tell } = await import("/api.js");
       tell("transfer", { id: 999_999, direction: "up", name: "<img src=x onerror=alert(1)>.txt", urn: null, state: "uploading", done: 1, size: 2, rate_bps: 1, sources: 0, reason: "to <b>you</b>", eta_s: 1, next_try_s: null, path: null, verified: null, error: null, elapsed_ms: 1, peer: "x" });

@@ -1,19 +1,18 @@
-// A picture of each view, into docs/pictures/ (or PICTURES), and with ALL=1 each of them wide and narrow, light and dark.
+// A picture of each view, wide and narrow, light and dark, into target/pictures/ (or PICTURES).
 
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { noise, share, strike, until, up, window_ } from "./stage.mjs";
 
-const into = process.env.PICTURES || "docs/pictures";
-const all = Boolean(process.env.ALL);
+const into = process.env.PICTURES || "target/pictures";
 mkdirSync(into, { recursive: true });
 const text = (words) => Buffer.from(words);
 
 try {
-  const names = ["Blue Train.flac", "Moment's Notice.flac", "Locomotion.flac", "I'm Old Fashioned.flac", "Lazy Bird.flac"];
+  const names = ["Blue train at dawn.flac", "The train is late.flac", "Night mail in the rain.flac", "A blue heron.flac", "Hazel wood in May.flac"];
   const album = Object.fromEntries(names.map((name, n) => [name, noise((9 + n * 4) << 20, 11 + n)]));
   const attic = await up("attic", ["--share", share("attic-share", album)]);
-  const studio = await up("studio", ["--share", share("studio-share", { [names[0]]: album[names[0]], [names[2]]: album[names[2]], "Blue Train (liner notes).pdf": noise(480_000, 31), "Blue Train - cover.jpg": noise(230_000, 32) })]);
+  const studio = await up("studio", ["--share", share("studio-share", { [names[0]]: album[names[0]], [names[2]]: album[names[2]], "Blue train, a walk (notes).pdf": noise(480_000, 31), "Blue train on the viaduct.jpg": noise(230_000, 32) })]);
   const garden = await up("garden", ["--connect", attic.listen, "--share", share("garden-share", { "Train journey, blue hour.mp4": noise(40 << 20, 41), "blue train timetable.txt": text("08:15"), [names[0]]: album[names[0]] })]);
   const barn = await up("barn", ["--only-listed", "--connect", studio.listen]);
   for (const servent of [attic, studio, garden]) await servent.hashed();
@@ -30,10 +29,10 @@ try {
   await page.keyboard.press("Enter");
   await page.getByText(/in \d+ hits, /).waitFor();
   const row = (name) => page.locator(".list-row", { hasText: name });
-  for (const name of [names[0], "Train journey", "cover.jpg"]) await row(name).getByRole("button", { name: "Get" }).click();
-  const sky = (await me.call("GET", "/api/v1/searches/1/hits")).find((hit) => hit.name.includes("liner notes"));
+  for (const name of [names[0], "Train journey", "viaduct.jpg"]) await row(name).getByRole("button", { name: "Get" }).click();
+  const sky = (await me.call("GET", "/api/v1/searches/1/hits")).find((hit) => hit.name.includes("(notes)"));
   await me.call("POST", "/api/v1/transfers", { what: `magnet:?xt=urn:sha1:AAAABBBBCCCCDDDDEEEEFFFFGGGGHHHH&dn=A%20rare%20recording.flac&xl=31000000` });
-  const paused = await me.call("POST", "/api/v1/transfers", { what: sky.urn, name: "liner notes.pdf" });
+  const paused = await me.call("POST", "/api/v1/transfers", { what: sky.urn, name: "a walk.pdf" });
   await me.call("POST", `/api/v1/transfers/${paused.id}/pause`).catch(() => {});
   await barn.call("POST", "/api/v1/transfers", { what: `http://${me.listen}/uri-res/N2R?${await film()}` }).catch(() => {});
   async function film() {
@@ -41,10 +40,13 @@ try {
     await new Promise((go) => setTimeout(go, 1500));
     return (await me.call("GET", `/api/v1/searches/${browsed.id}/hits`)).find((hit) => hit.name === "film.mkv").urn;
   }
+  await me.call("POST", "/api/v1/watches", { query: "heron ext:flac" });
+  await me.call("POST", "/api/v1/watches", { query: "a rare recording", get: true, max: "500M" });
   for (let n = 0; n < 14; n += 1) await page.waitForTimeout(500);
 
   const shots = [
     ["search", async () => { await row(names[0]).getByRole("button", { name: "Sources of" }).click(); await page.locator(".detail").waitFor(); }],
+    ["watches", async () => { await page.locator(".card", { hasText: "found" }).first().waitFor(); const show = page.getByRole("button", { name: "Show them" }).first(); if (await show.isVisible()) await show.click(); await page.locator(".found li").first().waitFor(); }],
     ["transfers", async () => { await page.locator(".transfer", { hasText: names[0] }).getByRole("button", { name: "Parts and sources" }).click(); await page.locator("canvas.map[aria-label]").waitFor(); }],
     ["shares", async () => { await page.getByLabel("Folder", { exact: true }).fill(join(mine, "..")); await page.getByRole("button", { name: "Preview", exact: true }).click(); await page.locator(".preview, .alarm.box").first().waitFor(); }],
     ["peers", async () => { await page.locator("line.link.answered").first().waitFor({ state: "attached" }); }],
@@ -63,15 +65,14 @@ try {
         for (const close of await page.locator(".toast [aria-label=Close]").all()) await close.click({ timeout: 500 }).catch(() => {});
         await page.mouse.move(0, 0);
         await page.waitForTimeout(400);
-        const kept = width === 1280 ? colorScheme === "light" || view === "transfers" : (view === "search" && colorScheme === "light") || (view === "transfers" && colorScheme === "dark");
-        if (all || kept) await page.screenshot({ path: join(into, `${view}-${width}-${colorScheme}.png`) });
+        await page.screenshot({ path: join(into, `${view}-${width}-${colorScheme}.png`) });
       }
     }
   }
   const stranger = await window_({ viewport: { width: 1280, height: 800 } });
   await stranger.goto(me.api);
   await stranger.getByLabel("Token").waitFor();
-  if (all) await stranger.screenshot({ path: join(into, "gate-1280-light.png") });
+  await stranger.screenshot({ path: join(into, "gate-1280-light.png") });
 } finally {
   await strike();
 }

@@ -77,7 +77,7 @@ function gate(wrong, error) {
 
 /** Builds the frame and shows the first view. */
 function enter() {
-  const links = VIEWS.map(([name, label, image]) => h("a", { href: `#/${name}` }, icon(image), h("span.label", { "data-short": SHORT[name] || label }, label), h("b.badge", { hidden: true })));
+  const links = VIEWS.map(([name, label, image]) => h("a", { href: `#/${name}` }, icon(image), h("span.word", { "data-short": SHORT[name] || label }, label), h("b.badge", { hidden: true })));
   parts = {
     links,
     main: h("main", { id: "main", tabindex: "-1" }),

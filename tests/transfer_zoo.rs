@@ -64,7 +64,8 @@ impl Stage {
 
     /// The same bytes again and again, for as long as somebody takes them; a gigabyte at most.
     fn give_on(&self, stream: &mut TcpStream, bytes: &[u8]) -> bool {
-        (0..(1 << 30) / bytes.len()).all(|_| self.give(stream, bytes)) && false
+        let _taken = (0..(1 << 30) / bytes.len()).all(|_| self.give(stream, bytes));
+        false
     }
 
     /// As an honest source answers a request for the tree.
@@ -191,7 +192,9 @@ const ZOO: &[Row] = &[
         "always short",
         bytes!(|s, h, t| {
             let (first, end) = range(h);
-            send(t, &s.head(first, end, ""), b"") && s.give(t, &s.bytes[first..first + (end - first).min(10)]) && false
+            let _taken =
+                send(t, &s.head(first, end, ""), b"") && s.give(t, &s.bytes[first..first + (end - first).min(10)]);
+            false
         }),
         Ends::Waits("closed the connection"),
         8,
@@ -225,10 +228,11 @@ const ZOO: &[Row] = &[
                 return s.give_tree(t);
             }
             let (first, end) = range(h);
-            s.head(first, end, "").bytes().all(|byte| {
+            let _taken = s.head(first, end, "").bytes().all(|byte| {
                 pause(Duration::from_millis(150));
                 s.give(t, &[byte])
-            }) && false
+            });
+            false
         },
         Ends::Waits(""),
         2,

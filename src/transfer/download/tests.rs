@@ -115,7 +115,10 @@ fn a_tree_that_comes_while_the_whole_is_read_is_heard_before_it_is_blamed() {
     let row = std::sync::Arc::new(tree.finish_row());
     let judged = |right: &[usize], wrong: &[usize]| Input::Judged {
         right: right.to_vec(),
-        wrong: wrong.iter().map(|index| (*index, vec![*index as u64 * MIB..(*index as u64 + 1) * MIB])).collect(),
+        wrong: wrong
+            .iter()
+            .map(|index| (*index, std::iter::once(*index as u64 * MIB..(*index as u64 + 1) * MIB).collect()))
+            .collect(),
     };
     for lies in [false, true] {
         let mut bench = Bench::asking(2 * MIB);

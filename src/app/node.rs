@@ -167,6 +167,8 @@ impl std::fmt::Debug for Node {
 
 /// The largest neighbour set that can be asked for.
 const MAX_NEIGHBOURS: usize = 1000;
+/// How often it is looked whether uploads have come to their end.
+const DRAIN_LOOK: Duration = Duration::from_millis(50);
 
 impl Node {
     /// Opens the port, takes up neighbours, shares and unfinished downloads. Waits for neither scan nor hashing.
@@ -338,6 +340,21 @@ impl Node {
         }
         self.inner.handle.command(Command::SetNeighbours(n));
         Ok(())
+    }
+
+    /// How many links our queries travel, live.
+    pub fn set_ttl(&self, ttl: u8) {
+        self.inner.handle.command(Command::SetTtl(ttl));
+    }
+
+    /// What is not shared of any folder, live: the folders are read anew.
+    pub async fn set_exclude(&self, patterns: Vec<String>) -> Result<(), Error> {
+        self.inner.shelf.set_exclude(patterns).await
+    }
+
+    /// Whether the servent answers.
+    pub async fn is_alive(&self) -> bool {
+        self.inner.handle.inspect(|_, _| ()).await.is_some()
     }
 
     /// The host cache.
@@ -576,6 +593,23 @@ impl Node {
     /// What happens from now on. A slow reader misses events and is told how many.
     pub fn events(&self) -> BoxStream<EventView> {
         self.inner.events.listen()
+    }
+
+    /// Gives no file to anybody who comes from now on; waits until what is sent now is sent, for `limit` at most.
+    pub async fn drain(&self, limit: Duration) {
+        let uploads = &self.inner.uploads;
+        uploads.hold(true);
+        let _ = rt::timeout(limit, async {
+            while uploads.running() > 0 {
+                rt::sleep(DRAIN_LOOK).await;
+            }
+        })
+        .await;
+    }
+
+    /// How many files are sent now.
+    pub fn uploads_running(&self) -> usize {
+        self.inner.uploads.running()
     }
 
     /// Says Bye, keeps the state, closes everything. Returns when nothing of it runs any more.

@@ -52,13 +52,13 @@ pub(super) struct Shelf(Arc<Inner>);
 
 struct Inner {
     home: Home,
-    /// Patterns of what is not shared of any folder.
-    exclude: Vec<String>,
     library: Arc<RwLock<Library>>,
     /// How many wait to read it.
     waiting: Arc<AtomicUsize>,
     changed: Arc<Changed>,
     folders: Mutex<Folders>,
+    /// Patterns of what is not shared of any of them.
+    exclude: Mutex<Vec<String>>,
     /// `None` in a servent that shares nothing, and after the end.
     disk: RwLock<Option<Shares>>,
 }
@@ -99,13 +99,13 @@ impl Shelf {
         events: &Arc<Broadcast>,
     ) -> Result<Self, Error> {
         let home = &options.home;
-        let excludes = patterns(&options.exclude)?;
+        patterns(&options.exclude)?;
         let library = Arc::new(RwLock::new(Library::new(rng)));
         let (changed, waiting): (Arc<Changed>, Arc<AtomicUsize>) = Default::default();
         let disk = (!options.private).then(|| {
             let (library, changed, waiting) = (Arc::clone(&library), Arc::clone(&changed), Arc::clone(&waiting));
             let (warnings, events) = (Arc::clone(warnings), Arc::clone(events));
-            let options = disk::ShareOptions { own: home.own(), excludes, ..disk::ShareOptions::new(&home.cache) };
+            let options = disk::ShareOptions { own: home.own(), ..disk::ShareOptions::new(&home.cache) };
             Shares::start_with(
                 options,
                 Box::new(move |changes| {
@@ -135,9 +135,9 @@ impl Shelf {
             )
         });
         let folders = Mutex::default();
-        let (home, exclude) = (home.clone(), options.exclude.clone());
+        let (home, exclude) = (home.clone(), Mutex::new(options.exclude.clone()));
         let disk = RwLock::new(disk);
-        Ok(Self(Arc::new(Inner { home, exclude, library, waiting, changed, folders, disk })))
+        Ok(Self(Arc::new(Inner { home, library, waiting, changed, folders, exclude, disk })))
     }
 
     /// Where our things are.
@@ -204,7 +204,7 @@ impl Shelf {
         rt::spawn_blocking(move || {
             let root = folder_at(&request.path)?;
             offline::may_share(&shelf.0.home, &root, request.i_mean_it)?;
-            let exclude = [shelf.0.exclude.as_slice(), &request.exclude].concat();
+            let exclude = [lock(&shelf.0.exclude).as_slice(), &request.exclude].concat();
             offline::preview(&shelf.0.home, &root, &exclude)
         })
         .await
@@ -230,6 +230,30 @@ impl Shelf {
         self.take_up(KeptShare { path: root, exclude }, lasting)
     }
 
+    /// What is not shared of any folder from now on: all are read anew; what is hashed is known.
+    pub(super) async fn set_exclude(&self, general: Vec<String>) -> Result<(), Error> {
+        patterns(&general)?;
+        let shelf = self.clone();
+        rt::spawn_blocking(move || {
+            *lock(&shelf.0.exclude) = general;
+            let folders = lock(&shelf.0.folders).by_id.clone();
+            for (id, folder) in folders {
+                let excludes = shelf.patterns_with(&folder.exclude)?;
+                if let Some(disk) = shelf.disk().as_ref() {
+                    disk.add_without(folder.path, id, &excludes);
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// The patterns of a folder, and those of all.
+    fn patterns_with(&self, exclude: &[String]) -> Result<Vec<disk::Pattern>, Error> {
+        let general = lock(&self.0.exclude).clone();
+        patterns(&[general.as_slice(), exclude].concat())
+    }
+
     /// Takes up a folder that was shared in an earlier run; it need not be there.
     pub(super) async fn again(&self, share: KeptShare) -> Result<ShareView, Error> {
         let shelf = self.clone();
@@ -238,7 +262,7 @@ impl Shelf {
 
     fn take_up(&self, share: KeptShare, lasting: Lasting) -> Result<ShareView, Error> {
         let KeptShare { path: root, exclude } = share;
-        let excludes = patterns(&exclude)?;
+        let excludes = self.patterns_with(&exclude)?;
         let (id, folder) = {
             let mut folders = lock(&self.0.folders);
             if let Some((&id, folder)) = folders.by_id.iter_mut().find(|(_, folder)| folder.path == root) {

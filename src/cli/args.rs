@@ -157,8 +157,14 @@ pub enum Command {
     #[structopt(after_help = TUI_EXAMPLES)]
     Tui,
     /// One line about everything
-    #[structopt(after_help = GLOBAL_HELP)]
-    Status,
+    #[structopt(
+        after_help = "Examples:\n    filbert status\n    filbert status --check -q || mail -s 'filbert is not well' me     in a crontab"
+    )]
+    Status {
+        /// Exit code 1, with words, if something is wrong
+        #[structopt(long)]
+        check: bool,
+    },
     /// What is wrong, each with its fix; exit code 1 if something is
     #[structopt(after_help = DOCTOR_EXAMPLES)]
     Doctor {

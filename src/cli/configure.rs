@@ -73,7 +73,7 @@ async fn get(config: &Config, key: Option<&str>, origin: bool) -> Result<(), Fai
 }
 
 /// A value as it would be typed.
-fn plain(value: &Value) -> String {
+pub(super) fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Array(list) => list.iter().map(plain).collect::<Vec<_>>().join(","),

@@ -22,10 +22,13 @@ mod get;
 mod grammar;
 mod interrupt;
 mod limits;
+mod logging;
 mod magnet;
 mod man;
 mod mistyped;
+mod notify;
 mod peers;
+mod reload;
 mod say;
 mod search;
 mod servent;
@@ -67,7 +70,7 @@ pub fn run(typed: Vec<OsString>) -> Exit {
     };
     // Words in the middle of a picture would spoil it.
     if !matches!(command, Some(Command::Tui)) || !std::io::stderr().is_terminal() {
-        log_to_stderr(&config);
+        logging::start(&config);
     }
     interrupt::listen();
     match rt::block_on(act(&config, command)) {
@@ -113,7 +116,7 @@ async fn act(config: &Config, command: Option<Command>) -> Result<(), Failure> {
             Command::Hosts(args) => peers::hosts(config, &args).await,
             Command::Doctor { bundle } => doctor::doctor(config, bundle.as_deref()).await,
             Command::Web { print } => web::web(config, print).await,
-            Command::Status => status::status(config).await,
+            Command::Status { check } => status::status(config, check).await,
             Command::Config(args) => configure::configure(config, &args).await,
             Command::Sim(args) => sim::sim(config, args).await,
             Command::Completions { shell } => completions::completions(config, &shell),
@@ -164,20 +167,4 @@ fn not_understood(error: &structopt::clap::Error, typed: &[OsString]) -> Exit {
             failure.exit
         }
     }
-}
-
-/// `RUST_LOG`, or `-v` and `-vv`; warnings otherwise.
-fn log_to_stderr(config: &Config) {
-    let level = match (config.say.quiet, config.verbose) {
-        (true, _) => "error",
-        (false, 0) => "warn",
-        (false, 1) => "filbert=info,warn",
-        (false, 2) => "filbert=debug,info",
-        _ => "trace",
-    };
-    let mut builder = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level));
-    if !config.say.colour {
-        builder.write_style(env_logger::WriteStyle::Never);
-    }
-    let _ = builder.try_init();
 }

@@ -38,6 +38,8 @@ enum Kind {
     Path,
     Speed,
     Limit(&'static LimitKey),
+    /// How much is logged.
+    Log,
 }
 
 /// Every setting: these, and the limits of the servent.
@@ -52,7 +54,7 @@ pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
     BASIC.into_iter().chain(LIMITS.iter().map(limit)).collect()
 });
 
-const BASIC: [Key; 23] = [
+const BASIC: [Key; 24] = [
     key("listen", Kind::Address, "0.0.0.0:6346", "where peers reach you; port 0 is any free one"),
     key("api", Kind::Address, "127.0.0.1:7346", "where the control API listens"),
     key("connect", Kind::List, "", "hosts to stay connected to"),
@@ -109,6 +111,7 @@ const BASIC: [Key; 23] = [
     key("turtle", Kind::Switch, "false", "whether the next two hold as well"),
     key("turtle_down", Kind::Speed, "64K", "bytes a second of all downloads while the turtle is on"),
     key("turtle_up", Kind::Speed, "16K", "bytes a second of all uploads while the turtle is on"),
+    key("log", Kind::Log, "warn", "how much `up` logs, by subsystem: warn,filbert::net=debug"),
     key("template", Kind::Path, "", "where `get` puts files below their folder: {peer}/{dir}/{name}; empty: {name}"),
     key("download_dir", Kind::Path, "", "where finished files go; empty: the home's own folder"),
 ];
@@ -162,6 +165,11 @@ impl Settings {
                 origin: (*origin).into(),
             })
             .collect()
+    }
+
+    /// The value of that name.
+    pub fn value(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).map(|(value, _)| value)
     }
 
     /// Whether somebody chose the value.
@@ -287,6 +295,7 @@ impl Key {
             Kind::Word(words) => Err(format!("{text:?} is none of {}", words.join(", "))),
             Kind::Path => Ok(json!(text)),
             Kind::Speed => parse_speed(text).map(|speed| json!(speed_text(speed))).map_err(|error| error.to_string()),
+            Kind::Log => super::logging::check(text).map(|()| json!(text)),
             Kind::Limit(limit) => limit.set(&mut Limits::default(), text).map(|()| json!(text)),
         }
     }

@@ -3,22 +3,35 @@
 use serde_json::json;
 
 use super::config::Config;
-use super::exit::Failure;
+use super::exit::{Exit, Failure};
 use super::{limits, servent, text};
-use crate::app::view::StatusView;
+use crate::app::view::{FindingView, StatusView};
 
 /// `status`.
-pub async fn status(config: &Config) -> Result<(), Failure> {
+pub async fn status(config: &Config, check: bool) -> Result<(), Failure> {
     let client = servent::need(config).await?;
     let status: StatusView = client.get("/api/v1/status").await?;
     if config.say.json {
-        return config.say.value(&status);
+        config.say.value(&status)?;
+    } else if !(check && config.say.quiet) {
+        config.say.prose(&sentence(&status), 0)?;
+        for warning in &status.warnings {
+            config.say.note(&format!("warning: {}", text::safe(warning)));
+        }
     }
-    config.say.prose(&sentence(&status), 0)?;
-    for warning in &status.warnings {
-        config.say.note(&format!("warning: {}", text::safe(warning)));
-    }
-    Ok(())
+    if check { healthy(&client.get::<Vec<FindingView>>("/api/v1/doctor").await?) } else { Ok(()) }
+}
+
+/// What `doctor` calls a problem makes it fail, with the first of them in words.
+fn healthy(findings: &[FindingView]) -> Result<(), Failure> {
+    let problems: Vec<&FindingView> = findings.iter().filter(|finding| finding.state == "problem").collect();
+    let Some(first) = problems.first() else { return Ok(()) };
+    let more = match problems.len() - 1 {
+        0 => String::new(),
+        n => format!(" (and {} more)", text::count(n as u64, "problem")),
+    };
+    let failure = Failure::new(Exit::Failed, format!("not well: {}: {}{more}", first.check, text::safe(&first.what)));
+    Err(failure.hint("filbert doctor says what to do"))
 }
 
 fn sentence(status: &StatusView) -> String {
@@ -67,6 +80,22 @@ pub fn version(config: &Config) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn problems_alone_make_it_fail() {
+        let finding = |check: &str, state: &str| FindingView {
+            check: check.into(),
+            state: state.into(),
+            what: "the folder is gone".into(),
+            fix: None,
+        };
+        let well = [finding("port", "ok"), finding("lan", "note")];
+        assert!(healthy(&well).is_ok());
+        let ill = [finding("port", "ok"), finding("shares", "problem"), finding("disk", "problem")];
+        let failure = healthy(&ill).expect_err("two problems");
+        assert_eq!(failure.exit, Exit::Failed);
+        assert_eq!(failure.message, "not well: shares: the folder is gone (and 1 problem more)");
+    }
 
     #[test]
     fn the_sentence_says_what_is_still_being_done() {

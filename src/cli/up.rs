@@ -17,8 +17,9 @@ use serde_json::{Value, json};
 use super::args::Up;
 use super::config::{Config, absolute};
 use super::exit::{Exit, Failure};
+use super::notify::Notify;
 use super::settings::Settings;
-use super::{files, interrupt, servent, text};
+use super::{files, interrupt, logging, reload, servent, text};
 use crate::app::view::EventView;
 use crate::app::{ErrorCode, Node, Options, PortMapping};
 use crate::net::rt;
@@ -31,6 +32,8 @@ const PORTS_TRIED: u16 = 100;
 const LOG_LIMIT: u64 = 1 << 20;
 /// How long `down` waits for the servent to say its farewells.
 const FAREWELL: Duration = Duration::from_secs(15);
+/// How long uploads that run may go on once the servent is to stop.
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// `up`.
 pub async fn up(config: &Config, args: &Up) -> Result<(), Failure> {
@@ -43,7 +46,9 @@ pub async fn up(config: &Config, args: &Up) -> Result<(), Failure> {
         let _ = rustix::process::setsid();
     }
     let settings = settings(config, args)?;
+    logging::apply(config, &settings);
     let options = options(config, args, &settings)?;
+    let notify = Notify::from_env();
     if !args.yes
         && !config.say.json
         && !super::share::agreed_for_this_run(config, &options.share, &options.exclude).await?
@@ -62,31 +67,48 @@ pub async fn up(config: &Config, args: &Up) -> Result<(), Failure> {
     let running = async {
         servent::announce(&config.home, server.addr())?;
         say_ready(config, &node, &server, &settings).await?;
+        notify.ready(&format!("listening on {}, control at {}", node.listen_addr(), server.addr()));
         let limit = if args.detached { None } else { config.timeout };
         let stop = async {
             let asked = pin!(server.asked_to_stop());
             let signal = pin!(interrupt::stop_signal());
+            let hung_up = pin!(reload::tend(config, args, &node, &settings, &notify));
             let over = pin!(async {
                 match limit {
                     Some(limit) => rt::sleep(limit).await,
                     None => futures::future::pending().await,
                 }
             });
-            match select(select(asked, signal), over).await {
+            match select(select(select(asked, signal), hung_up), over).await {
                 Either::Left(_) => Ok(()),
                 Either::Right(_) => Err(Failure::silent(Exit::TimedOut)),
             }
         };
-        match select(pin!(stop), pin!(tell(config, &node))).await {
+        let told = async {
+            futures::join!(tell(config, &node), notify.tend(&node));
+        };
+        match select(pin!(stop), pin!(told)).await {
             Either::Left((stopped, _)) => stopped,
             Either::Right(((), stop)) => stop.await,
         }
     };
     let ended = running.await;
-    config.say.note("filbert: stopping");
-    server.stop().await;
-    // A second Ctrl-C does not wait for the farewells.
-    let _ = select(pin!(node.shutdown()), pin!(interrupt::stop_signal())).await;
+    notify.stopping();
+    config.say.note(&match node.uploads_running() {
+        0 => "filbert: stopping".to_owned(),
+        n => format!(
+            "filbert: stopping; {} may go on for {} s (Ctrl-C again: not)",
+            text::count(n as u64, "upload"),
+            DRAIN.as_secs()
+        ),
+    });
+    let farewell = async {
+        server.stop().await;
+        node.drain(DRAIN).await;
+        node.shutdown().await;
+    };
+    // A second Ctrl-C or SIGTERM does not wait for the farewells.
+    let _ = select(pin!(farewell), pin!(interrupt::stop_signal())).await;
     drop(node);
     servent::retract(&config.home);
     ended

@@ -226,15 +226,26 @@ impl Servent {
         self.child.wait().expect("ours");
     }
 
+    /// A signal.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).expect("our child");
+    }
+
     /// Ctrl-C; how it ended.
-    pub fn interrupt(mut self) -> i32 {
+    pub fn interrupt(self) -> i32 {
         interrupt(&self.child);
+        self.ended()
+    }
+
+    /// Waits for its end; how it ended.
+    pub fn ended(mut self) -> i32 {
         let began = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("ours") {
                 return status.code().unwrap_or(-1);
             }
-            assert!(began.elapsed() < PATIENCE, "it does not stop at Ctrl-C");
+            assert!(began.elapsed() < PATIENCE, "it does not stop");
             pause();
         }
     }

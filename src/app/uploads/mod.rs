@@ -146,6 +146,11 @@ impl Uploads {
         self.0.changing(|table, _| table.hold(held));
     }
 
+    /// How many files are sent now.
+    pub fn running(&self) -> usize {
+        self.0.table().rows.values().filter(|row| !row.running.is_empty()).count()
+    }
+
     /// Bytes a second that are sent now.
     pub fn rate(&self) -> u64 {
         self.0.table().meter.rate(Instant::now())

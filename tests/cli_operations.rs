@@ -1,0 +1,177 @@
+//! A servent as a service: what it tells its supervisor, what signals do, and what cron sees.
+
+#![cfg(unix)]
+
+mod common;
+
+use std::os::unix::net::UnixDatagram;
+
+use common::{Home, PATIENCE, Servent, http, until};
+use rustix::process::Signal;
+use serde_json::json;
+
+/// What a supervisor is told next.
+fn told(supervisor: &UnixDatagram) -> String {
+    let mut bytes = [0; 2048];
+    let len = supervisor.recv(&mut bytes).expect("it is told in time");
+    String::from_utf8_lossy(&bytes[..len]).into_owned()
+}
+
+/// The first of that kind that is told from now on.
+fn told_of(supervisor: &UnixDatagram, what: &str) -> String {
+    std::iter::repeat_with(|| told(supervisor)).find(|told| told.starts_with(what)).expect("endless")
+}
+
+fn supervised(home: &Home, args: &[&str]) -> (Servent, UnixDatagram) {
+    let socket = home.join("notify");
+    let supervisor = UnixDatagram::bind(&socket).expect("a socket");
+    supervisor.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let mut command = home.command();
+    command.args(["up", "--json", "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0", "--yes"]).args(args);
+    command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "400000");
+    let servent = home.ready(command).unwrap_or_else(|ended| panic!("{}", ended.stderr));
+    (servent, supervisor)
+}
+
+#[test]
+fn its_supervisor_hears_of_ready_life_reload_and_end() {
+    let home = Home::new();
+    let (servent, supervisor) = supervised(&home, &[]);
+    let ready = told_of(&supervisor, "READY=1");
+    assert!(ready.contains(&servent.listen()), "{ready}");
+    told_of(&supervisor, "WATCHDOG=1");
+    servent.signal(Signal::HUP);
+    told_of(&supervisor, "RELOADING=1");
+    told_of(&supervisor, "READY=1");
+    servent.signal(Signal::TERM);
+    told_of(&supervisor, "STOPPING=1");
+    assert_eq!(servent.ended(), 0);
+}
+
+#[test]
+fn hang_up_reads_the_settings_again_and_says_what_has_to_wait() {
+    let home = Home::new();
+    let folder = home.folder("things", &[("a.txt", b"a"), ("b.iso", b"b")]);
+    let folder = folder.to_string_lossy();
+    let (servent, supervisor) = supervised(&home, &["--share", &folder, "--ttl", "3"]);
+    servent.hashed(2);
+    let config = home.join("config.toml");
+    let reload = |text: &str| {
+        std::fs::write(&config, text).expect("written");
+        servent.signal(Signal::HUP);
+        told_of(&supervisor, "RELOADING=1");
+        told_of(&supervisor, "READY=1")
+    };
+    let words =
+        reload("limit_up = \"500K\"\nexclude = [\"*.iso\"]\nlog = \"filbert::net=debug\"\nrole = \"leaf\"\nttl = 5\n");
+    // A flag still beats the file.
+    assert!(words.contains("changed: exclude, limit_up, log; from the next start on: role"), "{words}");
+    assert_eq!(servent.get("/api/v1/limits")["up_bps"], 500_000);
+    servent.hashed(1);
+    let words = reload("limit_up = \"fast\"\n");
+    assert!(words.contains("stay as they were") && words.contains("limit_up"), "{words}");
+    assert_eq!(servent.get("/api/v1/limits")["up_bps"], 500_000);
+    reload("");
+    assert_eq!(servent.get("/api/v1/limits")["up_bps"], json!(null));
+    servent.hashed(2);
+    assert_eq!(servent.interrupt(), 0);
+}
+
+#[test]
+fn what_is_sent_is_sent_to_its_end_and_nobody_new_is_served() {
+    let (home_a, home_b) = (Home::new(), Home::new());
+    let folder = home_b.folder("music", &[("train.ogg", &[7; 150_000]), ("other.ogg", &[8; 150_000])]);
+    let mut command = home_b.command();
+    command.args(["up", "--json", "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0", "--only-listed", "--yes"]);
+    command.arg("--share").arg(&folder).env("FILBERT_LIMIT_UP", "60K");
+    let b = home_b.ready(command).unwrap_or_else(|ended| panic!("{}", ended.stderr));
+    b.hashed(2);
+    let a = home_a.up(&["--only-listed", "--connect", &b.listen()]);
+    a.linked(1);
+    let found = home_a.run(&["search", "ogg", "--json", "--max", "2"]).expect(0).lines();
+    let urn = |name: &str| found.iter().find(|hit| hit["name"] == name).expect(name)["urn"].as_str().map(str::to_owned);
+    let link = |name: &str| format!("/uri-res/N2R?{}", urn(name).expect("a urn"));
+    let what = format!("http://{}{}", b.listen(), link("train.ogg"));
+    let (status, transfer) = a.call("POST", "/api/v1/transfers", &json!({ "what": what }).to_string());
+    assert_eq!(status, 201, "{transfer}");
+    let uploads = || b.get("/api/v1/transfers");
+    until("it is sent", || uploads().as_array()?.iter().any(|up| up["state"] == "uploading").then_some(()));
+    let (peer, other) = (b.listen(), link("other.ogg"));
+    b.signal(Signal::TERM);
+    let state = || a.get(&format!("/api/v1/transfers/{}", transfer["id"]))["state"].as_str().map(str::to_owned);
+    // The control API is the first to go; from then on nobody new is served, while that one is.
+    let api = b.api();
+    until("the control API is gone", || std::net::TcpStream::connect(api).is_err().then_some(()));
+    until("nobody new is served", || {
+        let answer = http(peer.parse().ok()?, format!("GET {other} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+        (answer.status == 503).then_some(())
+    });
+    until("the first one is whole", || (state()? == "done").then_some(()));
+    assert_eq!(b.ended(), 0);
+}
+
+#[test]
+fn a_second_signal_does_not_wait() {
+    let home = Home::new();
+    let folder = home.folder("music", &[("train.ogg", &[7; 1_000_000])]);
+    let mut command = home.command();
+    command.args(["up", "--json", "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0", "--only-listed", "--yes"]);
+    command.arg("--share").arg(&folder).env("FILBERT_LIMIT_UP", "1K");
+    let b = home.ready(command).unwrap_or_else(|ended| panic!("{}", ended.stderr));
+    b.hashed(1);
+    let mut reader = std::net::TcpStream::connect(b.listen()).expect("it listens");
+    let urn = filbert::wire::Digests::of(&[7; 1_000_000]).sha1;
+    let request = format!("GET /uri-res/N2R?urn:sha1:{urn} HTTP/1.1\r\nHost: x\r\n\r\n");
+    std::io::Write::write_all(&mut reader, request.as_bytes()).expect("sent");
+    until("it is sent", || {
+        b.get("/api/v1/transfers").as_array()?.iter().any(|up| up["state"] == "uploading").then_some(())
+    });
+    let api = b.api();
+    b.signal(Signal::TERM);
+    until("the control API is gone", || std::net::TcpStream::connect(api).is_err().then_some(()));
+    b.signal(Signal::TERM);
+    assert_eq!(b.ended(), 0);
+}
+
+#[test]
+fn cron_gets_an_exit_code_and_words() {
+    let (home_a, home_b) = (Home::new(), Home::new());
+    assert_eq!(home_a.run(&["status", "--check"]).code, 7, "no servent runs");
+    let b = home_b.up(&["--only-listed"]);
+    let a = home_a.up(&["--only-listed", "--connect", &b.listen()]);
+    a.linked(1);
+    let well = home_a.run(&["status", "--check", "-q"]).expect(0);
+    assert_eq!((well.stdout.as_str(), well.stderr.as_str()), ("", ""));
+    let well = home_a.run(&["status", "--check", "--json"]).expect(0);
+    assert_eq!(well.lines()[0]["neighbours"], 1);
+    b.kill();
+    a.linked(0);
+    let ill = home_a.run(&["status", "--check", "-q"]).expect(1);
+    assert!(ill.stdout.is_empty() && ill.stderr.contains("not well: neighbours"), "{}", ill.stderr);
+}
+
+#[test]
+fn saved_searches_are_typed_like_searches() {
+    let (home_a, home_b) = (Home::new(), Home::new());
+    let folder = home_b.folder("music", &[("blue train.ogg", b"abc"), ("blue train, live.ogg", b"abcd")]);
+    let b = home_b.up(&["--only-listed", "--share", &folder.to_string_lossy()]);
+    b.hashed(2);
+    let a = home_a.up(&["--only-listed", "--connect", &b.listen()]);
+    a.linked(1);
+    let added = home_a.run(&["watch", "add", "blue", "train", "-live", "--get", "--max", "1M", "--json"]).expect(0);
+    assert_eq!((&added.lines()[0]["query"], &added.lines()[0]["max"]), (&json!("blue train -live"), &json!(1_000_000)));
+    until("found and fetched", || home_a.join("downloads/blue train.ogg").exists().then_some(()));
+    let list = home_a.run(&["watch", "--json"]).expect(0).lines();
+    assert_eq!((&list[0]["new"], &list[0]["hits"], &list[0]["fetched"]), (&json!(1), &json!(1), &json!(1)));
+    let hits = home_a.run(&["watch", "hits", "1"]).expect(0);
+    assert!(hits.stdout.contains("blue train.ogg") && hits.stdout.contains("urn:sha1:"), "{}", hits.stdout);
+    let list = home_a.run(&["watch"]).expect(0);
+    assert!(list.stdout.contains("blue train -live"), "{}", list.stdout);
+    assert_eq!(home_a.run(&["watch", "--json"]).expect(0).lines()[0]["new"], 0);
+    home_a.run(&["watch", "pause", "1"]).expect(0);
+    assert_eq!(home_a.run(&["watch", "--json"]).expect(0).lines()[0]["paused"], true);
+    home_a.run(&["watch", "add", "more", "--get"]).expect(2);
+    home_a.run(&["watch", "remove", "7"]).expect(3);
+    home_a.run(&["watch", "remove", "1"]).expect(0);
+    assert_eq!(home_a.run(&["watch", "--json"]).expect(0).stdout, "");
+}

@@ -6,7 +6,7 @@ mod common;
 
 use std::os::unix::net::UnixDatagram;
 
-use common::{Home, PATIENCE, Servent, http, until};
+use common::{Home, PATIENCE, Servent, finish, http, until};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -148,6 +148,46 @@ fn cron_gets_an_exit_code_and_words() {
     a.linked(0);
     let ill = home_a.run(&["status", "--check", "-q"]).expect(1);
     assert!(ill.stdout.is_empty() && ill.stderr.contains("not well: neighbours"), "{}", ill.stderr);
+}
+
+#[test]
+fn a_second_home_takes_the_next_free_ports() {
+    let (first, second) = (Home::new(), Home::new());
+    let plain = |home: &Home| {
+        let mut command = home.command();
+        command.args(["up", "--json", "--only-listed"]);
+        home.ready(command).unwrap_or_else(|ended| panic!("{}", ended.stderr))
+    };
+    let (a, b) = (plain(&first), plain(&second));
+    assert_ne!(a.listen(), b.listen());
+    assert_ne!(a.api(), b.api());
+    // Each home's commands find its own.
+    for (home, servent) in [(&first, &a), (&second, &b)] {
+        let status = home.run(&["config", "get", "api", "--json"]).expect(0).lines();
+        assert_eq!(status[0]["key"], "api");
+        let found = home.run(&["web", "--print"]).expect(0).stdout;
+        assert!(found.starts_with(&format!("http://{}/", servent.api())), "the page of another servent");
+    }
+}
+
+#[test]
+fn the_file_of_settings_is_opened_in_the_editor_and_read_when_it_is_closed() {
+    let home = Home::new();
+    let edit = |script: &str, code: i32| {
+        let editor = home.join("editor");
+        std::fs::write(&editor, format!("#!/bin/sh\n{script}\n")).expect("written");
+        std::fs::set_permissions(&editor, std::os::unix::fs::PermissionsExt::from_mode(0o700)).expect("ours");
+        let mut command = home.command();
+        command.args(["config", "edit"]).env_remove("VISUAL").env("EDITOR", &editor);
+        finish(command.spawn().expect("the binary starts")).expect(code)
+    };
+    edit("echo 'ttl = 3' >> \"$1\"", 0);
+    assert_eq!(home.run(&["config", "get", "ttl", "--origin"]).expect(0).stdout, "3 (file)\n");
+    let text = std::fs::read_to_string(home.join("config.toml")).expect("written");
+    assert!(text.contains("# log: how much"), "every setting is in a fresh file: {text}");
+    let wrong = edit("echo 'neighbours = \"many\"' >> \"$1\"", 2);
+    assert!(wrong.stderr.contains("neighbours") && wrong.stderr.contains("config.toml"), "{}", wrong.stderr);
+    edit("exit 3", 1);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! one walk over the links and one [`Output::Send`] to all that have room; the others keep a copy of their own.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -290,6 +291,14 @@ impl Links {
 
     pub(super) fn get(&self, conn: ConnId) -> Option<&Link> {
         self.0.get(self.find(conn).ok()?)
+    }
+
+    /// For so long nobody could be heard: it counts for no silence.
+    pub(super) fn forgive(&mut self, now: Instant, slept: Duration) {
+        for link in &mut self.0 {
+            link.heard = (link.heard + slept).min(now);
+            link.blocked_since = link.blocked_since.map(|since| (since + slept).min(now));
+        }
     }
 
     pub(super) fn get_mut(&mut self, conn: ConnId) -> Option<&mut Link> {

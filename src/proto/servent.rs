@@ -93,6 +93,9 @@ enum Mood {
     Gone,
 }
 
+/// Who wakes so much later than it was to was asleep itself (a suspended process, a computer that slept): what its peers
+/// said meanwhile is still to be read, and none of them has been silent for that time.
+const OVERSLEPT: Duration = Duration::from_secs(5);
 /// The shortest wait that makes sense; settings of zero must not make us spin.
 const TICK: Duration = Duration::from_millis(1);
 /// How much earlier each further link lets us send keep-alives, as a part of [`Config::keep_alive`]: longer than a
@@ -169,6 +172,9 @@ impl Servent {
     pub fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
         if self.mood == Mood::Gone {
             return;
+        }
+        if let Some(slept) = self.wake.map(|wake| now.since(wake)).filter(|slept| *slept >= OVERSLEPT) {
+            self.links.forgive(now, slept);
         }
         self.expire_handshakes(now, out);
         self.expire_links(now, out);

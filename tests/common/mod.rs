@@ -250,6 +250,22 @@ impl Servent {
         }
     }
 
+    /// Stops the process where it is, as a computer that goes to sleep does, or lets it go on.
+    pub fn suspend(&self, suspended: bool) {
+        use rustix::process::Signal;
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let signal = if suspended { Signal::STOP } else { Signal::CONT };
+        rustix::process::kill_process(pid, signal).expect("our child");
+    }
+
+    /// The time of a processor that it has used, in hundredths of a second.
+    #[cfg(target_os = "linux")]
+    pub fn cpu(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it runs");
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        fields[11].parse::<u64>().expect("ticks") + fields[12].parse::<u64>().expect("ticks")
+    }
+
     /// Whether the process is there.
     pub fn runs(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))

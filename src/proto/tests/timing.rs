@@ -38,6 +38,36 @@ fn a_silent_link_gets_a_ping_every_fifteen_seconds_and_is_dead_after_sixty() {
 }
 
 #[test]
+fn who_was_asleep_itself_calls_nobody_dead_for_it_and_asks_for_a_sign_of_life_once() {
+    const HOUR: u64 = 3600;
+    for slept in [70, HOUR, 24 * HOUR, 366 * 24 * HOUR] {
+        let mut lone = Lone::new();
+        let links = lone.accept_many(3);
+        lone.sleep_until(Instant::from_secs(20));
+        lone.now = Instant::from_secs(20 + slept);
+        let mut out = Outbox::new();
+        for turn in 0..100 {
+            if lone.servent.next_timeout().is_none_or(|at| at > lone.now) {
+                break;
+            }
+            lone.servent.handle_timeout(lone.now, &mut out);
+            assert!(turn < 3, "it would spin after {slept} s");
+        }
+        let mut asked = pings(&out);
+        asked.sort_unstable();
+        assert_eq!(asked, links.iter().map(|link| (*link, 1)).collect::<Vec<_>>(), "after {slept} s");
+        assert_eq!(out.len(), links.len(), "nothing else, and nobody is dropped after {slept} s: {out:?}");
+        // Who says nothing from now on is gone in time.
+        lone.frame(links[0], frame(Kind::Pong, 0, 1, 0, Bytes::new()));
+        let now = lone.now;
+        let out = lone.sleep_until(now + std::time::Duration::from_secs(59));
+        let gone = |output: &Output| matches!(output, Output::Close { reason: CloseReason::Silent, .. });
+        assert_eq!(out.iter().filter(|output| gone(output)).count(), 2, "after {slept} s: {out:?}");
+        assert_eq!(lone.servent.peers().len(), 1);
+    }
+}
+
+#[test]
 fn a_link_that_talks_stays_and_one_that_we_talk_on_needs_no_keep_alive() {
     let mut lone = Lone::new();
     let links = lone.accept_many(2);

@@ -1,3 +1,4 @@
+mod clock;
 mod words;
 
 use std::time::Duration;

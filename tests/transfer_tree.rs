@@ -5,7 +5,7 @@ mod transfer_support;
 
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use filbert::app::ErrorCode;
@@ -107,16 +107,47 @@ fn a_tree_that_is_none_of_its_root_is_a_lie_and_another_source_gives_it() {
     let (place, bytes) = (Place::new(), content(4 * MIB + 1, 4));
     let mut garbled = thex::encode(&row(&bytes));
     *garbled.last_mut().expect("bytes") ^= 1;
-    let all = bytes.clone();
-    let liar = source(row(&bytes).root(), garbled, bytes.len(), move |stream, first, end| {
-        // Slowly, so that its tree is looked at before all is there.
-        all[first..end].chunks(100_000).all(|piece| {
-            pause(Duration::from_millis(60));
-            send(stream, "", piece)
-        })
+    // The liar is asked for it while nobody else is known, and answers when somebody is.
+    let (all, known) = (bytes.clone(), Arc::new(AtomicBool::new(false)));
+    let (root, gate) = (row(&bytes).root(), Arc::clone(&known));
+    let liar = Script::new(move |head, stream| {
+        while head.contains("N2X") && !gate.load(Ordering::SeqCst) {
+            pause(Duration::from_millis(5));
+        }
+        if head.contains("N2X") {
+            let said = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", garbled.len());
+            return send(stream, &said, &garbled);
+        }
+        let (first, end) = (asked(head).0, asked(head).1.saturating_add(1).min(all.len()));
+        let said = format!(
+            "HTTP/1.1 206 OK\r\nContent-Range: bytes {first}-{}/{}\r\nContent-Length: {}\r\n\
+             X-Thex-URI: /uri-res/N2X?urn:sha1:X;{root}\r\n\r\n",
+            end - 1,
+            all.len(),
+            end - first
+        );
+        // No more than a part, before the tree.
+        send(stream, &said, &all[first..(first + 1000).min(end)]) && {
+            while !gate.load(Ordering::SeqCst) {
+                pause(Duration::from_millis(5));
+            }
+            pause(Duration::from_millis(500));
+            send(stream, "", &all[(first + 1000).min(end)..end])
+        }
     });
     let good = honest(&bytes);
-    let view = get(&place, wanted("a", &bytes, &[liar.addr, good.addr]));
+    let downloads = place.open();
+    let id = rt::block_on(downloads.get(wanted("a", &bytes, &[liar.addr]))).expect("begun").id;
+    let end = std::time::Instant::now() + Duration::from_secs(30);
+    while !liar.requests.lock().expect("no panic").iter().any(|head| head.contains("N2X")) {
+        assert!(std::time::Instant::now() < end, "it is not asked for the tree");
+        pause(Duration::from_millis(5));
+    }
+    let content = filbert::transfer::Expected::of_urn(&urn(&bytes));
+    downloads.add_source(&content, filbert::transfer::Source::new(good.addr, filbert::transfer::Ask::Urn(urn(&bytes))));
+    known.store(true, Ordering::SeqCst);
+    let view = finish(&downloads, id);
+    rt::block_on(downloads.shutdown());
     assert_eq!(view.state, "done", "{view:?}");
     assert!(read(&view.path.clone().expect("a path")) == bytes);
     assert_eq!(of(&view, &liar).state, "banned", "{view:?}");

@@ -162,6 +162,12 @@ impl Driver {
             }
             18 => self.mishap(choices),
             19 => self.stray(choices),
+            20 => {
+                // Readers anywhere, beyond the end too; none at last.
+                let places = (0..choices.below(4)).map(|_| choices.below(1 << 16) as u64 * (CELL / 16));
+                let places = places.collect();
+                self.handle(Input::Prefer(places));
+            }
             _ => {
                 // All goes well for a while.
                 for _ in 0..choices.byte() % 8 {

@@ -1,6 +1,7 @@
 //! Text from strangers that becomes a file's name, a link, an address or a line on a terminal.
 
-use filbert::transfer::magnet::{Link, MAX_LINKS, Magnet};
+use filbert::transfer::MAX_PROXIES;
+use filbert::transfer::magnet::{Link, MAX_LINKS, Magnet, PushLink};
 use filbert::transfer::name::{MAX_NAME, numbered, sanitise};
 use filbert::transfer::upload::same_name;
 use filbert::wire::http::{percent_decode, percent_encode};
@@ -48,6 +49,14 @@ fn file_name(text: &str) {
     assert!(safe.len() <= MAX_NAME);
 }
 
+fn push(link: &PushLink) {
+    assert!(link.proxies.len() <= MAX_PROXIES && link.target.starts_with('/'), "{link:?}");
+    assert_eq!(PushLink::parse(&link.to_string()).as_ref(), Ok(link));
+    let source = link.source();
+    assert!(source.is_nowhere() && !source.ask.target().contains(|c: char| c.is_control()), "{source:?}");
+    let _ = link.name();
+}
+
 fn links(text: &str) {
     if let Ok(link) = Link::parse(text) {
         assert!(link.port != 0 && link.target.starts_with('/'), "{link:?}");
@@ -61,9 +70,17 @@ fn links(text: &str) {
         assert!(!request.contains(|c: char| c.is_control()), "{request:?}");
         let _ = (link.name(), link.expected());
     }
+    if let Ok(link) = PushLink::parse(text) {
+        push(&link);
+    }
     if let Ok(magnet) = Magnet::parse(text) {
-        assert!(magnet.links.len() <= MAX_LINKS);
-        assert!(magnet.expected.urn().is_some() || !magnet.links.is_empty());
+        let sources = magnet.links.len() + magnet.pushes.len();
+        assert!(sources <= MAX_LINKS);
+        assert!(magnet.expected.urn().is_some() || sources > 0);
+        for link in &magnet.pushes {
+            assert!(magnet.expected.and(link.expected()).is_some(), "{link:?} has other content");
+            push(link);
+        }
         for link in &magnet.links {
             assert!(magnet.expected.and(link.expected()).is_some(), "{link:?} has other content");
         }

@@ -24,6 +24,8 @@ use filbert::wire::{Frame, Frames, Guid, Header, Kind, Message};
 use super::choices::Choices;
 
 /// Virtual time that one story may last.
+/// Who is so late was asleep itself.
+const OVERSLEPT: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(6 * 3600);
 /// So many outputs answer one input at most.
 const OUTPUTS_PER_INPUT: usize = 400;
@@ -290,7 +292,12 @@ impl World {
         let until = self.now + Duration::from_millis(millis);
         if choices.byte() > 200 {
             // A driver that is late: once, and for all that was due.
+            let slept = self.servent.next_timeout().map_or(Duration::ZERO, |due| until.since(due));
             self.now = until;
+            if slept >= OVERSLEPT {
+                // Nobody could be heard meanwhile.
+                self.conns.values_mut().for_each(|conn| conn.heard = (conn.heard + slept).min(until));
+            }
             return self.wake();
         }
         let mut wakes = 0;

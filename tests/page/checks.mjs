@@ -30,7 +30,7 @@ const song = noise(6 << 20, 7);
 
 try {
   const b = await up("b", ["--share", share("music", { "Blue Train.flac": song, "Blue Sky.mp3": noise(300_000, 2), "blue notes.txt": Buffer.from("notes") })]);
-  const c = await up("c", ["--share", share("more", { "Blue Train.flac": song, "Kind of Blue.flac": noise(200_000, 3) })]);
+  const c = await up("c", ["--share", share("more", { "Blue Train.flac": song, "Kind of Blue.flac": noise(200_000, 3), "box/list.txt": Buffer.from("one tape"), "box/left/tape 1.ogg": noise(60_000, 5) })]);
   const crowd = await up("crowd", ["--share", share("crowd-share", many(10_000))]);
   const mine = share("mine", { "Hazel.txt": Buffer.from("hazel"), "Nut.ogg": noise(50_000, 4), ".hidden": Buffer.from("x"), "id_rsa": Buffer.from("not a key") });
   let a = await up("a", ["--only-listed", "--connect", b.listen]);
@@ -243,18 +243,42 @@ try {
     const find = (hidden) => told.evaluate(async (away) => {
       Object.defineProperty(document, "hidden", { value: away, configurable: true });
       const { tell } = await import("/api.js");
-      tell("watch_hit", { watch: 1, query: "walnut", found: { name: "walnut.ogg", size: 5 }, getting: false });
+      for (let n = 0; n < 3; n += 1) tell("watch_hit", { watch: 1, query: "walnut", found: { name: `walnut ${n}.ogg`, size: 5 }, getting: false });
+      await new Promise((go) => setTimeout(go, 1200));
       return window.shown;
     }, hidden);
     equal(await find(true), [], "nobody asked for it");
     await told.getByRole("button", { name: "Notify me" }).click();
     await told.getByRole("button", { name: "Notifications are on" }).waitFor();
     equal(await find(false), [], "who looks at the page is told in the page");
-    equal(await find(true), ["“walnut” found walnut.ogg"]);
-    await told.locator(".toast", { hasText: "walnut.ogg" }).first().waitFor();
+    equal(await find(true), ["“walnut” found 3 new files"]);
+    await told.locator(".toast", { hasText: "3 new files" }).first().waitFor();
     await told.getByRole("button", { name: "Notifications are on" }).click();
-    equal(await find(true), ["“walnut” found walnut.ogg"]);
+    equal(await find(true), ["“walnut” found 3 new files"]);
     await told.context().close();
+  });
+
+  await check("a folder of a host's list is fetched with the folders in it; a player gets an address", async () => {
+    await page.goto(`${a.api}/#/search/browse%2F${c.listen}`);
+    const row = page.locator(".list-row", { hasText: "tape 1.ogg" });
+    await row.getByText("box/left").waitFor();
+    await page.getByLabel("Filter the hits").fill("box");
+    await until("two are left", async () => (await page.locator(".list-row").count()) === 2);
+    await page.locator(".list-row", { hasText: "list.txt" }).getByRole("button", { name: "Sources of" }).click();
+    await page.getByRole("button", { name: "Get the folder box" }).click();
+    await page.getByText("2 files").first().waitFor();
+    await page.getByRole("button", { name: "Get it" }).click();
+    const got = await until("both are there", async () => { const all = (await a.call("GET", "/api/v1/transfers")).filter((one) => /box/.test(one.path || "") && one.state === "done"); return all.length === 2 && all; });
+    assert(got.some((one) => one.path.endsWith("box/left/tape 1.ogg")), JSON.stringify(got.map((one) => one.path)));
+    await page.getByLabel("Filter the hits").fill("");
+    await toastless();
+    await goto("transfers");
+    await page.locator(".transfer", { hasText: "tape 1.ogg" }).getByRole("button", { name: "Parts and sources" }).click();
+    await page.getByRole("button", { name: "Copy address for a player" }).click();
+    await page.locator(".toast", { hasText: "is on the clipboard" }).waitFor();
+    const address = await page.evaluate(() => navigator.clipboard.readText());
+    equal((await (await fetch(address)).arrayBuffer()).byteLength, 60_000);
+    await toastless();
   });
 
   await check("hidden text of a stranger stays text", async () => {
@@ -267,15 +291,16 @@ try {
     equal(await page.locator(".list img").count(), 0);
   });
 
-  for (const colorScheme of ["light", "dark"]) {
-    for (const width of [1280, 360]) {
-      await check(`accessible (axe), no sideways scrolling: ${colorScheme}, ${width} px`, async () => {
-        await page.emulateMedia({ colorScheme });
+  for (const look of ["light", "dark", "contrast"]) {
+    for (const width of look === "contrast" ? [1280] : [1280, 360]) {
+      await check(`accessible (axe), no sideways scrolling: ${look}, ${width} px`, async () => {
+        await page.emulateMedia({ colorScheme: look === "dark" ? "dark" : "light" });
+        await page.evaluate((theme) => { if (theme) document.documentElement.dataset.theme = theme; else delete document.documentElement.dataset.theme; }, look === "contrast" ? look : "");
         await page.setViewportSize({ width, height: 780 });
         const wrong = [];
         for (const view of VIEWS) {
           await goto(view);
-          await page.waitForTimeout(700);
+          await page.waitForTimeout(400);
           await page.evaluate(axe);
           const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
           wrong.push(...violations.map((one) => `${view}: ${one.id} ${one.nodes.slice(0, 3).map((node) => `${node.target} ${node.any[0]?.message || ""}`).join(" | ")}`));
@@ -287,6 +312,7 @@ try {
     }
   }
   await page.emulateMedia({ colorScheme: "light" });
+  await page.evaluate(() => { delete document.documentElement.dataset.theme; });
   await page.setViewportSize({ width: 1280, height: 800 });
 
   await check("the servent is lost, and the page goes on when it is back", async () => {

@@ -69,6 +69,21 @@ try {
       }
     }
   }
+  // What is shown where there is nothing yet, and with much contrast.
+  const alone = await up("alone");
+  const first = await window_();
+  await first.goto(alone.page);
+  await first.locator("#words").waitFor();
+  for (const view of ["search", "watches", "transfers", "shares", "peers", "strangers"]) {
+    await first.locator(`nav a[href="#/${view}"]`).click();
+    await first.waitForTimeout(700);
+    await first.screenshot({ path: join(into, `${view}-nothing.png`) });
+  }
+  await page.emulateMedia({ colorScheme: "light" });
+  await page.setViewportSize({ width: 1280, height: 800 });
+  await page.evaluate(() => { document.documentElement.dataset.theme = "contrast"; location.hash = "#/transfers"; });
+  await page.waitForTimeout(700);
+  await page.screenshot({ path: join(into, "transfers-contrast.png") });
   const stranger = await window_({ viewport: { width: 1280, height: 800 } });
   await stranger.goto(me.api);
   await stranger.getByLabel("Token").waitFor();

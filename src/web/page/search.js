@@ -2,12 +2,15 @@
 
 import { follow, on, post, remove } from "./api.js";
 import { List } from "./list.js";
-import { button, copy, count, empty, h, icon, kindOf, number, put, say, size, text, toast, trouble } from "./ui.js";
+import { ask, button, copy, count, empty, h, icon, kindOf, number, put, say, size, text, toast, trouble } from "./ui.js";
 import { holding } from "./transfers.js";
 import { save } from "./watches.js";
 
 // What is shown outlives the view: who comes back finds it as it was.
 const state = { id: null, query: "", groups: new Map(), done: null, words: "", kind: "", only: false, sort: "sources", abort: null, hits: 0 };
+
+// Files of a folder at once.
+const MOST = 500;
 
 const SORTS = [["sources", "Most sources"], ["name", "Name"], ["size", "Largest first"], ["near", "Nearest first"], ["new", "Newest first"]];
 const ORDER = {
@@ -156,7 +159,7 @@ export function view(main, known, rest) {
           h("td", hit.source.browse && !hit.source.push ? h("button.link", { type: "button", onclick: () => browse(hit.source.addr) }, "Browse them") : null))))),
       group.hits.length > 50 ? h("p.dim", `and ${number(group.hits.length - 50)} more`) : null,
       h("p.dim", urn ? ["Content ", h("code.urn", urn)] : "Its content has no name yet: only the size can be checked after fetching."),
-      h("div.row", holding(urn) ? null : button("down", "Get", () => fetchIt(group), { kind: "main" }), urn ? button("magnet", "Copy magnet", () => magnet(group)) : null));
+      h("div.row", holding(urn) ? null : button("down", "Get", () => fetchIt(group), { kind: "main" }), urn ? button("magnet", "Copy magnet", () => magnet(group)) : null, group.folder ? button("folder", `Get the folder ${group.folder}`, () => fetchFolder(group.folder)) : null));
   }
 
   const stops = [on("searches", pills), on("transfer", () => list.draw()), on("status", () => { if (!state.id && !state.groups.size) redraw(); })];
@@ -175,7 +178,7 @@ function take(hit) {
   const key = hit.sha1 || hit.urn || `${hit.name.toLowerCase()}/${hit.size}`;
   let group = state.groups.get(key);
   if (!group) {
-    group = { key, name: hit.name, fold: hit.name.toLowerCase(), size: hit.size, kind: kindOf(hit.name), hits: [], hops: 99, first: hit.hit, free: false, id: state.id };
+    group = { key, name: hit.name, fold: `${hit.folder || ""}/${hit.name}`.toLowerCase(), folder: hit.folder || "", size: hit.size, kind: kindOf(hit.name), hits: [], hops: 99, first: hit.hit, free: false, id: state.id };
     state.groups.set(key, group);
   }
   // A stream that is attached to anew begins again at the first hit.
@@ -197,7 +200,7 @@ function row(group) {
 
 function refresh(element, group, open) {
   const nearest = group.hits[0];
-  text(element.where, `${nearest.source.vendor || "?"} at ${nearest.source.addr}${group.hops < 99 ? `, ${group.hops ? count(group.hops, "hop") : "by UDP"}` : ""}${nearest.urn ? "" : ", not hashed yet"}`);
+  text(element.where, `${group.folder ? `${group.folder} · ` : ""}${nearest.source.vendor || "?"} at ${nearest.source.addr}${group.hops < 99 ? `, ${group.hops ? count(group.hops, "hop") : "by UDP"}` : ""}${nearest.urn ? "" : ", not hashed yet"}`);
   text(element.many, count(group.hits.length, "source"));
   const held = holding(group.hits.find((hit) => hit.urn)?.urn);
   text(element.flag, held === "done" ? "You have it" : held ? held : group.free ? "" : "Busy");
@@ -214,6 +217,24 @@ async function fetchIt(group) {
     toast(`Fetching ${transfer.name}`, { hint: transfer.reason, action: "Show", act: () => { location.hash = "#/transfers"; } });
   } catch (error) { trouble(error); }
   return true;
+}
+
+/** All of a folder, and of those in it, with the folders as they are there. */
+async function fetchFolder(folder) {
+  const inside = [...state.groups.values()].filter((group) => (group.folder === folder || group.folder.startsWith(`${folder}/`)) && !holding(group.hits.find((hit) => hit.urn)?.urn));
+  const bytes = inside.reduce((sum, group) => sum + group.size, 0);
+  if (inside.length > MOST) return toast(`${count(inside.length, "file")} are in ${folder}; ${number(MOST)} are fetched at once`, { bad: true, hint: `A folder in it may do, or: filbert get --folder "${folder}"` });
+  if (!inside.length) return toast(`All of ${folder} is here or on its way`);
+  if (!await ask("Get the whole folder?", `${count(inside.length, "file")}, ${size(bytes)}, from ${folder}.`, "Get it")) return undefined;
+  let begun = 0;
+  for (const group of inside) {
+    try {
+      await post("/api/v1/transfers", { what: String(group.hits[0].hit), search: group.id, template: "{dir}/{name}" });
+      begun += 1;
+    } catch (error) { trouble(error); if (!error.status) break; }
+  }
+  toast(`Fetching ${count(begun, "file")}`, { action: "Show", act: () => { location.hash = "#/transfers"; } });
+  return undefined;
 }
 
 async function magnet(group) {

@@ -2,7 +2,7 @@
 
 import { get, on, post, remove } from "./api.js";
 import { List } from "./list.js";
-import { ask, button, copy, count, empty, h, icon, number, put, rate, size, span, text, toast, trouble } from "./ui.js";
+import { ask, button, copy, count, empty, h, icon, kindOf, number, put, rate, size, span, text, toast, trouble } from "./ui.js";
 
 const all = new Map();
 const byUrn = new Map();
@@ -171,6 +171,14 @@ async function magnet(transfer) {
   return true;
 }
 
+// What a player can begin with before all of it is here.
+const PLAYED = new Set(["audio", "video"]);
+
+/** The address where a player finds a file, also while it comes; from then on it comes front first. */
+async function play(id) {
+  try { await copy((await post(`/api/v1/transfers/${id}/play`)).url, "The address for a player"); } catch (error) { trouble(error); }
+}
+
 /** What an open row shows: where it lies, the map of its parts, its sources. */
 function parts(id) {
   const map = h("canvas.map", { role: "img" });
@@ -184,7 +192,7 @@ function parts(id) {
   level.value = transfer.priority || "normal";
   const root = h("div.detail", facts,
     down ? [map, legend, h("table", h("caption.visually-hidden", "Sources"), h("thead", h("tr", ["Source", "State", "Brought", "Rate"].map((head) => h("th", { scope: "col" }, head)))), sources),
-      h("div.row", button("magnet", "Copy magnet", () => magnet(all.get(id))), OVER.has(transfer.state) ? null : level)]
+      h("div.row", button("magnet", "Copy magnet", () => magnet(all.get(id))), PLAYED.has(kindOf(transfer.name)) && !["failed", "cancelled"].includes(transfer.state) ? button("play", "Copy address for a player", () => play(id)) : null, OVER.has(transfer.state) ? null : level)]
       : h("div.row", h("a.button", { href: `#/search/browse%2F${encodeURIComponent(transfer.peer || "")}` }, icon("eye"), "Browse them")));
   let busy = false;
   let last = 0;

@@ -5,6 +5,7 @@ import { button, count, empty, h, icon, kindOf, number, put, size, span, text, t
 import { holding } from "./transfers.js";
 
 const TOLD = "notify";
+const TOGETHER = 1000;
 const canTell = "Notification" in window;
 const tells = () => canTell && Notification.permission === "granted" && localStorage.getItem(TOLD) === "on";
 
@@ -20,14 +21,27 @@ export async function save(query, options = {}) {
   }
 }
 
-/** Tells of what a saved search found: in the page, and on the desktop for who wants that and looks elsewhere. */
+const waiting = new Map();
+
+/**
+ * Tells of what a saved search found: in the page, and on the desktop for who wants that and looks elsewhere. What comes
+ * within a second is told at once.
+ */
 export function announce({ query, found, getting }) {
-  const words = `“${query}” found ${found.name}`;
-  const show = () => { location.hash = "#/watches"; };
-  toast(words, { hint: getting ? "It is being fetched." : size(found.size), action: "Show", act: show });
-  if (!tells() || !document.hidden) return;
-  const note = new Notification(words, { body: getting ? "It is being fetched." : size(found.size), icon: "/icon.svg", tag: `filbert-${query}` });
-  note.onclick = () => { window.focus(); show(); note.close(); };
+  const news = waiting.get(query);
+  if (news) { news.files += 1; return; }
+  waiting.set(query, { files: 1 });
+  setTimeout(() => {
+    const { files } = waiting.get(query);
+    waiting.delete(query);
+    const words = files > 1 ? `“${query}” found ${count(files, "new file")}` : `“${query}” found ${found.name}`;
+    const hint = getting ? "Being fetched." : files > 1 ? `${found.name} and others` : size(found.size);
+    const show = () => { location.hash = "#/watches"; };
+    toast(words, { hint, action: "Show", act: show });
+    if (!tells() || !document.hidden) return;
+    const note = new Notification(words, { body: hint, icon: "/icon.svg", tag: `filbert-${query}` });
+    note.onclick = () => { window.focus(); show(); note.close(); };
+  }, TOGETHER);
 }
 
 export function view(main, known) {

@@ -8,8 +8,8 @@ import { traced, window_ } from "./stage.mjs";
 /** So many small files, all different. */
 export const many = (files) => Object.fromEntries(Array.from({ length: files }, (_, n) => [`part ${String(n % 100).padStart(2, "0")}/number ${n}.dat`, Buffer.from(`${n}`)]));
 
-const STATES = ["downloading", "queued", "done", "waiting", "failed"];
-const transfer = (n) => ({ id: n + 1, direction: n % 3 ? "down" : "up", priority: "normal", name: `file ${n}.iso`, urn: `urn:sha1:${String(n).padStart(32, "A")}`, state: STATES[n % 5], done: n * 1000, size: 5_000_000, rate_bps: n % 5 ? 0 : 1000, sources: 2, reason: "source 10.0.0.7:6346 is to be asked", eta_s: null, next_try_s: null, path: "/tmp", verified: null, error: null, elapsed_ms: 1000, peer: null, from: [], players: 0 });
+const STATES = ["downloading", "queued", "paused", "waiting"];
+const transfer = (n) => ({ id: n + 1, direction: n % 3 ? "down" : "up", priority: "normal", name: `file ${n}.iso`, urn: `urn:sha1:${String(n).padStart(32, "A")}`, state: n % 50 ? STATES[n % 4] : n % 100 ? "failed" : "done", done: n * 1000, size: 5_000_000, rate_bps: n % 5 ? 0 : 1000, sources: 2, reason: "source 10.0.0.7:6346 is to be asked", eta_s: null, next_try_s: null, path: "/tmp", verified: null, error: null, elapsed_ms: 1000, peer: null, from: [], players: 0 });
 
 /**
  * What happens in `a`'s page when it lists `crowd`, and when it has 5,000 transfers: for each act the longest task of the
@@ -46,6 +46,7 @@ export async function load(a, crowd) {
   await measure("5,000 transfers are shown", async () => {
     await busy.goto(`${a.api}/#/transfers`);
     await busy.locator(".transfer").first().waitFor();
+    await busy.getByRole("button", { name: "All 5,000" }).waitFor();
   });
   await measure("... 2,000 events a second", () => busy.evaluate(async (one) => {
     const { tell } = await import("/api.js");
@@ -55,6 +56,13 @@ export async function load(a, crowd) {
     }
   }, transfer(0)));
   await measure("... are scrolled through", scroll);
+  await measure("... 20,000 uploads come and go", () => busy.evaluate(async (one) => {
+    const { tell } = await import("/api.js");
+    for (let n = 0; n < 20_000; n += 1) {
+      tell("transfer", { ...one, id: 10_000 + n, direction: "up", urn: null, state: "done", name: `upload ${n}.iso` });
+      if (n % 200 === 0) await new Promise((go) => setTimeout(go, 10));
+    }
+  }, transfer(0)));
   await measure("... are filtered, key by key", () => busy.getByLabel("Filter").pressSequentially("file 77"));
   if (busy.told.length) throw new Error(busy.told.join("; "));
   await busy.context().close();

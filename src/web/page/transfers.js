@@ -12,15 +12,29 @@ const RUNNING = new Set(["downloading", "uploading", "verifying", "connecting"])
 const WORDS = { waiting: "waiting for source" };
 const RANK = { downloading: 0, uploading: 0, verifying: 1, connecting: 2, queued: 3, waiting: 4, paused: 5, failed: 6, done: 7, cancelled: 8 };
 
+// Of what is over, so many are kept: the servent keeps fewer, and a page may be open for weeks.
+const KEPT = 1000;
+const over = new Set();
+
 function keep(transfer) {
   all.set(transfer.id, transfer);
   if (transfer.urn && transfer.direction === "down") byUrn.set(transfer.urn, transfer);
+  if (!OVER.has(transfer.state)) over.delete(transfer.id);
+  else if (over.add(transfer.id).size > KEPT) forget(over.values().next().value);
+}
+
+function forget(id) {
+  const gone = all.get(id);
+  over.delete(id);
+  all.delete(id);
+  if (gone && byUrn.get(gone.urn) === gone) byUrn.delete(gone.urn);
 }
 
 async function load() {
   const transfers = await get("/api/v1/transfers");
   all.clear();
   byUrn.clear();
+  over.clear();
   transfers.forEach(keep);
   state.loaded = true;
 }
@@ -64,12 +78,14 @@ export function view(main) {
   const tabs = SHOWS.map(([name, label]) => h("button.pill", { type: "button", onclick: () => { state.show = name; redraw(); } }, label, h("span.dim")));
   const hidden = h("p.hidden-count");
   const place = h("div.fill");
+  const pauseAll = button("pause", "Pause all", () => each("pause"));
+  const resumeAll = button("play", "Resume all", () => each("resume"));
   const list = new List({
     label: "Transfers; arrow keys move, Space shows parts and sources, p pauses", height: [76, 104], key: (transfer) => transfer.id,
     make: row, update: refresh, detail: (transfer) => parts(transfer.id),
     onkey: (key, transfer) => (key === "p" ? pause(transfer) : key === "m" ? magnet(transfer) : key === "Enter" ? (list.toggle(transfer), true) : false),
   });
-  put(main, h("div.head", h("h1", "Transfers"), h("div.row", button("pause", "Pause all", () => each("pause")), button("play", "Resume all", () => each("resume")))),
+  put(main, h("div.head", h("h1", "Transfers"), h("div.row", pauseAll, resumeAll)),
     h("div.tools", h("div.pills", { role: "group", "aria-label": "Which" }, tabs), filter), hidden, place);
 
   function redraw() {
@@ -78,14 +94,18 @@ export function view(main) {
     const counts = SHOWS.map(() => 0);
     const shown = [];
     let away = 0;
+    let [paused, runs] = [false, false];
     for (const transfer of all.values()) {
       SHOWS.forEach(([, , is], n) => { if (is(transfer)) counts[n] += 1; });
+      if (transfer.direction === "down") { if (transfer.state === "paused") paused = true; else if (!OVER.has(transfer.state)) runs = true; }
       if (!test(transfer)) continue;
       const fold = transfer.name.toLowerCase();
       if (words.every((word) => fold.includes(word))) shown.push(transfer); else away += 1;
     }
     shown.sort((a, b) => RANK[a.state] - RANK[b.state] || b.id - a.id);
     tabs.forEach((tab, n) => { tab.setAttribute("aria-pressed", String(SHOWS[n][0] === state.show)); text(tab.lastChild, number(counts[n])); });
+    pauseAll.disabled = !runs;
+    resumeAll.disabled = !paused;
     hidden.hidden = !away;
     put(hidden, away ? [`${number(away)} hidden by the filter `, h("button.link", { type: "button", onclick: () => { state.words = filter.value = ""; redraw(); } }, "Show them")] : null);
     list.set(shown);

@@ -19,7 +19,8 @@ pub enum Secrecy {
 /// on the way are made; those above a secret are the owner's.
 pub fn write(path: &Path, bytes: &[u8], secrecy: Secrecy) -> Result<(), Failure> {
     let attempt = || -> std::io::Result<()> {
-        let dir = path.parent().unwrap_or(Path::new("."));
+        // A name alone is in the folder where we are.
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         make_dir(dir, secrecy)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let beside = dir.join(format!(".{name}.{}", std::process::id()));

@@ -16,6 +16,8 @@ mod config;
 mod configure;
 mod demo;
 mod doctor;
+#[cfg(test)]
+mod documented;
 mod exit;
 mod files;
 mod get;

@@ -279,7 +279,10 @@ impl Inner {
     /// Writes the file anew, with some of its records.
     fn rewrite(&mut self, keep: impl Fn(u32) -> bool) -> io::Result<()> {
         let fresh = self.path.with_extension("new");
-        let mut writer = io::BufWriter::with_capacity(PIECE, File::create(&fresh)?);
+        let mut writer = io::BufWriter::with_capacity(
+            PIECE,
+            super::home::private_file().write(true).create(true).truncate(true).open(&fresh)?,
+        );
         writer.write_all(&whole_header())?;
         let mut numbers: Vec<u32> =
             self.keys.iter().map(|(_, number)| *number).filter(|number| keep(*number)).collect();

@@ -1,7 +1,7 @@
 //! A download that one process fetches for itself, while others share its state: a lock on a file named after
 //! it, which the kernel lets go of when that process ends, however it ends.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ impl Claim {
     pub fn take(state: &Path, id: u64) -> io::Result<Self> {
         let path = path(state, id);
         super::home::create_private(&dir(state))?;
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
+        let file = super::home::private_file().write(true).create(true).truncate(false).open(&path)?;
         file.lock()?;
         Ok(Self { path, _file: file })
     }

@@ -4,6 +4,7 @@
 //! and downloads each where the desktop keeps such things. State is readable by its owner alone.
 
 use std::ffi::OsString;
+use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -69,6 +70,16 @@ pub(super) fn create_private(dir: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.recursive(true).create(dir)
+}
+
+/// How a file is opened that only its owner may read, should it have to be made. Its folder may be open to others:
+/// somebody made it beforehand.
+pub(super) fn private_file() -> OpenOptions {
+    #[allow(unused_mut)]
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 /// `XDG_DOWNLOAD_DIR="$HOME/Downloads"` in `user-dirs.dirs`.

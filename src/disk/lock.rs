@@ -1,7 +1,7 @@
 //! One servent per home: a lock that the kernel lets go of when its holder ends, however it ends.
 
 use std::fmt;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
@@ -53,7 +53,7 @@ impl Lock {
         let path = state.join("lock");
         let failed = |error| LockError::Io(path.clone(), error);
         super::home::create_private(state).map_err(failed)?;
-        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let open = super::home::private_file().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = open.map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}

@@ -4,7 +4,7 @@
 //! file that cannot be read is set aside as `NAME.corrupt-N` and said so; it is never deleted and never stops
 //! the servent. Writers in several processes take turns by a lock in the same directory.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -146,7 +146,7 @@ impl StateFile {
     fn lock(&self) -> io::Result<File> {
         let dir = parent_of(&self.path);
         super::home::create_private(dir)?;
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(dir.join("write.lock"))?;
+        let lock = super::home::private_file().write(true).create(true).truncate(false).open(dir.join("write.lock"))?;
         lock.lock()?;
         Ok(lock)
     }
@@ -158,10 +158,8 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let fresh = dir.join(name);
-    let mut options = OpenOptions::new();
+    let mut options = super::home::private_file();
     options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let written = options.open(&fresh).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_all()

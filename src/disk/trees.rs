@@ -7,7 +7,7 @@
 //! is read, and what a crash has torn off is forgotten. Files below 256 KiB have no row but their root.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -272,7 +272,7 @@ impl Logs {
 impl Log {
     /// Reads which rows there are. What is no record ends the log: it is cut there.
     fn open(path: &Path) -> io::Result<Self> {
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut file = super::home::private_file().read(true).write(true).create(true).truncate(false).open(path)?;
         let length = file.metadata()?.len();
         let mut header = [0; HEADER.len()];
         let is_ours = length >= HEADER.len() as u64 && file.read_exact(&mut header).is_ok() && header == *HEADER;

@@ -219,6 +219,14 @@ fn a_browsed_list_leaves_the_numbers_of_the_search_alone_when_asked_to() {
         let blocks = a.get(&path);
         (blocks["runs"] == json!([{ "state": "stored", "blocks": 1, "source": null }])).then_some(())
     });
+    for (servent, counted) in
+        [(&a, r#"filbert_transfer_bytes_total{dir="down"} 3"#), (&b, r#"filbert_transfer_bytes_total{dir="up"} 3"#)]
+    {
+        until(counted, || {
+            let answer = ask(servent, "GET /metrics", &format!("Authorization: Bearer {}\r\n", servent.token()));
+            String::from_utf8(answer.body).expect("text").lines().any(|line| line == counted).then_some(())
+        });
+    }
 }
 
 #[test]

@@ -207,6 +207,8 @@ impl Node {
         let Totals { files, bytes, hashed } = inner.shelf.totals();
         let mut totals = words::counters(&counters);
         totals.insert("queries_late".to_owned(), inner.queries_late.load(SeqCst));
+        totals.insert("bytes_downloaded".to_owned(), inner.speeds.down().moved());
+        totals.insert("bytes_uploaded".to_owned(), inner.uploads.sent());
         totals.extend(inner.pushes.counters().map(|(name, count)| (name.to_owned(), count)));
         StatusView {
             version: env!("CARGO_PKG_VERSION").to_owned(),

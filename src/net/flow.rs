@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Poll, Waker};
 
@@ -23,6 +23,7 @@ pub struct Flow(Arc<Shared>);
 struct Shared {
     clock: Clock,
     limited: AtomicBool,
+    moved: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -62,7 +63,8 @@ impl Flow {
     /// Nobody in the line.
     pub fn new(clock: Clock, speed: Speed) -> Self {
         let state = State { throttle: Throttle::new(speed, clock.now()), next: 0, line: VecDeque::new() };
-        Self(Arc::new(Shared { clock, limited: AtomicBool::new(speed != Speed::Off), state: Mutex::new(state) }))
+        let (limited, moved) = (AtomicBool::new(speed != Speed::Off), AtomicU64::new(0));
+        Self(Arc::new(Shared { clock, limited, moved, state: Mutex::new(state) }))
     }
 
     /// Whether there is a limit now.
@@ -112,6 +114,11 @@ impl Flow {
         Allowance { flow: self.clone(), left: 0 }
     }
 
+    /// Bytes that were moved by way of allowances, with and without a limit.
+    pub fn moved(&self) -> u64 {
+        self.0.moved.load(Ordering::Relaxed)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -139,6 +146,7 @@ impl Allowance {
 
     /// So many were moved.
     pub fn spend(&mut self, bytes: u64) {
+        self.flow.0.moved.fetch_add(bytes, Ordering::Relaxed);
         self.left = self.left.saturating_sub(bytes);
     }
 }

@@ -53,6 +53,13 @@ pub fn text(status: &StatusView, peers: &[PeerView], transfers: &[TransferView])
     out.family("filbert_transfer_rate_bytes", "gauge", "Bytes of files a second, now.");
     out.sample("filbert_transfer_rate_bytes", &[("dir", "down")], status.down_bps);
     out.sample("filbert_transfer_rate_bytes", &[("dir", "up")], status.up_bps);
+    out.family(
+        "filbert_transfer_bytes_total",
+        "counter",
+        "Bytes of files that came and went, also what was thrown away.",
+    );
+    out.sample("filbert_transfer_bytes_total", &[("dir", "down")], counter("bytes_downloaded"));
+    out.sample("filbert_transfer_bytes_total", &[("dir", "up")], counter("bytes_uploaded"));
     let mut states: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     for transfer in transfers {
         *states.entry((&transfer.direction, &transfer.state)).or_default() += 1;

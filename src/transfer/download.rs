@@ -443,8 +443,14 @@ impl Download {
             (known.since, known.touched) = (now, now);
             let ticket = known.queued.as_ref().and_then(|queued| queued.ticket.clone());
             out.push(Output::Fetch { source, from: known.source.clone(), first, end, ticket });
+            if self.is_swarm() {
+                // What follows the blocks that another one has is what he is fetching now.
+                self.origin = self.rng.below(self.map.len());
+            }
         }
+        self.renew(now);
         if self.sources.active() == 0 {
+            self.spare(now);
             self.rest(now, out);
         } else {
             self.make_way(now, out);

@@ -5,6 +5,7 @@ pub mod blocks;
 pub mod browse;
 pub mod check;
 pub mod download;
+pub mod given;
 pub mod journal;
 pub mod magnet;
 pub mod name;

@@ -55,12 +55,17 @@ impl Part {
 
     /// "X-Available-Ranges: bytes 0-10, 20-30" (PFSP).
     fn tell(&self, headers: &mut Headers) {
-        if self.ranges.is_empty() {
-            return;
-        }
-        let ranges = self.ranges.iter().take(MAX_RANGES).map(|range| format!("{}-{}", range.start, range.end - 1));
-        headers.push("X-Available-Ranges", format!("bytes {}", ranges.collect::<Vec<_>>().join(",")));
+        tell_ranges("X-Available-Ranges", &self.ranges, headers);
     }
+}
+
+/// `NAME: bytes 0-10,20-30`; nothing when there are none.
+pub fn tell_ranges(name: &'static str, ranges: &[Range<u64>], headers: &mut Headers) {
+    if ranges.is_empty() {
+        return;
+    }
+    let ranges = ranges.iter().take(MAX_RANGES).map(|range| format!("{}-{}", range.start, range.end - 1));
+    headers.push(name, format!("bytes {}", ranges.collect::<Vec<_>>().join(",")));
 }
 
 /// What stands in the way of giving it.

@@ -102,6 +102,9 @@ impl Contact {
             (sha1, !machine.offered().is_empty())
         };
         let us = (self.inner.hooks.us)(local).filter(|_| gives);
+        if let Some(us) = us {
+            headers.push("X-Node", us.to_string());
+        }
         self.inner.alternates.tell(&sha1, self.source.addr, us, headers);
     }
 

@@ -28,6 +28,7 @@ use crate::base::Rng;
 use crate::library::{RootId, SharedFile, Stamp};
 use crate::net::serve::{Answer, Body, Shelf, read_at};
 use crate::net::{Outflow, Tap, rt};
+use crate::transfer::given::Given;
 use crate::transfer::queue::{Asker, Place, QueueConfig};
 use crate::transfer::upload::{self, Found, Offer, Speaks, Tree, Wait};
 use crate::wire::Guid;
@@ -124,13 +125,16 @@ struct Inner {
     config: UploadsConfig,
     hooks: UploadHooks,
     table: Mutex<Table>,
+    began: Instant,
+    given: Mutex<Given>,
 }
 
 impl Uploads {
     /// No uploads yet. `rng` names the places in the queue.
-    pub fn new(config: UploadsConfig, hooks: UploadHooks, rng: Rng) -> Self {
+    pub fn new(config: UploadsConfig, hooks: UploadHooks, mut rng: Rng) -> Self {
+        let given = Mutex::new(Given::new(&mut rng));
         let table = Mutex::new(Table::new(config.queue(), rng));
-        Self(Arc::new(Inner { config, hooks, table }))
+        Self(Arc::new(Inner { config, hooks, table, began: Instant::now(), given }))
     }
 
     /// Those that run or wait and those that ended lately (the last 50), in the order of their ids.
@@ -165,7 +169,7 @@ impl Uploads {
 impl Shelf for Uploads {
     fn answer(&self, request: &Request, from: SocketAddr) -> Answer {
         let mut answer = self.0.answer(request, from);
-        self.0.tell_others(request, from, &mut answer.head.headers);
+        self.0.tell_others(request, from, &mut answer);
         (self.0.hooks.describe)(&mut answer.head.headers);
         answer
     }

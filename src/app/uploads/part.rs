@@ -3,16 +3,17 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use super::slot::Slot;
 use super::{Inner, plain};
 use crate::app::downloads::Giving;
+use crate::base;
 use crate::library::{RootId, SharedFile, Stamp};
 use crate::net::serve::{Answer, Body};
 use crate::transfer::queue::Asker;
-use crate::transfer::upload::{self, Found, Offer, Part, Speaks};
-use crate::wire::head::Headers;
+use crate::transfer::upload::{self, Found, Offer, Part, Speaks, tell_ranges};
+use crate::wire::addr::{self, is_public};
 use crate::wire::http::{Request, Target};
 use crate::wire::{Sha1, Urn};
 
@@ -47,17 +48,28 @@ impl Inner {
         }
     }
 
-    /// Hears who else has the file that was asked for, and says whom we know. Nothing for what we do not have.
-    pub(super) fn tell_others(&self, request: &Request, from: SocketAddr, headers: &mut Headers) {
+    /// Hears who else has the file that was asked for, and says whom we know and what we lately gave them. Nothing for
+    /// what we do not have.
+    pub(super) fn tell_others(&self, request: &Request, from: SocketAddr, answer: &mut Answer) {
         let (Some(downloads), Target::ByUrn(_) | Target::ByIndex(..)) = (&self.hooks.downloads, request.target())
         else {
             return;
         };
+        let headers = &mut answer.head.headers;
         // What the answer says the content is: we have it, then.
         let said = headers.get("X-Gnutella-Content-URN").and_then(|urn| urn.parse::<Urn>().ok());
         let Some(sha1) = said.as_ref().and_then(Urn::sha1) else { return };
         let sha1: Sha1 = sha1;
         downloads.heard(&sha1, &request.headers, from.ip(), None);
         downloads.alternates().tell(&sha1, from, None, headers);
+        // Who says where he listens gives on what he has.
+        let node = request.headers.get("X-Node").and_then(addr::parse);
+        let node = node.filter(|node| node.ip() == from.ip() || !is_public(from.ip()));
+        let now = base::Instant::ZERO + self.began.elapsed();
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        tell_ranges("X-Given-Ranges", &given.others(now, &sha1, node), headers);
+        if let (Some(node), Body::File(_, bytes)) = (node, &answer.body) {
+            given.note(now, sha1, node, bytes.clone());
+        }
     }
 }

@@ -20,10 +20,7 @@ const MAX_PARTS: usize = 1024;
 /// A place in a queue has a name of so many characters at most.
 const MAX_TICKET: usize = 64;
 
-/// Refusals in a row that are followed by a request at once, each with other parts told of.
-const AT_ONCE: u32 = 4;
-
-/// ... but not sooner than after this on the same connection.
+/// Who says what it has is asked for that at once, but not sooner than after this on the same connection.
 const FREE: Duration = Duration::from_millis(100);
 
 /// What an answer says.
@@ -53,8 +50,18 @@ impl Download {
             return;
         }
         known.touched = now;
-        known.available = available(&head);
-        known.partial |= known.available.is_some();
+        let is_promised = known.available.is_some();
+        known.available = told_ranges(&head, "X-Available-Ranges");
+        match &known.available {
+            Some(parts) => {
+                known.partial = true;
+                known.had.clone_from(parts);
+            }
+            // Who gives bytes without a word of what there is has all.
+            None if matches!(head.code, 200 | 206) => known.partial = false,
+            None => {}
+        }
+        known.given = (now, told_ranges(&head, "X-Given-Ranges").unwrap_or_default());
         if let Some(proxies) = push_proxies(&head) {
             known.source.proxies = proxies;
         }
@@ -97,7 +104,7 @@ impl Download {
             }
             Verdict::NotYet(words) => {
                 let stays = head.keep_alive() && head.content_length() == Some(0);
-                self.on_not_yet(now, id, words, stays, out);
+                self.on_not_yet(now, id, words, is_promised, stays, out);
             }
             Verdict::Absent(words) => self.dismiss(now, id, words, false, out),
             Verdict::Refusal(words) => self.dismiss(now, id, words, true, out),
@@ -153,7 +160,7 @@ impl Download {
         known.due = now;
         (known.polls, known.refused_with) = (0, None);
         self.requeries = 0;
-        if !self.has_missing(id) {
+        if !self.has_missing(now, id) {
             // All that it has of a partial file: more of it may have come when we ask again.
             let pause = self.pause(self.config.poll, self.config.retry_busy, 0);
             if let Some(known) = self.sources.get_mut(id).filter(|known| known.available.is_some()) {
@@ -206,30 +213,42 @@ impl Download {
 
     /// A partial file, as "416 Requested range not available yet" says. With `X-Available-Ranges` we know what of
     /// it can be had now; else it is asked again later, if the file has a name by which it may have grown.
-    fn on_not_yet(&mut self, now: Instant, id: SourceId, words: String, stays: bool, out: &mut Vec<Output>) {
+    ///
+    /// To ask somebody what he has is no failure; that he refuses what he said he has is one, if `is_promised`.
+    fn on_not_yet(
+        &mut self,
+        now: Instant,
+        id: SourceId,
+        words: String,
+        is_promised: bool,
+        stays: bool,
+        out: &mut Vec<Output>,
+    ) {
         let Some(known) = self.sources.get_mut(id) else { return };
         let told = known.available.is_some();
         if !told && self.expected.urn().is_none() {
             return self.dismiss(now, id, words, false, out);
         }
         known.contact = Contact::Idle;
-        known.failures = known.failures.saturating_add(1);
         known.say(words);
-        // At once where it says that it has something, and has not said the same before: else that was no true word.
-        let news = told && known.available != known.refused_with && known.failures <= AT_ONCE;
+        if is_promised || !told {
+            known.failures = known.failures.saturating_add(1);
+        }
+        // The more often he has nothing new, the more rarely he is asked.
+        known.polls = if known.available == known.refused_with { known.polls.saturating_add(1) } else { 0 };
         known.refused_with.clone_from(&known.available);
-        let (times, polls) = (known.failures - 1, known.polls);
-        known.polls = polls.saturating_add(1);
-        let at_once = news && self.has_missing(id);
-        let pause = match (at_once, told) {
-            (true, _) => Duration::ZERO,
-            (false, true) => self.pause(self.config.poll, self.config.poll * 4, polls),
-            (false, false) => self.pause(self.config.retry_busy, self.config.retry_max, times),
+        let (failures, polls) = (known.failures.saturating_sub(1), known.polls);
+        let has_more = told && self.has_missing(now, id);
+        let pause = match (told, is_promised) {
+            (true, true) => self.pause(self.config.retry_first, self.config.retry_max, failures),
+            (true, false) if has_more => Duration::ZERO,
+            (true, false) => self.pause(self.config.poll, self.config.poll * 8, polls),
+            (false, _) => self.pause(self.config.retry_busy, self.config.retry_max, failures),
         };
         if let Some(known) = self.sources.get_mut(id) {
             // The connection is free when it has been told that nothing of this answer is wanted.
             known.due = now + if stays { pause.max(FREE) } else { pause };
-            if !at_once {
+            if !has_more {
                 // What it has may be more by then.
                 known.available = None;
             }
@@ -351,9 +370,10 @@ fn queue_text<'a>(head: &'a Response, name: &str) -> Option<&'a str> {
     })
 }
 
-/// `X-Available-Ranges: bytes 0-10, 20-30`, in order; `None` when it has all. What makes no sense is passed over.
-fn available(head: &Response) -> Option<Vec<Range<u64>>> {
-    let mut told = head.headers.all("X-Available-Ranges").peekable();
+/// `X-Available-Ranges: bytes 0-10, 20-30` (it has all when it says nothing) and `X-Given-Ranges`, in order. What makes
+/// no sense is passed over.
+fn told_ranges(head: &Response, name: &str) -> Option<Vec<Range<u64>>> {
+    let mut told = head.headers.all(name).peekable();
     told.peek()?;
     let parts = told.flat_map(|value| value.trim_start_matches(|c: char| !c.is_ascii_digit()).split(','));
     let parts = parts.take(MAX_PARTS).filter_map(|part| {

@@ -52,7 +52,7 @@ impl Default for DownloadConfig {
             first_blocks: 2,
             aim: Duration::from_secs(2),
             swarm: 16,
-            poll: Duration::from_secs(2),
+            poll: Duration::from_secs(1),
             stalled: Duration::from_secs(8),
             max_sources: 64,
             retry_first: Duration::from_secs(2),

@@ -20,6 +20,10 @@ const TOO_SLOW: Duration = Duration::from_secs(15);
 const MUCH_SLOWER: f64 = 16.0;
 /// A request is for so many blocks at least, if they are missing.
 const FEWEST: u64 = 2;
+/// For what a part of the swarm has, its other parts are waited for so long before one is asked that has all.
+const SPARED: Duration = Duration::from_secs(8);
+/// ... unless that one is so many times quicker.
+const SPARE_SLOWER: f64 = 4.0;
 /// While sources are active and others idle, it looks again after this.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -52,7 +56,7 @@ impl Download {
         let taken: Vec<Range<u64>> = self.sources.ranges().collect();
         if has_room && self.size.is_some() {
             for source in &ready {
-                if let Some(range) = self.missing_at(*source, &taken) {
+                if let Some(range) = self.missing_at(now, *source, &taken) {
                     let (first, end) = (range.start, Some(range.end));
                     return Some(Assignment { source: *source, first, end, from: Taken::Free });
                 }
@@ -64,7 +68,7 @@ impl Download {
         if let Some(swap) = self.much_slower_than_others(now, &ready, &taken) {
             return Some(swap);
         }
-        let thief = ready.into_iter().filter_map(|id| self.sources.get(id)).find(|known| known.available.is_none())?;
+        let thief = ready.into_iter().filter_map(|id| self.sources.get(id)).find(|known| !known.partial)?;
         if has_room && let Some(part) = self.part_of_the_slowest(now, thief) {
             return Some(part);
         }
@@ -81,16 +85,16 @@ impl Download {
     }
 
     /// Whether a source has something that is missing.
-    pub(super) fn has_missing(&self, source: SourceId) -> bool {
-        self.size.is_none() || self.missing_at(source, &[]).is_some()
+    pub(super) fn has_missing(&self, now: Instant, source: SourceId) -> bool {
+        self.size.is_none() || self.missing_at(now, source, &[]).is_some()
     }
 
     /// The first bytes that are missing, that a source has, and that are not in `taken`.
-    fn missing_at(&self, source: SourceId, taken: &[Range<u64>]) -> Option<Range<u64>> {
+    fn missing_at(&self, now: Instant, source: SourceId, taken: &[Range<u64>]) -> Option<Range<u64>> {
         let known = self.sources.get(source)?;
         let most = self.most(known);
         if self.is_swarm() && self.preferred.is_empty() {
-            return self.rarest(known, taken, most);
+            return self.rarest(now, known, taken, most);
         }
         let cut = |range: Range<u64>| range.start..range.end.min(range.start.saturating_add(most));
         if self.preferred.is_empty() && known.available.is_none() {
@@ -121,18 +125,20 @@ impl Download {
     }
 
     /// Whether somebody has only a part of the file: others fetch it too.
-    fn is_swarm(&self) -> bool {
+    pub(super) fn is_swarm(&self) -> bool {
         self.map.len() > self.config.swarm && self.sources.iter().any(|known| known.partial)
     }
 
-    /// Those bytes that a source has, that are missing, and that the fewest others have.
-    fn rarest(&self, known: &Known, taken: &[Range<u64>], most: u64) -> Option<Range<u64>> {
-        let (count, holders) = (self.map.len(), self.holders());
+    /// Those bytes that a source has, that are missing, and that the fewest others have. Who has all of the file is
+    /// spared what others have who will soon give it, unless it is the quicker.
+    fn rarest(&self, now: Instant, known: &Known, taken: &[Range<u64>], most: u64) -> Option<Range<u64>> {
+        let (count, holders) = (self.map.len(), self.holders(|_| true));
+        let spared = self.spared(now, known);
         let free = |index: usize| {
             let (missing, block) = (self.map.missing_in(index)?, self.map.range(index));
             let is_taken = taken.iter().any(|range| range.start < block.end && block.start < range.end);
             let missing = known.has_of(&missing)?;
-            (!is_taken).then_some(missing)
+            (!is_taken && !spared[index]).then_some(missing)
         };
         let from_origin = (0..count).map(|step| (self.origin + step) % count);
         let first = from_origin.filter(|index| free(*index).is_some()).min_by_key(|index| holders[*index])?;
@@ -147,17 +153,64 @@ impl Download {
         Some(range.start..range.end.min(range.start.saturating_add(most)))
     }
 
-    /// For each block, how many of those that have only parts have all of it.
-    fn holders(&self) -> Vec<u16> {
+    /// For each block, how many of those that have only parts have all of it, as far as they told.
+    fn holders(&self, which: impl Fn(&Known) -> bool) -> Vec<u16> {
         let mut holders = vec![0_u16; self.map.len()];
-        let block = self.map.block_size();
-        for part in self.sources.iter().filter_map(|known| known.available.as_ref()).flatten() {
-            let first = part.start.div_ceil(block).min(self.map.len() as u64) as usize;
-            let end = if part.end >= self.map.size() { self.map.len() as u64 } else { part.end / block };
-            let end = (end.min(self.map.len() as u64) as usize).max(first);
-            holders[first..end].iter_mut().for_each(|count| *count = count.saturating_add(1));
+        for part in self.sources.iter().filter(|known| known.partial && which(known)).flat_map(|known| &known.had) {
+            self.whole_blocks(part).for_each(|index| holders[index] = holders[index].saturating_add(1));
         }
         holders
+    }
+
+    /// For each block, whether one who has all of the file is not asked for it: others have it, or are being given it.
+    fn spared(&self, now: Instant, known: &Known) -> Vec<bool> {
+        let (false, Some(rate)) = (known.partial, known.rate) else { return vec![false; self.map.len()] };
+        let quick =
+            |it: &Known| it.gives_by(now + SPARED) && it.rate.is_none_or(|theirs| theirs * SPARE_SLOWER >= rate);
+        let mut spared: Vec<bool> = self.holders(quick).into_iter().map(|count| count > 0).collect();
+        let (told, given) = &known.given;
+        if now.since(*told) < SPARED && self.sources.iter().any(|it| it.partial && quick(it)) {
+            given.iter().flat_map(|part| self.whole_blocks(part)).for_each(|index| spared[index] = true);
+        }
+        spared
+    }
+
+    /// The blocks that are wholly in these bytes.
+    fn whole_blocks(&self, bytes: &Range<u64>) -> Range<usize> {
+        let (block, count) = (self.map.block_size(), self.map.len() as u64);
+        let end = if bytes.end >= self.map.size() { count } else { bytes.end / block };
+        let first = bytes.start.div_ceil(block).min(count);
+        first as usize..end.max(first) as usize
+    }
+
+    /// What some told of has come from others meanwhile: they are asked for what they have by now.
+    pub(super) fn renew(&mut self, now: Instant) {
+        if self.size.is_none() {
+            return;
+        }
+        for id in self.sources.ready(now) {
+            let told = self.sources.get(id).is_some_and(|known| known.available.is_some());
+            if told && !self.has_missing(now, id) {
+                let pause = self.pause(self.config.poll, self.config.retry_busy, 0);
+                if let Some(known) = self.sources.get_mut(id) {
+                    (known.available, known.due) = (None, now + pause);
+                }
+            }
+        }
+    }
+
+    /// Nobody is asked now: those that are spared are not due before those for whose parts they are.
+    pub(super) fn spare(&mut self, now: Instant) {
+        if self.size.is_none() || !self.is_swarm() {
+            return;
+        }
+        let next = self.sources.iter().filter(|known| known.partial && known.can_be_asked() && known.due > now);
+        let Some(next) = next.map(|known| known.due).min() else { return };
+        for id in self.sources.ready(now) {
+            if let Some(known) = self.sources.get_mut(id).filter(|known| !known.partial) {
+                known.due = next.min(now + SPARED);
+            }
+        }
     }
 
     /// One that may be asked takes the place of one that sends, but so slowly that it only holds the place.
@@ -171,7 +224,7 @@ impl Download {
         let best = active().map(rate).fold(0.0, f64::max);
         let slowest = active().filter(|known| now.since(known.since) >= self.config.stalled);
         let victim = slowest.min_by(|a, b| rate(a).total_cmp(&rate(b))).filter(|it| rate(it) * MUCH_SLOWER < best)?;
-        let range = self.missing_at(fresh.id, taken).or_else(|| {
+        let range = self.missing_at(now, fresh.id, taken).or_else(|| {
             let left = victim.left();
             fresh.available.is_none().then_some(left).filter(|left| left.end <= self.map.size() && !left.is_empty())
         })?;

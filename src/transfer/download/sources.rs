@@ -73,8 +73,11 @@ pub(super) struct Known {
     pub(super) rate: Option<f64>,
     /// What it has of the file, if not all.
     pub(super) available: Option<Vec<Range<u64>>>,
-    /// It once had not all.
+    /// It has not all, as far as it told; and what it told of last, which it still has.
     pub(super) partial: bool,
+    pub(super) had: Vec<Range<u64>>,
+    /// What it gave to others who fetch the file with us, as it told then.
+    pub(super) given: (Instant, Vec<Range<u64>>),
     /// What it had when it refused a part last, and how often in a row there was nothing new.
     pub(super) refused_with: Option<Vec<Range<u64>>>,
     pub(super) polls: u32,
@@ -109,6 +112,11 @@ impl Known {
         let before = available.partition_point(|part| part.start <= bytes.start);
         let part = available[..before].iter().rev().find(|part| part.end > bytes.start)?;
         Some(bytes.start..bytes.end.min(part.end))
+    }
+
+    /// Whether it will soon give what it has: it is asked now, or will be before `then`.
+    pub(super) fn gives_by(&self, then: Instant) -> bool {
+        self.is_active() || self.can_be_asked() && self.due <= then && self.failures < PATIENCE
     }
 
     pub(super) fn words(&self) -> &str {
@@ -221,6 +229,8 @@ impl Sources {
             touched: now,
             rate: None,
             available: None,
+            had: Vec::new(),
+            given: (now, Vec::new()),
             partial: false,
             refused_with: None,
             polls: 0,

@@ -6,6 +6,7 @@
 //! where the rest of one takes long, and nobody else is near, it is cut off where it is. What was fetched stays.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use super::share::{WORTH_SHARING, time_left};
 use super::sources::{Contact, Known};
@@ -17,8 +18,10 @@ use crate::wire::Blake3;
 pub const MAX_PREFERRED: usize = 16;
 /// What a reader is to have before another one has its turn, in blocks.
 const REACH: u64 = 8;
-/// A request is for so many blocks at most while somebody reads.
+/// A request is for so many blocks while somebody reads ...
 const PLAYED: u64 = 2;
+/// ... or for as much as its source brings in that time: so long a reader that jumps waits at most until it is free.
+const PLAYED_FOR: Duration = Duration::from_millis(500);
 
 /// When a reader is shown the bytes of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +49,11 @@ impl Download {
     }
 
     /// Bytes of one request at most while somebody reads.
-    pub(super) fn most_played(&self) -> Option<u64> {
-        (!self.preferred.is_empty()).then(|| self.map.block_size().saturating_mul(PLAYED))
+    pub(super) fn most_played(&self, known: &Known) -> Option<u64> {
+        // Who was fast once may not be for long.
+        let bytes = known.rate.map_or(0, |rate| (rate * PLAYED_FOR.as_secs_f64()) as u64);
+        let blocks = bytes.min(known.progress.saturating_mul(2)) / self.map.block_size();
+        (!self.preferred.is_empty()).then(|| self.map.block_size().saturating_mul(blocks.max(PLAYED)))
     }
 
     /// When nobody will soon send what the first reader waits for, the source that is busy longest with something else

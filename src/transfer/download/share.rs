@@ -235,7 +235,7 @@ impl Download {
 
     /// Bytes that one request to that source is for at most.
     fn most(&self, known: &Known) -> u64 {
-        if let Some(most) = self.most_played() {
+        if let Some(most) = self.most_played(known) {
             return most;
         }
         let sources = self.sources.iter().filter(|known| known.is_active() || known.can_be_asked()).count() as u64;

@@ -623,7 +623,7 @@ fn order(stored: &[usize], preferred: &[u64]) -> Vec<Range<u64>> {
         let range = *first..*end;
         asked.push(range.start / MIB..range.end / MIB);
         bench.feed(Input::Head { source: S0, head: partial(range.start, range.end, size) });
-        bench.now += Duration::from_millis(100);
+        bench.now += Duration::from_secs(2);
         bench.wrote(0, range);
         out = bench.feed(Input::BodyEnd { source: S0 });
     }
@@ -646,6 +646,16 @@ fn what_a_reader_waits_for_is_asked_for_first_and_then_what_is_in_reach_of_the_n
     );
     assert_eq!(starts(&[10, 13], &[10])[..3], [11, 14, 16], "what is there is not asked for");
     assert_eq!(starts(&[], &[100])[..2], [0, 2], "beyond the end is nothing");
+    // A fast source is asked for what it brings in half a second, though not at once.
+    let mut bench = Bench::new(one(), Some(80 * MIB));
+    bench.feed(Input::AddSource(source(1)));
+    bench.feed(Input::Opened { stored: vec![] });
+    bench.feed(Input::Prefer(vec![0]));
+    assert_eq!(bench.feed(Input::Turn), [fetch(0, 1, 0, 2 * MIB)]);
+    bench.feed(Input::Head { source: S0, head: partial(0, 2 * MIB, 80 * MIB) });
+    bench.now += Duration::from_millis(100);
+    bench.wrote(0, 0..2 * MIB);
+    assert_eq!(bench.feed(Input::BodyEnd { source: S0 }), [fetch(0, 1, 2 * MIB, 6 * MIB)]);
     // The block that the place is in, from its start: it is shown when all of it was checked.
     let mut bench = Bench::new(one(), Some(8 * MIB));
     bench.feed(Input::AddSource(source(1)));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,9 +13,13 @@ use crate::proto::*;
 use crate::wire::handshake::Head;
 use crate::wire::head::Headers;
 use crate::wire::hit::{Entry, Qhd, QueryHit};
+use crate::wire::ping::Ping;
 use crate::wire::pong::Pong;
 use crate::wire::push::Push;
+use crate::wire::qrp::RouteTableUpdate;
+use crate::wire::qrt::{Draft, each_hash};
 use crate::wire::query::Query;
+use crate::wire::vendor::{Vendor, Which};
 use crate::wire::{Frame, Guid, Header, Kind};
 
 /// Small numbers, so that things meet.
@@ -59,7 +64,13 @@ enum Op {
         conn: u64,
         dialled: bool,
     },
-    Datagram(u8, u8),
+    Datagram {
+        from: u8,
+        kind: u8,
+        guid: u8,
+        body: u8,
+        announced: bool,
+    },
     Command(u8, u8),
     Sleep(u32),
     /// A whole handshake that succeeds, if the servent lets it.
@@ -97,7 +108,8 @@ fn op() -> impl Strategy_<Value = Op> {
         ),
         6 => (conn.clone(), any::<bool>(), 0..2000_usize).prop_map(|(conn, dialled, bytes)| Op::Room { conn, dialled, bytes }),
         1 => (conn.clone(), any::<bool>()).prop_map(|(conn, dialled)| Op::Disconnected { conn, dialled }),
-        1 => (any::<u8>(), any::<u8>()).prop_map(|(kind, guid)| Op::Datagram(kind, guid)),
+        4 => (0..16_u8, any::<u8>(), 0..16_u8, any::<u8>(), prop::bool::weighted(0.2))
+            .prop_map(|(from, kind, guid, body, announced)| Op::Datagram { from, kind, guid, body, announced }),
         8 => (any::<u8>(), any::<u8>()).prop_map(|(what, n)| Op::Command(what, n)),
         6 => prop_oneof![3 => 0..100_u32, 3 => 0..9_000_u32, 1 => 0..1_000_000_u32].prop_map(Op::Sleep),
         12 => (conn.clone(), 0..8_u8, 0..8_u8, room())
@@ -126,7 +138,16 @@ fn conn(n: u64, dialled: bool) -> ConnId {
 }
 
 fn frame(kind: u8, id: u8, ttl: u8, hops: u8, body: u8) -> Frame {
-    let kinds = [Kind::Ping, Kind::Pong, Kind::Query, Kind::Query, Kind::QueryHit, Kind::Push];
+    let kinds = [
+        Kind::Ping,
+        Kind::Pong,
+        Kind::Query,
+        Kind::Query,
+        Kind::QueryHit,
+        Kind::Push,
+        Kind::RouteTableUpdate,
+        Kind::Vendor,
+    ];
     let kind = if kind > 250 { Kind::from(kind) } else { kinds[usize::from(kind) % kinds.len()] };
     let payload = match (kind, body) {
         (_, 200..) => Bytes::from(vec![body; usize::from(body - 200)]),
@@ -137,15 +158,57 @@ fn frame(kind: u8, id: u8, ttl: u8, hops: u8, body: u8) -> Frame {
             QueryHit::new(host(body), 0, entries, Qhd::new(*b"FLBT", false, false), guid(body % 8)).encode()
         }
         (Kind::Push, _) => Push::new(guid(body % 8), 1, host(body)).encode(),
+        (Kind::RouteTableUpdate, _) => table(body).encode(),
+        (Kind::Vendor, _) => vendor(body).encode(),
+        (Kind::Ping, 100..) => {
+            let mut ping = Ping::default();
+            ping.ggep.push("SCP", &[body]);
+            ping.encode()
+        }
         _ => Bytes::new(),
     };
     Frame { header: Header { guid: guid(id), kind, ttl, hops }, payload }
 }
 
+/// A piece of a table; those of small numbers fit together.
+fn table(body: u8) -> RouteTableUpdate {
+    let patch = |sequence, count, compressor, bits, data: Vec<u8>| RouteTableUpdate::Patch {
+        sequence,
+        count,
+        compressor,
+        bits,
+        data: data.into(),
+    };
+    match body % 8 {
+        0 => RouteTableUpdate::Reset { slots: 1 << (body / 8 % 22), infinity: body % 5 },
+        1 | 2 => RouteTableUpdate::Reset { slots: 64, infinity: 2 },
+        3 | 4 => patch(1, 1, 0, 4, vec![0xf0; 32]),
+        5 => patch(1, 2, 0, 1, vec![body; 4]),
+        6 => patch(2, 2, 0, 1, vec![body; 4]),
+        _ => patch(body % 4, body % 3, body % 3, 1 << (body % 5), vec![body; usize::from(body)]),
+    }
+}
+
+fn vendor(body: u8) -> Vendor {
+    let all = [Which::CONNECT_BACK, Which::PROXY_PLEASE, Which::PROXY_YES, Which::STATUS_PLEASE, Which::STATUS];
+    let SocketAddr::V4(at) = host(body) else { return Vendor::proxy_please() };
+    match body % 10 {
+        0 | 1 => Vendor::supported(&all),
+        2 => Vendor::connect_back(host(body).port()),
+        3 => Vendor::proxy_please(),
+        4 => Vendor::proxy_yes(at),
+        5 => Vendor::status_please(),
+        6 => Vendor::status(body.into()),
+        7 => Vendor::ping_back(host(body).port(), guid(body % 16)),
+        8 => Vendor::hits_here(body, body.is_multiple_of(4)),
+        _ => Vendor::hits_please(body, (body % 4 == 1).then_some(&[body; 4][..])),
+    }
+}
+
 fn inputs(op: &Op) -> Vec<Input> {
     match *op {
         Op::Accept { conn: n, guid, ip, room } => {
-            let first = Op::Connect { conn: n, guid, ip, listen: 1, role: 2 };
+            let first = Op::Connect { conn: n, guid, ip, listen: 1, role: 1 + guid % 2 };
             let third = Op::Status { conn: n, dialled: false, code: 200, guid, hosts: 0 };
             let last = Op::Connected { conn: n, dialled: false, room };
             [first, third, last].iter().filter_map(input).collect()
@@ -168,6 +231,8 @@ fn input(op: &Op) -> Option<Input> {
             if role > 0 {
                 headers.push("X-Ultrapeer", if role == 1 { "False" } else { "True" });
                 headers.push("GUID", guid(id).to_string());
+                headers.push("X-Ultrapeer-Query-Routing", "0.1");
+                headers.push("Vendor-Message", "0.1");
             }
             if listen > 0 {
                 headers.push("Listen-IP", host(ip + 4 * (listen - 1)).to_string());
@@ -178,6 +243,10 @@ fn input(op: &Op) -> Option<Input> {
             let mut headers = Headers::default().with("X-Try", host(hosts).to_string());
             if hosts > 0 {
                 headers.push("GUID", guid(id).to_string());
+                headers.push("X-Ultrapeer", if id % 3 == 0 { "False" } else { "True" });
+                headers.push("X-Ultrapeer-Query-Routing", "0.1");
+                headers.push("Vendor-Message", "0.1");
+                headers.push("Remote-IP", host(id).ip().to_string());
             }
             let head = Head::Status { code, reason: "so".to_owned(), headers };
             Input::Handshake { conn: conn(n, dialled), from: host(n as u8), head }
@@ -190,8 +259,14 @@ fn input(op: &Op) -> Option<Input> {
         Op::Disconnected { conn: n, dialled } => {
             Input::Disconnected { conn: conn(n, dialled), reason: CloseReason::Broken }
         }
-        Op::Datagram(kind, id) => Input::Datagram { from: host(id), frame: frame(kind, id, 1, 0, id) },
-        Op::Command(what, n) => Input::Command(match what % 14 {
+        Op::Datagram { from, kind, guid: id, body, announced } => {
+            let (from, frame) = (host(from), frame(kind, id, 1, 0, body));
+            match announced {
+                true => Input::Announced { from, at: host(body).ip(), frame },
+                false => Input::Datagram { from, frame },
+            }
+        }
+        Op::Command(what, n) => Input::Command(match what % 19 {
             0 => Command::Listening(host(n)),
             1 => Command::Sharing { files: n.into(), kib: 1 },
             2 => Command::UploadsBusy(n % 2 == 0),
@@ -207,6 +282,20 @@ fn input(op: &Op) -> Option<Input> {
             9 => Command::SetTtl(n),
             10 => Command::AddHosts(vec![(host(n), HostSource::Cache), (host(n ^ 3), HostSource::Stranger)]),
             11 => Command::SendPush { servent: guid(n % 8), index: 1, by: PushBy::Way },
+            14 => {
+                let mut draft = Draft::new(6 + u32::from(n % 12));
+                each_hash(if n % 2 == 0 { "blue train" } else { "green song" }, |hash| draft.add(hash));
+                Command::Table(Arc::new(draft.finish()))
+            }
+            15 => Command::AskCaches(vec![host(n), host(n ^ 2)]),
+            16 => Command::PushFor { servent: guid(n % 8), index: 1, to: host(n) },
+            17 => Command::Search {
+                id: SearchId((n % 4).into()),
+                query: Query::new("blue", &[]),
+                ttl: None,
+                strategy: Some(crate::proto::Strategy::Dynamic),
+            },
+            18 => Command::Mapped((n % 2 == 0).then(|| host(n))),
             // Rarely, or nothing would happen after the first few.
             12 if n > 250 => Command::Shutdown,
             _ => Command::AddHosts(vec![(host(n), HostSource::Lan)]),
@@ -215,8 +304,9 @@ fn input(op: &Op) -> Option<Input> {
     })
 }
 
-fn config() -> Config {
+fn config(role: RoleChoice) -> Config {
     let mut config = Config::new(guid(7));
+    (config.role, config.leaves) = (role, 3);
     config.accept = Some(6);
     config.limits.queue_bytes = 500;
     config.limits.handshakes = 5;
@@ -247,7 +337,9 @@ fn check(servent: &Servent, out: &[Output], linked: &mut BTreeSet<ConnId>) -> Re
     let conns: BTreeSet<_> = peers.iter().map(|peer| peer.conn).collect();
     prop_assert_eq!(&conns, &*linked);
     prop_assert!(peers.iter().all(|peer| peer.queued <= 500));
-    prop_assert!(peers.len() <= 6 + 8, "slots, and hosts that the user named");
+    prop_assert!(servent.degree() <= 6 + 8, "slots, and hosts that the user named");
+    prop_assert!(servent.leaves() <= 3, "{} leaves", servent.leaves());
+    prop_assert!(servent.push_proxies().len() <= 4);
     prop_assert!(servent.hosts().len() <= 6);
     Ok(())
 }
@@ -257,7 +349,8 @@ proptest! {
 
     #[test]
     fn any_sequence_of_operations_keeps_the_invariants(ops in prop::collection::vec(op(), 1..200), seed in 0..8_u64) {
-        let mut servent = Servent::new(config(), Rng::from_number(seed), Instant::ZERO);
+        let role = [RoleChoice::Auto, RoleChoice::Ultrapeer, RoleChoice::Leaf][seed as usize % 3];
+        let mut servent = Servent::new(config(role), Rng::from_number(seed), Instant::ZERO);
         let (mut now, mut out, mut linked) = (Instant::ZERO, Vec::new(), BTreeSet::new());
         for op in &ops {
             for input in inputs(op) {
@@ -284,7 +377,7 @@ proptest! {
     #[test]
     fn the_same_inputs_give_the_same_outputs(ops in prop::collection::vec(op(), 1..60)) {
         let run = || {
-            let mut servent = Servent::new(config(), Rng::from_number(1), Instant::ZERO);
+            let mut servent = Servent::new(config(RoleChoice::Ultrapeer), Rng::from_number(1), Instant::ZERO);
             let mut out = Vec::new();
             for (n, op) in (0..).zip(&ops) {
                 let now = Instant::from_millis(n * 700);

@@ -634,7 +634,10 @@ const UP_EXAMPLES: &str = "Examples:
     filbert up --share ~/Music
     filbert up --connect 192.168.1.20:6346
     filbert up --listen 127.0.0.1:0 --api 127.0.0.1:0 --json
-    filbert up --detach && filbert status";
+    filbert up --detach && filbert status
+    FILBERT_LOG=warn,filbert::net=debug filbert up      what one subsystem does
+
+SIGHUP reads config.toml again; SIGTERM lets uploads that run go on for 5 s.";
 
 const SHARE_EXAMPLES: &str = "Examples:
     filbert share ~/Music

@@ -15,7 +15,7 @@ mod tree;
 mod turns;
 mod wanted;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -457,7 +457,8 @@ impl Inner {
                 // What is written last is what was seen last: a save that was given up may still come to its end.
                 let (records, next_id) = inner.snapshot();
                 // Private servents write beside us: theirs stay as they are.
-                saved.downloads.retain(|other| records.iter().all(|own| own.id != other.id));
+                let own: BTreeSet<u64> = records.iter().map(|record| record.id).collect();
+                saved.downloads.retain(|other| !own.contains(&other.id));
                 saved.downloads.extend(records);
                 saved.downloads.sort_by_key(|record| record.id);
                 forget_old(&mut saved.downloads);

@@ -68,6 +68,14 @@ fn hang_up_reads_the_settings_again_and_says_what_has_to_wait() {
     assert!(words.contains("changed: exclude, limit_up, log; from the next start on: role"), "{words}");
     assert_eq!(servent.get("/api/v1/limits")["up_bps"], 500_000);
     servent.hashed(1);
+    // Who writes one of these by command is told how it comes into force; of others, when.
+    for (key, value, when) in [("ttl", "2", "SIGHUP"), ("role", "leaf", "next start")] {
+        let said = home.run(&["config", "set", key, value]).expect(0).stderr;
+        assert!(said.contains(when), "{said}");
+    }
+    servent.signal(Signal::HUP);
+    let words = told_of(&supervisor, "READY=1");
+    assert!(words.contains("the settings were read again"), "{words}");
     let words = reload("limit_up = \"fast\"\n");
     assert!(words.contains("stay as they were") && words.contains("limit_up"), "{words}");
     assert_eq!(servent.get("/api/v1/limits")["up_bps"], 500_000);

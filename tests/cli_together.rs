@@ -248,6 +248,19 @@ fn connect_and_disconnect_by_hand() {
 }
 
 #[test]
+fn another_address_of_a_peer_is_that_peer_at_once() {
+    let (home_a, home_b) = (Home::new(), Home::new());
+    let b = home_b.up(&["--only-listed", "--listen", "0.0.0.0:0"]);
+    let port = b.listen().rsplit_once(':').expect("a port").1.to_owned();
+    let a = home_a.up(&["--only-listed", "--connect", &format!("127.0.0.1:{port}")]);
+    a.linked(1);
+    let other = format!("127.0.0.2:{port}");
+    let said = home_a.run(&["connect", &other, "--timeout", "10"]).expect(0);
+    assert!(said.stderr.contains(&other), "{}", said.stderr);
+    a.linked(1);
+}
+
+#[test]
 fn one_servent_a_home_and_down_ends_it() {
     let home = Home::new();
     let first = home.up(&[]);

@@ -22,6 +22,9 @@ const FIRST_WAIT: Duration = Duration::from_secs(5);
 /// ... up to this.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
+/// No event tells that an address turned out to be another one of a peer: it is looked for that often.
+const LOOK: Duration = Duration::from_millis(200);
+
 impl Inner {
     /// The peer at that address, by what it tells of itself or by its transport.
     pub(super) async fn peer_at(&self, addr: SocketAddr) -> Option<PeerView> {
@@ -85,8 +88,9 @@ impl Inner {
             if let Some(view) = self.peer_at(addr).await {
                 return Ok(view);
             }
-            match select(Box::pin(self.linked.after(rings)), failure).await {
-                Either::Left(((), still)) => failure = still,
+            let news = select(Box::pin(self.linked.after(rings)), Box::pin(rt::sleep(LOOK)));
+            match select(news, failure).await {
+                Either::Left((_, still)) => failure = still,
                 Either::Right((Ok(reason), _)) => return Err(not_linked(addr, &reason)),
                 Either::Right((Err(_), _)) => {
                     return Err(Error::new(ErrorCode::Failed, format!("cannot connect to {addr}: going down")));

@@ -9,7 +9,7 @@ use super::config::Config;
 use super::exit::{Exit, Failure};
 use super::say::Long;
 use super::settings::{self, KEYS};
-use super::{files, limits, servent};
+use super::{files, limits, reload, servent};
 use crate::web::Setting;
 
 /// `config` and what follows it.
@@ -24,6 +24,11 @@ pub async fn configure(config: &Config, args: &Args) -> Result<(), Failure> {
                 match limits::change_of(key, value) {
                     Some(change) => {
                         limits::apply(&client, &change).await?;
+                    }
+                    None if cfg!(unix) && reload::AT_ONCE.contains(&key.as_str()) => {
+                        config
+                            .say
+                            .note("filbert: written; the running servent takes it at SIGHUP, or at its next start");
                     }
                     None => config.say.note("filbert: written; the running servent takes it at its next start"),
                 }

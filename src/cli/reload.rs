@@ -14,6 +14,9 @@ use super::settings::{KEYS, Settings};
 use super::{limits, logging, up};
 use crate::app::Node;
 
+/// What is changed while the servent runs, besides limits on speeds.
+pub const AT_ONCE: &[&str] = &["exclude", "log", "neighbours", "template", "ttl"];
+
 /// Reads the settings again at each SIGHUP. Ready when the signal meant that the terminal is gone.
 #[cfg(unix)]
 pub async fn tend(config: &Config, args: &Up, node: &Node, settings: &Settings, notify: &Notify) {

@@ -112,14 +112,23 @@ fn what_is_left_on_the_disk_is_for_its_owner_alone_also_in_the_background() {
 /// What a servent may not tell: what opens its API, and the key that proves who it is.
 fn secrets(home: &Home) -> Vec<String> {
     let token = std::fs::read_to_string(home.join("state/token")).expect("the token");
-    assert!(token.trim().len() >= 40, "a token");
-    vec![token.trim().to_owned()]
+    let mut secrets = vec![token.trim().to_owned()];
+    // There is one where links are encrypted.
+    if let Ok(key) = std::fs::read_to_string(home.join("state/key.json")) {
+        let key: serde_json::Value = serde_json::from_str(&key).expect("JSON");
+        secrets.push(key["data"].as_str().expect("a key").to_owned());
+    }
+    assert!(secrets.iter().all(|secret| secret.len() >= 40), "long enough not to be there by chance");
+    secrets
 }
 
 #[test]
 fn the_token_is_in_no_log_at_any_level_and_on_no_command_line() {
     let (home, other) = (Home::new(), Home::new());
     let folder = other.folder("music", &[("blue train.ogg", &common::noise(300_000, 7))]);
+    for home in [&home, &other] {
+        std::fs::write(home.join("config.toml"), "encrypt = \"prefer\"\n").expect("written");
+    }
     let source = other.up(&["--only-listed", "--share", &folder.display().to_string()]);
     source.hashed(1);
     let log = home.join("everything.log");
@@ -129,7 +138,9 @@ fn the_token_is_in_no_log_at_any_level_and_on_no_command_line() {
     up.stderr(std::fs::File::create(&log).expect("a file"));
     let servent = home.ready(up).unwrap_or_else(|ended| panic!("{}", ended.stderr));
     servent.linked(1);
+    assert_eq!(servent.get("/api/v1/peers")[0]["encrypted"], true);
     let secrets = secrets(&home);
+    assert_eq!(secrets.len(), 2, "a token and a key");
     let clean = |what: &str, text: &str| {
         for secret in &secrets {
             assert!(!text.contains(secret.as_str()), "{what} tells a secret");

@@ -204,6 +204,28 @@ fn every_command_that_the_documents_show_can_be_typed() {
 }
 
 #[test]
+fn what_starts_it_as_a_service_or_in_a_container_can_be_typed() {
+    let read = |name: &str| fs::read_to_string(root().join("docs").join(name)).expect("a document");
+    let mut typed = Vec::new();
+    for line in read("systemd/filbert.service").lines().filter(|line| line.starts_with("ExecStart=")) {
+        typed.extend(line.find("filbert ").and_then(|at| words(&line[at..])));
+    }
+    for line in read("container/Containerfile").lines().filter(|line| !line.starts_with('#')) {
+        let Some((instruction, list)) = line.split_once('[') else { continue };
+        let list: Vec<String> = serde_json::from_str(&format!("[{list}")).expect("a list of words");
+        match instruction.split_whitespace().next() {
+            Some("CMD") => typed.push([vec!["filbert".to_owned()], list].concat()),
+            Some("HEALTHCHECK") => typed.push(list),
+            _ => {}
+        }
+    }
+    assert_eq!(typed.len(), 3, "{typed:?}");
+    for words in typed {
+        assert_eq!(fault(&words, true), None, "{words:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_typed_is_found() {
     let shown = "Say `filbert status`, or:\n\n```\n07:09 $ filbert up --detach && filbert peers set 3   # three\n\
                  filbert runs in the background\n$ filbert get\n```\n\n```\nfilbert search 'blue train' |\n  less\n```\n\

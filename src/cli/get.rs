@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
@@ -25,6 +25,8 @@ const STAYS: Duration = Duration::from_secs(30);
 const LOOKS: Duration = Duration::from_secs(1);
 /// Files of one command at most.
 const MOST: usize = 10_000;
+/// Of many so many are asked for at a time: the servent then writes them down together.
+const AT_ONCE: usize = 16;
 
 /// `get`.
 pub async fn get(config: &Config, args: &Get) -> Result<(), Failure> {
@@ -61,8 +63,7 @@ pub async fn get(config: &Config, args: &Get) -> Result<(), Failure> {
             wanted.push(hit.hit.to_string());
         }
         // All are started before the first is watched: the servent fetches them side by side.
-        let mut started = Vec::new();
-        for what in &wanted {
+        let start = |what: &String| {
             let request = GetRequest {
                 what: what.clone(),
                 dir: dir.clone(),
@@ -72,9 +73,14 @@ pub async fn get(config: &Config, args: &Get) -> Result<(), Failure> {
                 template: template.clone(),
                 search: None,
             };
-            let body = serde_json::to_value(&request).map_err(std::io::Error::from)?;
-            started.push(client.post::<TransferView>("/api/v1/transfers", body).await);
-        }
+            let client = &client;
+            async move {
+                let body = serde_json::to_value(&request).map_err(std::io::Error::from)?;
+                client.post::<TransferView>("/api/v1/transfers", body).await
+            }
+        };
+        let started: Vec<Result<TransferView, Failure>> =
+            stream::iter(wanted.iter().map(start)).buffered(AT_ONCE).collect().await;
         if args.play {
             for transfer in started.iter().flatten() {
                 address(config, &client, transfer.id).await?;

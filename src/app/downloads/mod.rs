@@ -18,7 +18,7 @@ mod wanted;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant as Clock};
 
@@ -120,6 +120,8 @@ struct Inner {
     state: StateFile,
     save_bell: Mutex<mpsc::Sender<()>>,
     saving: futures::lock::Mutex<()>,
+    /// How often a save was asked for, and of how many of these the last one that was written knew.
+    saves: (AtomicU64, AtomicU64),
     /// Nothing is fetched for now: its limit is 0.
     holding: AtomicBool,
     /// One `get` after the other: two of the same content become one download.
@@ -154,6 +156,7 @@ impl Downloads {
             state,
             save_bell: Mutex::new(save_bell),
             saving: futures::lock::Mutex::new(()),
+            saves: (AtomicU64::new(0), AtomicU64::new(0)),
             holding: AtomicBool::new(false),
             getting: futures::lock::Mutex::new(()),
         });
@@ -447,12 +450,18 @@ impl Inner {
         self.table().tasks.insert(id, waiting);
     }
 
-    /// Writes the state, unless somebody does just now; then after that.
+    /// Writes the state, unless somebody does just now; then after that. One save does for all who wait for their turn.
     async fn save(self: &Arc<Self>) {
+        let (asked, written) = &self.saves;
+        let wanted = asked.fetch_add(1, Ordering::SeqCst) + 1;
         let _turn = self.saving.lock().await;
+        if written.load(Ordering::SeqCst) >= wanted {
+            return;
+        }
+        let known = asked.load(Ordering::SeqCst);
         self.forget_over();
         let inner = Arc::clone(self);
-        let written = rt::spawn_blocking(move || {
+        let saved = rt::spawn_blocking(move || {
             inner.state.update(|saved: &mut Saved| {
                 // What is written last is what was seen last: a save that was given up may still come to its end.
                 let (records, next_id) = inner.snapshot();
@@ -465,8 +474,12 @@ impl Inner {
                 saved.next_id = if inner.config.resume { saved.next_id.max(1).max(next_id) } else { saved.next_id };
             })
         });
-        if let Err(error) = written.await {
-            log::warn!("cannot write {}: {error}; downloads may be forgotten at a crash", self.state.path().display());
+        match saved.await {
+            Ok(_) => written.store(known, Ordering::SeqCst),
+            Err(error) => {
+                let path = self.state.path().display();
+                log::warn!("cannot write {path}: {error}; downloads may be forgotten at a crash");
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! How a command ends: the exit codes of DESIGN section 2, and a failure with its words.
+//! How a command ends: the exit codes, which scripts rely on, and a failure with its words.
 
 use std::io;
 use std::process::ExitCode;

@@ -4,7 +4,7 @@
 //! its home or a private one in this process, so that there is one facade for people, scripts and pages.
 //! stdout is data, stderr is talk. Names from strangers pass [`crate::tui::text::safe`] before a terminal sees them.
 //!
-//! DESIGN section 2 is the contract.
+//! What they promise is in `--help` and docs/GUIDE.md.
 
 mod args;
 mod argv;

@@ -1,4 +1,4 @@
-//! Where a servent keeps its things: DESIGN section 7.
+//! Where a servent keeps its things.
 //!
 //! `--home DIR` puts everything below one folder. Without it the XDG directories are used: config, state, cache
 //! and downloads each where the desktop keeps such things. State is readable by its owner alone.

@@ -1,4 +1,4 @@
-//! The query language, as people type it (DESIGN section 2). Errors teach: they say what would be right.
+//! The query language, as people type it. Errors teach: they say what would be right.
 //!
 //! A typed word with punctuation in it (`blue-train`, `AC/DC`) is its words, all wanted; as an alternative or
 //! as something unwanted it is a phrase. A dash that stands alone is a separator (`Coltrane - Blue Train`).

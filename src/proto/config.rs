@@ -17,7 +17,7 @@ pub struct Config {
     pub role: RoleChoice,
     /// Ultrapeers that we want while we are a leaf. Real clients want 3 to 5: one may go, or be a bad one.
     pub shields: usize,
-    /// Neighbours that we dial until we have. More of them: wider reach, more traffic. DESIGN section 6: 8.
+    /// Neighbours that we dial until we have. More of them: wider reach, more traffic. By default 8.
     pub neighbours: usize,
     /// Peers that we accept in all; `None` is max(32, 2 x neighbours). It is advertised as `X-Degree`.
     pub accept: Option<usize>,
@@ -148,7 +148,7 @@ impl OutOfBand {
     }
 }
 
-/// Bounds on tables, queues and rates. DESIGN section 6.
+/// Bounds on tables, queues and rates; docs/LIMITS.md has them all.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// GUIDs for which duplicate suppression keeps room in quiet times, once it took it.
@@ -201,7 +201,7 @@ impl Rate {
 }
 
 impl Config {
-    /// The defaults of DESIGN section 6 for the servent of that name.
+    /// The defaults for the servent of that name.
     pub fn new(servent: Guid) -> Self {
         Self {
             servent,

@@ -253,8 +253,8 @@ impl Servent {
         wide < ACCEPTED_PER_WIDE_NET && narrow < ACCEPTED_PER_NARROW_NET && same < ACCEPTED_PER_ADDRESS
     }
 
-    /// Whether a peer may be cut for a newcomer now: "at most one peer in ten minutes, connected for ten
-    /// minutes or more ... never more than one incoming slot in eight" (DESIGN section 6).
+    /// Whether a peer may be cut for a newcomer now: at most one peer in ten minutes, connected for ten
+    /// minutes or more, and never more than one incoming slot in eight (docs/LIMITS.md).
     pub(super) fn may_replace(&self, now: Instant) -> bool {
         let rested = self.neighbourhood.replaced_at.is_none_or(|at| now.since(at) >= REPLACE_EVERY);
         let under_way = self.pending.values().any(|p| p.slot == Slot::Replacing);

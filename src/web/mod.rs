@@ -4,7 +4,7 @@
 //! first: a request with a foreign `Host` or `Origin`, or without the token, never gets a 2xx. Nothing here
 //! knows how a servent works; it turns requests into calls of [`crate::app::Node`] and views into JSON.
 //!
-//! DESIGN section 3 is the contract. Not here: anything that speaks to peers (`wire` and `net` do). The page is
+//! docs/API.md is the contract. Not here: anything that speaks to peers (`wire` and `net` do). The page is
 //! in the folder `page`, as it is sent.
 
 mod answer;

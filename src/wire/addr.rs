@@ -37,7 +37,7 @@ pub fn scope(ip: IpAddr) -> Scope {
     }
 }
 
-/// Whether caps, diversity and the budget for strangers' hosts apply (DESIGN section 6).
+/// Whether caps, diversity and the budget for strangers' hosts apply (docs/LIMITS.md).
 pub fn is_public(ip: IpAddr) -> bool {
     scope(ip) == Scope::World
 }

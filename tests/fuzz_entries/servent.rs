@@ -503,7 +503,7 @@ impl World {
     }
 
     /// "Dials to hosts named by strangers at most 10 a minute in all and two an hour to one IP:port, never to ports
-    /// below 1024 except 80 and 443" (DESIGN section 6).
+    /// below 1024 except 80 and 443".
     fn spend(&mut self, addr: SocketAddr) {
         let known = self.trusted.contains(&addr) || self.callers.contains(&addr.ip());
         if known || !is_public(addr.ip()) {

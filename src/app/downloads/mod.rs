@@ -54,6 +54,8 @@ const ELSEWHERE: Duration = Duration::from_secs(1);
 const SAVE_EVERY: Duration = Duration::from_millis(500);
 /// Downloads that are over are remembered up to this many.
 const KEPT: usize = 500;
+/// ... of this run in memory: who asked for a folder of as many still hears how each of them ended.
+const KEPT_HERE: usize = 10_000;
 /// Numbers that are used up before the state has to be written again.
 const IDS_AHEAD: u64 = 64;
 
@@ -498,7 +500,7 @@ impl Inner {
     fn forget_over(&self) {
         let over: Vec<u64> = self.all().iter().filter(|live| live.standing().is_over()).map(|live| live.id).collect();
         let mut table = self.table();
-        let old = over[..over.len().saturating_sub(KEPT)].iter();
+        let old = over[..over.len().saturating_sub(KEPT_HERE)].iter();
         let gone: Vec<_> = old.map(|id| (table.downloads.remove(id), table.tasks.remove(id))).collect();
         // A task that is dropped may want the table.
         drop(table);

@@ -597,7 +597,7 @@ impl Inner {
         let dir = std::path::absolute(&dir).unwrap_or(dir);
         // To read what lies there may take long: nobody else waits for that.
         let here = self.is_here(&wanted, &dir).await;
-        let _turn = self.getting.lock().await;
+        let turn = self.getting.lock().await;
         if let Some(view) = self.known(&mut wanted)? {
             return Ok(view);
         }
@@ -609,6 +609,8 @@ impl Inner {
             self.claim(&live).await;
         }
         self.table().downloads.insert(live.id, Arc::clone(&live));
+        // Now the next one sees it; they are written down together.
+        drop(turn);
         if !over {
             // From here on it survives a crash.
             self.save().await;

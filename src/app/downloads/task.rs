@@ -18,6 +18,9 @@ use crate::net::fetch::Link;
 use crate::net::rt::{self, Task};
 use crate::transfer::{Input, Output, Source, SourceId};
 
+/// Of so few bytes nothing is lost by a crash that is worth writing down where they lie: it is one block.
+const SMALL: u64 = 1 << 20;
+
 /// What runs for one download.
 pub(super) struct Runner {
     inner: Arc<Inner>,
@@ -193,15 +196,17 @@ impl Runner {
                 let stored = partial.stored();
                 let news = {
                     let mut live = self.live.lock();
-                    let news = live.record.part.is_none();
+                    let found = size <= SMALL && live.record.size.is_some() && live.record.expected().urn().is_some();
+                    let news = live.record.part.is_none() && !found;
                     live.record.part = Some(partial.file_name());
                     live.record.size = Some(size);
                     live.dirty = true;
                     news
                 };
                 if news {
-                    // Without its name the partial file is found again only by its hash, if there is one; without
-                    // the size a restart would ask for everything again to learn it. Nothing is stored before.
+                    // Without its name the partial file is found again only by its hash, if there is one, and nobody can
+                    // say that it was removed; without the size a restart would ask for everything again to learn it.
+                    // Nothing is stored before.
                     self.inner.save().await;
                 }
                 if let Some(note) = partial.note() {

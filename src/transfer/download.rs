@@ -557,7 +557,7 @@ impl Download {
         self.inherited |= !stored.is_empty();
         stored.into_iter().for_each(|(index, hash)| self.map.store(index, hash));
         self.tree.forget_blocks();
-        if self.map.len() > self.config.swarm {
+        if self.map.len() > self.config.swarm && self.has_peers() {
             self.origin = self.rng.below(self.map.len());
         }
         self.hold_tree(out);

@@ -18,6 +18,15 @@ pub enum Ask {
 }
 
 impl Ask {
+    /// Whether it is how peers are asked, and no link to a plain web server: of that one, others who fetch the file are never
+    /// heard.
+    pub fn is_of_peers(&self) -> bool {
+        match self {
+            Self::Urn(_) | Self::Index(..) => true,
+            Self::Target(target) => target.starts_with("/uri-res/") || target.starts_with("/get/"),
+        }
+    }
+
     /// The request target.
     pub fn target(&self) -> String {
         match self {

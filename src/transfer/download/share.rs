@@ -124,6 +124,11 @@ impl Download {
         None
     }
 
+    /// Whether a source may tell of others; else the file comes in order, in one piece, and is hashed as it comes.
+    pub(super) fn has_peers(&self) -> bool {
+        self.sources.iter().any(|known| known.source.ask.is_of_peers())
+    }
+
     /// Whether somebody has only a part of the file: others fetch it too.
     pub(super) fn is_swarm(&self) -> bool {
         self.map.len() > self.config.swarm && self.sources.iter().any(|known| known.partial)
@@ -251,7 +256,7 @@ impl Download {
         });
         if sources <= 1 {
             let small = self.map.len() <= self.config.swarm || self.expected.urn().is_none();
-            return if small { u64::MAX } else { aimed };
+            return if small || !self.has_peers() { u64::MAX } else { aimed };
         }
         if self.is_swarm() {
             return aimed.min(self.config.request.max(1));

@@ -383,6 +383,24 @@ fn a_partial_source_whose_parts_came_from_others_is_asked_what_it_has_by_now() {
 }
 
 #[test]
+fn a_plain_web_server_is_asked_for_all_in_order_and_a_peer_for_a_little_of_it_anywhere() {
+    let size = 64 * MIB;
+    for (ask, all) in [
+        (Ask::Target("/pub/sample.bin".into()), true),
+        (Ask::Target("/uri-res/N2R?urn:sha1:X".into()), false),
+        (source(1).ask, false),
+    ] {
+        let mut bench = Bench::new(DownloadConfig::default(), Some(size));
+        bench.feed(Input::AddSource(Source { ask: ask.clone(), ..source(1) }));
+        bench.feed(Input::Opened { stored: vec![] });
+        let out = bench.feed(Input::Turn);
+        let [Output::Fetch { first, end: Some(end), .. }] = out[..] else { panic!("{out:?}") };
+        assert_eq!((first, end) == (0, size), all, "{ask:?}: {first}-{end}");
+        assert!(all || end - first <= 2 * MIB, "{ask:?}: {first}-{end}");
+    }
+}
+
+#[test]
 fn who_has_all_is_spared_what_the_others_have_or_are_being_given() {
     let size = 8 * MIB;
     let all_but = |index: u64| {

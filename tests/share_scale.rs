@@ -153,11 +153,11 @@ fn opened_in(folder: &Path) -> impl Fn() -> bool + use<> {
 #[test]
 fn what_the_user_excludes_is_left_out_wherever_it_comes_from() {
     let (dir, share) = place();
-    for path in ["keep.txt", "disk.ISO", "drafts/one.txt", "work/drafts/two.txt", "work/final.txt"] {
+    for path in ["keep.txt", "disk.ISO", "drafts/one.txt", "office/drafts/two.txt", "office/final.txt"] {
         fs::create_dir_all(share.join(path).parent().expect("a folder")).expect("folders");
         fs::write(share.join(path), path).expect("a file");
     }
-    let excludes = ["*.iso", "/work/drafts"].map(|text| Pattern::parse(text).expect("a pattern"));
+    let excludes = ["*.iso", "/office/drafts"].map(|text| Pattern::parse(text).expect("a pattern"));
     let seen = preview(&share, &[], &excludes).expect("a preview");
     assert_eq!((seen.files, seen.skipped), (3, [(SkipReason::Excluded, 2)].into()));
 
@@ -165,15 +165,15 @@ fn what_the_user_excludes_is_left_out_wherever_it_comes_from() {
     let shelf = shelf(&dir, &other);
     shelf.shares.remove(ROOT);
     shelf.shares.add_without(share.clone(), RootId(2), &excludes);
-    shelf.until_shared(&["drafts/one.txt", "keep.txt", "work/final.txt"]);
+    shelf.until_shared(&["drafts/one.txt", "keep.txt", "office/final.txt"]);
     fs::write(share.join("another.iso"), "x").expect("a file");
     fs::rename(share.join("keep.txt"), share.join("kept.iso")).expect("renamed");
-    shelf.until_shared(&["drafts/one.txt", "work/final.txt"]);
+    shelf.until_shared(&["drafts/one.txt", "office/final.txt"]);
     // What is left out of one place may be shared in another, and the other way round.
-    fs::rename(share.join("work/drafts"), share.join("work/shown")).expect("renamed");
-    shelf.until_shared(&["drafts/one.txt", "work/final.txt", "work/shown/two.txt"]);
-    fs::rename(share.join("drafts"), share.join("work/drafts")).expect("renamed");
-    shelf.until_shared(&["work/final.txt", "work/shown/two.txt"]);
+    fs::rename(share.join("office/drafts"), share.join("office/shown")).expect("renamed");
+    shelf.until_shared(&["drafts/one.txt", "office/final.txt", "office/shown/two.txt"]);
+    fs::rename(share.join("drafts"), share.join("office/drafts")).expect("renamed");
+    shelf.until_shared(&["office/final.txt", "office/shown/two.txt"]);
     let state = shelf.shares.state(RootId(2)).expect("a state");
     assert_eq!(state.skipped, [(SkipReason::Excluded, 4)].into());
 }

@@ -2,8 +2,9 @@
 //!
 //! Each source is asked for the first bytes that are missing, that it has, and that nobody else is asked for: of a large
 //! file the first behind a block drawn by chance, so that those who fetch it together do not all fetch the same. In a
-//! swarm, where some have only parts, it is asked for those that the fewest have. When there are none left, one that is idle takes over the second part of what the slowest is to send; and one that
-//! sends nothing, or would take much longer, is left altogether.
+//! swarm, where some have only parts, it is asked for those that the fewest have, and who has all is spared what the
+//! others have. When there are none left, one that is idle takes over the second part of what the slowest is to send;
+//! and one that sends nothing, or would take much longer, is left altogether. A plain web server is asked for all in order.
 
 use std::ops::Range;
 use std::time::Duration;

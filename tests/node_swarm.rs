@@ -9,8 +9,7 @@ use std::time::Duration;
 use filbert::app::view::TransferView;
 use filbert::app::{GetRequest, Node};
 use filbert::base::Speed;
-use futures::StreamExt;
-use node_support::{Peer, Raw, eventually, run, shutdown, start, start_with};
+use node_support::{Peer, Raw, eventually, finished, run, shutdown, start, start_with};
 use transfer_support::{MIB, Script, asked, content, pause, send, urn};
 
 /// The file, from there.
@@ -19,15 +18,6 @@ fn magnet(bytes: &[u8], sources: &[SocketAddr]) -> GetRequest {
     let sources: String = sources.iter().map(|addr| format!("&xs=http://{addr}/uri-res/N2R?{urn}")).collect();
     let what = format!("magnet:?xt={urn}&xl={}&dn=together.bin{sources}", bytes.len());
     GetRequest { what, ..Default::default() }
-}
-
-async fn finished(node: &Node, id: u64) -> TransferView {
-    let mut views = node.watch_transfer(id).await.expect("it is there");
-    let mut last = None;
-    while let Some(view) = views.next().await {
-        last = Some(view);
-    }
-    last.expect("its state now, at least")
 }
 
 fn from(view: &TransferView, addr: SocketAddr) -> u64 {

@@ -4,11 +4,9 @@ mod node_support;
 
 use std::time::Duration;
 
-use filbert::app::view::TransferView;
 use filbert::app::{GetRequest, Node, Options};
 use filbert::wire::Digests;
-use futures::StreamExt;
-use node_support::{Peer, eventually, options, run, shutdown, start, within};
+use node_support::{Peer, eventually, finished, options, run, shutdown, start, within};
 
 /// Bytes that do not repeat.
 fn content(len: usize) -> Vec<u8> {
@@ -17,16 +15,6 @@ fn content(len: usize) -> Vec<u8> {
 
 fn get(what: &str) -> GetRequest {
     GetRequest { what: what.to_owned(), dir: None, name: None, on_exists: None, ..Default::default() }
-}
-
-/// Follows a download to its end.
-async fn finished(node: &Node, id: u64) -> TransferView {
-    let mut views = node.watch_transfer(id).await.expect("it is there");
-    let mut last = None;
-    while let Some(view) = views.next().await {
-        last = Some(view);
-    }
-    last.expect("its state now, at least")
 }
 
 async fn hashed(peer: &Peer, files: u64) {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use filbert::app::view::{HitView, PeerView, SearchDone, SearchLine};
+use filbert::app::view::{HitView, PeerView, SearchDone, SearchLine, TransferView};
 use filbert::app::{Error, Limits, Node, Options, SearchRequest};
 use filbert::disk::Home;
 use filbert::net::rt;
@@ -119,6 +119,16 @@ pub async fn shutdown(peers: Vec<Peer>) {
     for peer in &peers {
         peer.node.shutdown().await;
     }
+}
+
+/// Follows a download to its end.
+pub async fn finished(node: &Node, id: u64) -> TransferView {
+    let mut views = node.watch_transfer(id).await.expect("it is there");
+    let mut last = None;
+    while let Some(view) = views.next().await {
+        last = Some(view);
+    }
+    last.expect("its state now, at least")
 }
 
 /// Waits until `is` holds; fails after ten seconds.

@@ -164,6 +164,8 @@ try {
     await until("hashed", async () => (await a.call("GET", "/api/v1/status")).hashed === 2);
     await goto("strangers");
     await seen("read over the wire at");
+    // Rows are drawn with the frame after the words.
+    await until("both are drawn", async () => (await page.locator(".stranger .name").count()) === 2);
     equal((await page.locator(".stranger .name").allTextContents()).sort(), ["Hazel.txt", "Nut.ogg"]);
     await toastless();
     await goto("shares");
@@ -251,7 +253,9 @@ try {
     await told.getByRole("button", { name: "Notify me" }).click();
     await told.getByRole("button", { name: "Notifications are on" }).waitFor();
     equal(await find(false), [], "who looks at the page is told in the page");
-    equal(await find(true), ["“walnut” found 3 new files"]);
+    await find(true);
+    await until("it is told", async () => (await told.evaluate(() => window.shown.length)) > 0);
+    equal(await told.evaluate(() => window.shown), ["“walnut” found 3 new files"]);
     await told.locator(".toast", { hasText: "3 new files" }).first().waitFor();
     await told.getByRole("button", { name: "Notifications are on" }).click();
     equal(await find(true), ["“walnut” found 3 new files"]);

@@ -163,7 +163,7 @@ impl Inner {
                 self.on_watch_hit(search, &hit, hops);
             }
             Event::SearchSent { search, guid, neighbours } => self.searches.on_sent(search, guid, neighbours),
-            Event::PushRequested { addr, index } => self.pushes.on_requested(addr, index),
+            Event::PushRequested { addr, index, word } => self.pushes.on_requested(addr, index, word),
             Event::PushFailed { servent } => self.pushes.on_failed(servent),
             Event::AskProxies { servent, us, proxies } => self.pushes.on_ask_proxies(servent, us, proxies),
             Event::ConnectBack { addr } => self.pushes.on_connect_back(addr),

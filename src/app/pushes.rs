@@ -16,7 +16,7 @@ use crate::net::fetch::{FetchConfig, Link};
 use crate::net::giv::{self, Callers, News};
 use crate::net::rt::TcpStream;
 use crate::net::{Handle, rt};
-use crate::proto::{Command, PushBy};
+use crate::proto::{Command, PushBy, Word};
 use crate::transfer::{Lost, Reach, Source};
 use crate::wire::Guid;
 use crate::wire::head::Headers;
@@ -32,6 +32,8 @@ const IN_DOUBT: u32 = 3;
 /// Calls that we make at a time because strangers asked for them; more are left out. The servent allows seventy a minute, of
 /// which each lasts ten seconds at most: those who name hosts that do not answer cannot take all.
 const CALLS: usize = 16;
+/// Of these, so many because of pushes that are no neighbour's own.
+const CALLS_STRANGERS: usize = 12;
 /// A push proxy has so long to take a connection, and to answer.
 const PROXY_LIMIT: Duration = Duration::from_secs(10);
 /// Connections that we opened and that wait to be served.
@@ -45,6 +47,7 @@ pub(super) struct Pushes {
     callers: Arc<Callers>,
     to_serve: mpsc::Sender<(TcpStream, SocketAddr)>,
     calling: AtomicUsize,
+    calling_for_strangers: AtomicUsize,
     counts: Counts,
 }
 
@@ -62,8 +65,16 @@ impl Pushes {
     /// ... and the connections that are to be served.
     pub(super) fn new(servent: Guid, handle: Handle) -> (Arc<Self>, mpsc::Receiver<(TcpStream, SocketAddr)>) {
         let (to_serve, called) = mpsc::channel(TO_SERVE);
-        let (callers, calling, counts) = (Arc::default(), AtomicUsize::new(0), Counts::default());
-        (Arc::new(Self { servent, handle, callers, to_serve, calling, counts }), called)
+        let pushes = Self {
+            servent,
+            handle,
+            callers: Arc::default(),
+            to_serve,
+            calling: AtomicUsize::new(0),
+            calling_for_strangers: AtomicUsize::new(0),
+            counts: Counts::default(),
+        };
+        (Arc::new(pushes), called)
     }
 
     /// For the listener: who is waited for.
@@ -131,21 +142,20 @@ impl Pushes {
     }
 
     /// Somebody asks us to connect to `addr`, and may: we call, and serve what is asked there.
-    pub(super) fn on_requested(self: &Arc<Self>, addr: SocketAddr, index: u32) {
+    pub(super) fn on_requested(self: &Arc<Self>, addr: SocketAddr, index: u32, word: Word) {
         // The name tells nothing that the asker does not know, so it is what a widely used client says.
         let giv = Giv { index, servent: self.servent, name: "file".to_owned() }.encode();
-        self.call(addr, giv, Then::Serve);
+        self.call(addr, giv, Then::Serve, word);
     }
 
     /// A peer asks whether it can be connected to: it can see that for itself.
     pub(super) fn on_connect_back(self: &Arc<Self>, addr: SocketAddr) {
         // Two line ends, as a widely used client sends them: they begin nothing.
-        self.call(addr, b"\n\n".to_vec(), Then::Close);
+        self.call(addr, b"\n\n".to_vec(), Then::Close, Word::Neighbour);
     }
 
-    fn call(self: &Arc<Self>, addr: SocketAddr, words: Vec<u8>, then: Then) {
-        if self.calling.fetch_add(1, SeqCst) >= CALLS {
-            self.calling.fetch_sub(1, SeqCst);
+    fn call(self: &Arc<Self>, addr: SocketAddr, words: Vec<u8>, then: Then, word: Word) {
+        if !self.begins(word) {
             self.counts.calls_left_out.fetch_add(1, SeqCst);
             return;
         }
@@ -161,9 +171,26 @@ impl Pushes {
                     log::debug!(target: "filbert::net", "cannot connect to {addr}, which asked for it: {error}");
                 }
             }
-            pushes.calling.fetch_sub(1, SeqCst);
+            pushes.ended(word);
         })
         .detach();
+    }
+
+    /// Counts a call, if there may be one more.
+    fn begins(&self, word: Word) -> bool {
+        let strangers = usize::from(word == Word::Stranger);
+        let for_strangers = self.calling_for_strangers.fetch_add(strangers, SeqCst);
+        let all = self.calling.fetch_add(1, SeqCst);
+        let may = all < CALLS && (strangers == 0 || for_strangers < CALLS_STRANGERS);
+        if !may {
+            self.ended(word);
+        }
+        may
+    }
+
+    fn ended(&self, word: Word) {
+        self.calling_for_strangers.fetch_sub(usize::from(word == Word::Stranger), SeqCst);
+        self.calling.fetch_sub(1, SeqCst);
     }
 }
 

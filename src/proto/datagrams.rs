@@ -30,7 +30,7 @@ use crate::wire::{Frame, Guid, Header, Kind};
 use super::address::{Scope, canonical, is_dialable, may_name, scope, subnet};
 use super::config::Limits;
 use super::servent::Servent;
-use super::{DropReason, Event, HostSource, Outbox, Output, Teller};
+use super::{DropReason, Event, HostSource, Outbox, Output, Teller, Word};
 
 /// Bits of a TTL by UDP: its sender inflates answers; it is deflated itself (`deflated_udp`).
 const INFLATES: u8 = 0x08;
@@ -363,12 +363,12 @@ impl Servent {
             pushes.pop_front();
         }
         let full = pushes.len() >= PUSHES;
-        if full || !self.datagrams.may_answer(now, from.ip()) || !self.may_dial_asked(now, addr) {
+        if full || !self.datagrams.may_answer(now, from.ip()) || !self.may_dial_asked(now, addr, Word::Stranger) {
             return Some(DropReason::RateLimited);
         }
         self.datagrams.pushes.push_back(now);
         self.counters.pushes_received += 1;
-        out.push(Output::Event(Event::PushRequested { addr, index: push.index }));
+        out.push(Output::Event(Event::PushRequested { addr, index: push.index, word: Word::Stranger }));
         None
     }
 }

@@ -289,7 +289,7 @@ impl Servent {
 
     /// Closes a connection whose handshake is through, but which shall be no link.
     fn turn_away(&mut self, now: Instant, conn: ConnId, remote: SocketAddr, reason: CloseReason, out: &mut Outbox) {
-        out.push(Output::Close { conn, reason: reason.clone() });
+        self.part(conn, reason.clone(), out);
         if conn.direction() == Direction::Out {
             self.on_dial_over(now, remote, reason, out);
         }

@@ -233,6 +233,15 @@ pub enum PushBy {
     Proxies(Vec<SocketAddr>),
 }
 
+/// Whose word it is that we shall connect somewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// A neighbour's: it asks for itself, or as our push proxy for somebody whose address it saw. Or it is our own wish.
+    Neighbour,
+    /// Anybody's: it was passed on, or came by UDP.
+    Stranger,
+}
+
 /// An answer to a query.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -379,6 +388,8 @@ pub enum Event {
         addr: SocketAddr,
         /// Our number for the file.
         index: u32,
+        /// Whose word it is.
+        word: Word,
     },
     /// A push that was asked for could not be sent: no way to that servent is known (any more), no proxy of it may be
     /// dialled now, or we listen nowhere that it could connect to.

@@ -46,6 +46,7 @@ mod counters;
 mod datagrams;
 pub mod dnssd;
 mod dynamic;
+mod farewell;
 mod handshake;
 mod hosts;
 mod io;
@@ -76,7 +77,7 @@ pub use counters::{Counters, Drops};
 pub use io::{
     Answer, CloseReason, Command, ConnId, DialFailure, Direction, DropReason, Event, HostInfo, HostSource, Input,
     Moment, Outbox, Outcome, Output, PeerInfo, Purpose, PushBy, Role, SearchId, Slots, Strategy, Teller, Traffic,
-    Verdict,
+    Verdict, Word,
 };
 pub use reach::Reachable;
 pub use servent::Servent;

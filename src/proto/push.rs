@@ -6,6 +6,9 @@
 //!
 //! * A public address: out of the budget of all dials for strangers ([`Hosts::may_dial_for_stranger`]).
 //! * Any other: within a site nobody is counted by that budget, so [`PushDials`] counts them.
+//! * Pushes that were passed on, or came by UDP, never take all of either. What is left is for those that a neighbour
+//!   itself sends: as a push proxy it saw the address that it names. Or one stranger with a thousand pushes would keep
+//!   everybody from fetching from us.
 //!
 //! [`Hosts::may_dial_for_stranger`]: super::hosts::Hosts::may_dial_for_stranger
 
@@ -20,31 +23,47 @@ use crate::wire::{Frame, Guid, Kind};
 use super::address::{canonical, is_dialable, is_public, may_name};
 use super::router::Route;
 use super::servent::Servent;
-use super::{ConnId, DropReason, Event, Outbox, Output, PushBy};
+use super::{ConnId, DropReason, Event, Outbox, Output, PushBy, Word};
 
 /// Push proxies of one servent that are asked at a time.
 const PROXIES_ASKED: usize = 3;
 /// Dials in a minute that pushes to loopback, link-local and private addresses may cause, and to one of them.
 const NEAR_DIALS: usize = 60;
 const NEAR_DIALS_PER_HOST: usize = 30;
+/// Of these, so many because of pushes that are no neighbour's own. Of the dials to public hosts they may take half.
+const NEAR_DIALS_STRANGERS: usize = 40;
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Dials of the last minute to addresses that are not public.
+/// Dials of the last minute that pushes caused.
 #[derive(Debug, Default)]
-pub(super) struct PushDials(VecDeque<(Instant, SocketAddr)>);
+pub(super) struct PushDials {
+    /// To addresses that are not public.
+    near: VecDeque<(Instant, SocketAddr, Word)>,
+    /// To public ones, on the word of strangers.
+    public: VecDeque<Instant>,
+}
 
 impl PushDials {
-    /// Counts a dial, if there may be one more.
-    fn spend(&mut self, now: Instant, addr: SocketAddr) -> bool {
-        while self.0.front().is_some_and(|&(at, _)| now.since(at) >= MINUTE) {
-            self.0.pop_front();
+    /// Counts a dial to an address that is not public, if there may be one more.
+    fn spend(&mut self, now: Instant, addr: SocketAddr, word: Word) -> bool {
+        while self.near.front().is_some_and(|&(at, ..)| now.since(at) >= MINUTE) {
+            self.near.pop_front();
         }
-        let there = self.0.iter().filter(|(_, to)| *to == addr).count();
-        let may = self.0.len() < NEAR_DIALS && there < NEAR_DIALS_PER_HOST;
+        let count = |is: &dyn Fn(SocketAddr, Word) -> bool| self.near.iter().filter(|(_, to, by)| is(*to, *by)).count();
+        let strangers_may = word == Word::Neighbour || count(&|_, by| by == Word::Stranger) < NEAR_DIALS_STRANGERS;
+        let may = strangers_may && self.near.len() < NEAR_DIALS && count(&|to, _| to == addr) < NEAR_DIALS_PER_HOST;
         if may {
-            self.0.push_back((now, addr));
+            self.near.push_back((now, addr, word));
         }
         may
+    }
+
+    /// Whether strangers may make us dial one more public host, of `most` in a minute.
+    fn public_is_left(&mut self, now: Instant, most: usize) -> bool {
+        while self.public.front().is_some_and(|&at| now.since(at) >= MINUTE) {
+            self.public.pop_front();
+        }
+        self.public.len() < most
     }
 }
 
@@ -58,7 +77,11 @@ impl Servent {
             let mut proxies = Vec::new();
             for addr in named.into_iter().map(canonical) {
                 let full = proxies.len() == PROXIES_ASKED;
-                if !full && !proxies.contains(&addr) && !self.is_ourselves(addr) && self.may_dial_asked(now, addr) {
+                if !full
+                    && !proxies.contains(&addr)
+                    && !self.is_ourselves(addr)
+                    && self.may_dial_asked(now, addr, Word::Neighbour)
+                {
                     proxies.push(addr);
                 }
             }
@@ -99,19 +122,28 @@ impl Servent {
         if !is_dialable(addr) || !may_name(teller, addr.ip()) || self.is_ourselves(addr) {
             return self.drop_message(conn, DropReason::Malformed);
         }
-        if !self.may_dial_asked(now, addr) {
+        let word = if frame.header.hops == 0 { Word::Neighbour } else { Word::Stranger };
+        if !self.may_dial_asked(now, addr, word) {
             return self.drop_message(conn, DropReason::RateLimited);
         }
         self.counters.pushes_received += 1;
-        out.push(Output::Event(Event::PushRequested { addr, index: push.index }));
+        out.push(Output::Event(Event::PushRequested { addr, index: push.index, word }));
     }
 
     /// Takes a dial that somebody asks of us, to an address of his choice, out of what there may be.
-    pub(super) fn may_dial_asked(&mut self, now: Instant, addr: SocketAddr) -> bool {
-        match is_public(addr.ip()) {
-            true => self.hosts.may_dial_for_stranger(now, addr),
-            false => is_dialable(addr) && self.push_dials.spend(now, addr),
+    pub(super) fn may_dial_asked(&mut self, now: Instant, addr: SocketAddr, word: Word) -> bool {
+        if !is_public(addr.ip()) {
+            return is_dialable(addr) && self.push_dials.spend(now, addr, word);
         }
+        let half = self.config.limits.stranger_dials_per_minute.div_ceil(2);
+        if word == Word::Stranger && !self.push_dials.public_is_left(now, half) {
+            return false;
+        }
+        let may = self.hosts.may_dial_for_stranger(now, addr);
+        if may && word == Word::Stranger {
+            self.push_dials.public.push_back(now);
+        }
+        may
     }
 }
 
@@ -123,12 +155,22 @@ mod tests {
     fn dials_within_a_site_are_counted_for_each_host_and_in_all() {
         let mut dials = PushDials::default();
         let host = |n: u16| SocketAddr::from(([10, 0, (n >> 8) as u8, n as u8], 6346));
-        let to_one = (0..1000).filter(|_| dials.spend(Instant::ZERO, host(1))).count();
+        let by = Word::Neighbour;
+        let to_one = (0..1000).filter(|_| dials.spend(Instant::ZERO, host(1), by)).count();
         assert_eq!(to_one, NEAR_DIALS_PER_HOST);
-        let to_many = (2..1000).filter(|n| dials.spend(Instant::ZERO, host(*n))).count();
+        let to_many = (2..1000).filter(|n| dials.spend(Instant::ZERO, host(*n), by)).count();
         assert_eq!(to_many, NEAR_DIALS - NEAR_DIALS_PER_HOST);
-        assert!(!dials.spend(Instant::from_secs(59), host(1)));
-        assert!(dials.spend(Instant::from_secs(60), host(1)), "a minute later there are more");
-        assert!(dials.0.len() <= NEAR_DIALS);
+        assert!(!dials.spend(Instant::from_secs(59), host(1), by));
+        assert!(dials.spend(Instant::from_secs(60), host(1), by), "a minute later there are more");
+        assert!(dials.near.len() <= NEAR_DIALS);
+    }
+
+    #[test]
+    fn strangers_never_take_all_dials() {
+        let mut dials = PushDials::default();
+        let host = |n: u16| SocketAddr::from(([10, 0, (n >> 8) as u8, n as u8], 6346));
+        let theirs = (0..1000).filter(|n| dials.spend(Instant::ZERO, host(*n), Word::Stranger)).count();
+        let ours = (1000..2000).filter(|n| dials.spend(Instant::ZERO, host(*n), Word::Neighbour)).count();
+        assert_eq!((theirs, ours), (NEAR_DIALS_STRANGERS, NEAR_DIALS - NEAR_DIALS_STRANGERS));
     }
 }

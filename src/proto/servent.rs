@@ -12,7 +12,7 @@ use crate::base::{HashSeed, Instant, Rng};
 use super::address::{canonical, is_public, may_name};
 use super::datagrams::Datagrams;
 use super::dynamic::Dynamic;
-use super::handshake::Pending;
+use super::handshake::{Pending, Stage};
 use super::hosts::Hosts;
 use super::link::{Lead, Link, Links};
 use super::neighbours::Neighbourhood;
@@ -315,8 +315,8 @@ impl Servent {
         for conn in conns {
             self.drop_link(now, conn, 200, "Shutting down", CloseReason::Shutdown, out);
         }
-        for (conn, _) in std::mem::take(&mut self.pending) {
-            out.push(Output::Close { conn, reason: CloseReason::Shutdown });
+        for (conn, pending) in std::mem::take(&mut self.pending) {
+            self.close_at(conn, pending.stage, CloseReason::Shutdown, out);
         }
         self.wake = None;
         self.mood = Mood::Gone;
@@ -374,8 +374,17 @@ impl Servent {
 
     /// Gives up a connection that is no link yet.
     pub(super) fn close_pending(&mut self, now: Instant, conn: ConnId, reason: CloseReason, out: &mut Outbox) {
-        out.push(Output::Close { conn, reason: reason.clone() });
+        let stage = self.pending.get(&conn).map_or(Stage::Dialling, |pending| pending.stage);
+        self.close_at(conn, stage, reason.clone(), out);
         self.forget_pending(now, conn, reason, out);
+    }
+
+    /// With a Bye if both sides have agreed.
+    fn close_at(&mut self, conn: ConnId, stage: Stage, reason: CloseReason, out: &mut Outbox) {
+        match stage {
+            Stage::Agreed => self.part(conn, reason, out),
+            _ => out.push(Output::Close { conn, reason }),
+        }
     }
 
     fn forget_pending(&mut self, now: Instant, conn: ConnId, reason: CloseReason, out: &mut Outbox) {

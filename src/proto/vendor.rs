@@ -25,7 +25,7 @@ use crate::wire::{Frame, Guid, Kind};
 use super::address::{canonical, is_dialable, is_public, is_strangers_port};
 use super::reach::{ASKED, Reachable};
 use super::servent::Servent;
-use super::{ConnId, Direction, DropReason, Event, Outbox, Output, Role};
+use super::{ConnId, Direction, DropReason, Event, Outbox, Output, Role, Word};
 
 /// What we take.
 const TAKEN: [Which; 6] =
@@ -199,7 +199,7 @@ impl Servent {
         if !is_dialable(addr) {
             return self.drop_message(conn, DropReason::Malformed);
         }
-        if self.is_ourselves(addr) || !self.may_dial_asked(now, addr) {
+        if self.is_ourselves(addr) || !self.may_dial_asked(now, addr, Word::Neighbour) {
             return self.drop_message(conn, DropReason::RateLimited);
         }
         if let Some(link) = self.links.get_mut(conn) {

@@ -202,7 +202,7 @@ fn a_push_by_udp_is_a_push_within_what_strangers_may_make_us_dial() {
     let push = |servent, to: &str| frame(Kind::Push, 1, 1, 0, Push::new(servent, 7, addr(to)).encode());
     let from = addr("8.8.8.8:6346");
     let out = lone.handle(datagram(from, push(ME, "8.8.8.8:6346")));
-    assert_eq!(out, [Output::Event(Event::PushRequested { addr: from, index: 7 })]);
+    assert_eq!(out, [Output::Event(Event::PushRequested { addr: from, index: 7, word: Word::Stranger })]);
     assert_eq!(lone.handle(datagram(from, push(Guid([9; 16]), "8.8.8.8:6346"))), [], "for another");
     assert_eq!(lone.handle(datagram(from, push(ME, "10.0.0.3:6346"))), [], "nobody out there names our neighbours");
     let asked = (0..1000u32).filter(|n| {

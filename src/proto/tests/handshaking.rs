@@ -6,9 +6,10 @@ use super::lone::*;
 use super::world::World;
 use crate::base::Instant;
 use crate::proto::*;
-use crate::wire::Guid;
-use crate::wire::handshake::Head;
+use crate::wire::bye::Bye;
+use crate::wire::handshake::{Head, NOISE_HEADER, NOISE_WAY};
 use crate::wire::head::Headers;
+use crate::wire::{Guid, Kind};
 
 fn leg(conn: u64, from: &str, head: Head) -> Input {
     Input::Handshake { conn: ConnId::accepted(conn), from: addr(from), head }
@@ -418,8 +419,69 @@ fn of_two_dials_to_two_addresses_of_one_servent_the_first_stays() {
     });
     lone.handle(Input::Connected { conn: conns[0], room: usize::MAX });
     let out = lone.handle(Input::Connected { conn: conns[1], room: usize::MAX });
-    assert_eq!(out, [Output::Close { conn: conns[1], reason: CloseReason::Duplicate }]);
+    assert_eq!(goodbye(&out, conns[1]), Some((409, "A second connection between us".to_owned())));
+    assert_eq!(out[1..], [Output::Close { conn: conns[1], reason: CloseReason::Duplicate }]);
     assert_eq!(lone.servent.peers().len(), 1);
+}
+
+/// The code and words of the Bye on `conn`, if it is the last that is said there before the close.
+fn goodbye(out: &[Output], conn: ConnId) -> Option<(u16, String)> {
+    let closed = out.iter().position(|output| matches!(output, Output::Close { conn: c, .. } if *c == conn))?;
+    let Output::Send { to, frame } = out[..closed].last()? else { return None };
+    assert_eq!((to, frame.header.kind), (&vec![conn], Kind::Bye));
+    assert_eq!((frame.header.ttl, frame.header.hops), (1, 0), "for one link");
+    let bye = Bye::decode(&frame.payload).expect("a Bye");
+    Some((bye.code, bye.reason()))
+}
+
+#[test]
+fn who_is_turned_away_after_the_handshake_hears_why() {
+    let through = |lone: &mut Lone, n: u64| {
+        let from = format!("10.0.1.{n}:5000");
+        let out = lone.handle(leg(n, &from, offer(Headers::default().with("X-Ultrapeer", "True"))));
+        assert_eq!(verdict(&out), Some((Verdict::Accept, 200)));
+        lone.handle(leg(n, &from, status(200, "OK")));
+        ConnId::accepted(n)
+    };
+    let mut config = Config::new(ME);
+    (config.only_listed, config.accept) = (true, Some(1));
+    let mut lone = Lone::with(config.clone());
+    // The slot goes to a host that the user wants while the handshake of another is under way.
+    let late = through(&mut lone, 1);
+    let wanted = dialled(&mut lone, "10.2.2.2:6346");
+    lone.handle(answer(wanted, "10.2.2.2:6346", 200, Headers::default()));
+    lone.handle(Input::Connected { conn: wanted, room: usize::MAX });
+    let out = lone.handle(Input::Connected { conn: late, room: usize::MAX });
+    assert_eq!(goodbye(&out, late), Some((503, "Slots full".to_owned())), "{out:?}");
+    assert_eq!(lone.servent.peers().len(), 1);
+
+    // Somebody took the header out of the third leg.
+    config.encrypt = Encrypt::Require;
+    let mut lone = Lone::with(config.clone());
+    let headers = Headers::default().with("X-Ultrapeer", "True").with(NOISE_HEADER, NOISE_WAY);
+    lone.handle(leg(1, "10.0.1.1:5000", offer(headers)));
+    lone.handle(leg(1, "10.0.1.1:5000", status(200, "OK")));
+    let out = lone.handle(Input::Connected { conn: ConnId::accepted(1), room: usize::MAX });
+    assert_eq!(goodbye(&out, ConnId::accepted(1)), Some((403, "Encrypted links only".to_owned())), "{out:?}");
+
+    // What ends in the moment between the last leg and the link.
+    config.encrypt = Encrypt::Off;
+    for (command, want) in [
+        (Command::Shutdown, (200, "Shutting down")),
+        (Command::Disconnect(addr("10.0.1.1:5000")), (200, "Closed by the user")),
+    ] {
+        let mut lone = Lone::with(config.clone());
+        let conn = through(&mut lone, 1);
+        let out = lone.command(command);
+        assert_eq!(goodbye(&out, conn), Some((want.0, want.1.to_owned())), "{out:?}");
+        assert_eq!(lone.handle(Input::Connected { conn, room: 1 }), [], "it is gone");
+    }
+
+    // Without a handshake there is nobody to say it to.
+    let mut lone = Lone::with(config);
+    lone.handle(leg(1, "10.0.1.1:5000", offer(Headers::default())));
+    let out = lone.command(Command::Shutdown);
+    assert_eq!(out, [Output::Close { conn: ConnId::accepted(1), reason: CloseReason::Shutdown }]);
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn on_a_line_the_ttl_says_how_far_a_query_reaches_and_the_hit_comes_all_the_way_
     assert_eq!(hit, Some((0, source, world.addr(3), 3)));
     world.command(0, Command::SendPush { servent: source, index: 1, by: PushBy::Way });
     world.run_for(1);
-    let push = Event::PushRequested { addr: world.addr(0), index: 1 };
+    let push = Event::PushRequested { addr: world.addr(0), index: 1, word: Word::Stranger };
     assert!(world.events.contains(&(3, push)), "{:?}", world.events);
 }
 

@@ -283,11 +283,10 @@ fn a_push_for_us_reaches_the_application_within_what_strangers_may_make_us_dial(
 
 #[test]
 fn many_pushes_of_strangers_leave_dials_for_what_our_push_proxy_asks() {
-    let victims: [(&str, fn(u32) -> String, usize); 2] = [
-        ("within a site", |n| format!("10.4.{}.{}:6346", n / 250, n % 250 + 1), 40),
-        ("public", |n| format!("{}.{}.1.1:6346", 20 + n / 250, n % 250), 5),
-    ];
-    for (where_to, victim, most) in victims {
+    let near: fn(u32) -> String = |n| format!("10.4.{}.{}:6346", n / 250, n % 250 + 1);
+    let public: fn(u32) -> String = |n| format!("{}.{}.1.1:6346", 20 + n / 250, n % 250);
+    let rows = [("within a site", near, "10.3.3.3:6346", 40), ("public", public, "9.9.9.9:6346", 5)];
+    for (where_to, victim, honest, most) in rows {
         let mut lone = Lone::new();
         let links = lone.accept_many(10);
         let mut push = |link: usize, hops: u8, to: &str| {
@@ -297,10 +296,6 @@ fn many_pushes_of_strangers_leave_dials_for_what_our_push_proxy_asks() {
         // Ten links, so that it is not the rate of one neighbour that holds them back.
         let asked = (0..980).filter(|n| !push(*n as usize % 10, 1, &victim(*n)).is_empty()).count();
         assert_eq!(asked, most, "{where_to}");
-        let honest = match where_to {
-            "public" => "9.9.9.9:6346",
-            _ => "10.3.3.3:6346",
-        };
         let word = Word::Neighbour;
         assert_eq!(push(3, 1, honest), [], "{where_to}: it may be one more victim");
         let want = [Output::Event(Event::PushRequested { addr: addr(honest), index: 7, word })];

@@ -22,7 +22,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::base::{HashSeed, Instant, Lru, Rng, TokenBucket};
-use crate::wire::ping::Ping;
+use crate::wire::ping::{Ping, Wants};
 use crate::wire::pong::Pong;
 use crate::wire::push::Push;
 use crate::wire::{Frame, Guid, Header, Kind};
@@ -229,11 +229,14 @@ impl Servent {
 
     /// Asks these host caches for hosts (UDP host caches: a Ping with GGEP `SCP`).
     pub(super) fn ask_caches(&mut self, now: Instant, caches: Vec<SocketAddr>, out: &mut Outbox) {
-        let frame = self.ping_for_hosts();
-        self.datagrams.caches_asked = Some(Asked { guid: frame.header.guid, at: now, answers: 0 });
+        let guid = Guid::random(&mut self.rng);
+        self.datagrams.caches_asked = Some(Asked { guid, at: now, answers: 0 });
+        let speaks_ipv6 = self.speaks_ipv6();
         for addr in caches.into_iter().map(canonical) {
             if is_dialable(addr) && !self.is_ourselves(addr) {
-                self.send_datagram(addr, frame.clone(), out);
+                let wants = Wants { ultrapeers: true, v4: true, v6: speaks_ipv6 || addr.is_ipv6() };
+                let frame = Frame::new(guid, Kind::Ping, 1, Ping::asking(wants).encode());
+                self.send_datagram(addr, frame, out);
             }
         }
     }
@@ -246,7 +249,9 @@ impl Servent {
         }
         let (mut at, mut wait) = self.datagrams.announce_at.unwrap_or((now, ANNOUNCE_FIRST));
         if at <= now {
-            let frame = self.ping_for_hosts();
+            // On one network who is there answers for itself: no hosts are wanted beside it.
+            let ping = Ping::asking(Wants { ultrapeers: true, v4: true, v6: false });
+            let frame = Frame::new(Guid::random(&mut self.rng), Kind::Ping, 1, ping.encode());
             self.datagrams.announced = Some(Asked { guid: frame.header.guid, at: now, answers: 0 });
             self.counters.announcements += 1;
             out.push(Output::Announce(frame));
@@ -261,13 +266,6 @@ impl Servent {
     /// Something changed: we listen elsewhere, or have lost a neighbour. Announcements begin anew, soon.
     pub(super) fn announce_anew(&mut self, now: Instant) {
         self.datagrams.announce_at = Some((now, ANNOUNCE_FIRST));
-    }
-
-    /// A Ping that asks for hosts, for ultrapeers.
-    fn ping_for_hosts(&mut self) -> Frame {
-        let mut ping = Ping::default();
-        ping.ggep.push("SCP", &[1]);
-        Frame::new(Guid::random(&mut self.rng), Kind::Ping, 1, ping.encode())
     }
 
     pub(super) fn send_datagram(&mut self, addr: SocketAddr, frame: Frame, out: &mut Outbox) {
@@ -288,28 +286,26 @@ impl Servent {
         if !self.datagrams.may_answer(now, from.ip()) {
             return Some(DropReason::RateLimited);
         }
-        let mut pong = self.own_pong();
-        let mut answer = Frame::new(frame.header.guid, Kind::Pong, 1, pong.encode());
-        if Ping::decode(&frame.payload).is_ok_and(|ping| ping.ggep.has("SCP")) {
-            let tell = |addr: SocketAddr| addr.is_ipv4() && addr != from && may_name(from.ip(), addr.ip());
+        let credit = self.datagrams.credit_of(from.ip());
+        let answer = |pong: Pong| Frame::new(frame.header.guid, Kind::Pong, 1, pong.encode());
+        let fits = |frame: &Frame| frame.wire_len() <= credit;
+        let (bare, full) = (self.own_pong(), self.own_pong_in_full(now, from.ip()));
+        let mut hosts = Vec::new();
+        if let Some(wants) = Ping::decode(&frame.payload).ok().and_then(|ping| ping.wants()) {
+            let family = |addr: SocketAddr| if addr.is_ipv4() { wants.v4 } else { wants.v6 };
+            let tell = |addr: SocketAddr| family(addr) && addr != from && may_name(from.ip(), addr.ip());
             let linked = self.links.ultrapeers().filter(|link| link.identity.listens).map(|link| link.identity.addr);
-            let mut hosts: Vec<_> = linked.filter(|addr| tell(*addr)).collect();
+            hosts = linked.filter(|addr| tell(*addr)).collect();
             self.rng.shuffle(&mut hosts);
             hosts.truncate(HOSTS_TOLD);
             let more = HOSTS_TOLD - hosts.len();
             hosts.extend(self.hosts.proven(more, &mut self.rng, |addr| tell(addr) && !hosts.contains(&addr)));
-            let credit = self.datagrams.credit_of(from.ip());
-            while !hosts.is_empty() {
-                pong = self.own_pong();
-                pong.ggep.push("IPP", &packed(&hosts));
-                let longer = Frame::new(frame.header.guid, Kind::Pong, 1, pong.encode());
-                if longer.wire_len() <= credit {
-                    answer = longer;
-                    break;
-                }
+            // They are what was asked for: what else there is to tell of us comes after them.
+            while !hosts.is_empty() && !fits(&answer(bare.clone().with_others(&hosts))) {
                 hosts.pop();
             }
         }
+        let answer = Some(answer(full.with_others(&hosts))).filter(fits).unwrap_or(answer(bare.with_others(&hosts)));
         if !self.datagrams.pay(from.ip(), answer.wire_len()) {
             return Some(DropReason::RateLimited);
         }
@@ -334,10 +330,11 @@ impl Servent {
             self.counters.lan_answers += 1;
             self.learn_named(now, host, HostSource::Lan);
         }
-        if by_cache && let Some(Ok(hosts)) = pong.ggep.get("IPP") {
-            for &[a, b, c, d, p0, p1] in hosts.as_chunks::<6>().0.iter().take(HOSTS_READ) {
-                let host = SocketAddr::from(([a, b, c, d], u16::from_le_bytes([p0, p1])));
-                self.learn_host(now, from.ip(), host, HostSource::Stranger, Teller::HostCache);
+        if by_cache {
+            for host in pong.others(HOSTS_READ) {
+                if host.is_ipv4() || from.is_ipv6() || self.speaks_ipv6() {
+                    self.learn_host(now, from.ip(), host, HostSource::Stranger, Teller::HostCache);
+                }
             }
         }
         None
@@ -371,16 +368,4 @@ impl Servent {
         out.push(Output::Event(Event::PushRequested { addr, index: push.index, word: Word::Stranger }));
         None
     }
-}
-
-/// "IPP": IPv4 address and port, six bytes each, the port little endian.
-fn packed(hosts: &[SocketAddr]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(6 * hosts.len());
-    for host in hosts {
-        if let SocketAddr::V4(host) = host {
-            bytes.extend_from_slice(&host.ip().octets());
-            bytes.extend_from_slice(&host.port().to_le_bytes());
-        }
-    }
-    bytes
 }

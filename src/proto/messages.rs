@@ -1,6 +1,6 @@
 //! What the servent does with a message once the router has said where it goes.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
@@ -305,7 +305,9 @@ impl Servent {
         // Far enough to get back; the hops say how far the host is.
         let ttl = header.hops.saturating_add(1);
         let pong = |hops, payload| Frame { header: Header { guid: header.guid, kind: Kind::Pong, ttl, hops }, payload };
-        let mut answers = vec![pong(0, self.own_pong().encode())];
+        // A keep-alive asks whether we are there; who asks further wants to know who we are.
+        let own = if header.ttl > 1 { self.own_pong_in_full(now, asker_ip) } else { self.own_pong() };
+        let mut answers = vec![pong(0, own.encode())];
         if header.ttl > 1 {
             let listening = |link: &&Link| link.identity.listens && tell(link.identity.addr);
             let mut peers: Vec<_> = self.links.ultrapeers().filter(listening).collect();
@@ -362,6 +364,10 @@ impl Servent {
             if let Some((leaves, ultrapeers)) = pong.slots() {
                 self.hosts.told_slots(now, addr, Slots { leaves, ultrapeers });
             }
+            let other = pong.also_at().map(canonical).filter(|_| teller.is_ipv6() || self.speaks_ipv6());
+            if let Some(other) = other.filter(|other| is_dialable(*other)) {
+                self.learn_host(now, teller, other, HostSource::Stranger, Teller::Pong);
+            }
             let hops = frame.header.hops.saturating_add(1);
             let payload = Bytes::copy_from_slice(&frame.payload);
             self.pongs.remember(now, conn, addr, hops, payload);
@@ -386,6 +392,23 @@ impl Servent {
 
     pub(super) fn own_pong(&self) -> Pong {
         Pong::new(self.told_addr(), self.us.files, self.us.kib)
+    }
+
+    /// The same with all that real clients tell of themselves, for who asks from there: what we are, free slots while we are an
+    /// ultrapeer, how long we are up, and our IPv6 address beside the other one.
+    pub(super) fn own_pong_in_full(&self, now: Instant, asker: IpAddr) -> Pong {
+        let mut pong = self.own_pong().with_vendor(self.config.vendor, version());
+        if self.role() == Role::Ultrapeer {
+            let free =
+                |role| u8::try_from(self.slots_for(role).saturating_sub(self.links.count(role))).unwrap_or(u8::MAX);
+            pong = pong.with_slots(free(Role::Leaf), free(Role::Ultrapeer));
+        }
+        // Earlier days are not known: what this day has seen of us.
+        pong = pong.with_uptime(now.since(Instant::ZERO).as_secs());
+        match self.own_ipv6() {
+            Some(ip) if may_name(asker, ip.into()) && pong.host().is_ipv4() => pong.with_also_at(ip),
+            _ => pong,
+        }
     }
 
     pub(super) fn drop_message(&mut self, conn: ConnId, reason: DropReason) {
@@ -426,6 +449,12 @@ impl Servent {
         let qhd = Qhd::new(self.config.vendor, walled, self.us.uploads_busy).with_ggep(ggep);
         QueryHit::new(self.told_addr(), 0, entries, qhd, self.config.servent)
     }
+}
+
+/// Ours as `VC` has it: four bits major, four bits minor.
+fn version() -> u8 {
+    let part = |text: &str| text.parse::<u8>().unwrap_or(0).min(15);
+    part(env!("CARGO_PKG_VERSION_MAJOR")) << 4 | part(env!("CARGO_PKG_VERSION_MINOR"))
 }
 
 fn count_drop(counters: &mut Counters, link: &mut Link, reason: DropReason) {

@@ -4,7 +4,7 @@
 //! here is the order of things, time, and what the servent knows of itself.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::base::{HashSeed, Instant, Rng};
@@ -242,6 +242,25 @@ impl Servent {
     pub(super) fn own_addr_for(&self, peer: IpAddr) -> Option<SocketAddr> {
         let [v4, v6] = self.us.seen_as.each_ref().map(Sight::us);
         self.own_addr_as(if peer.is_ipv4() { v4.or(v6) } else { v6.or(v4) })
+    }
+
+    /// Our IPv6 address, if we listen there and peers see us there.
+    pub(super) fn own_ipv6(&self) -> Option<Ipv6Addr> {
+        let six = |ip: IpAddr| match ip {
+            IpAddr::V6(ip) => Some(ip),
+            IpAddr::V4(_) => None,
+        };
+        let listening = six(self.us.listening?.ip())?;
+        if !listening.is_unspecified() {
+            return Some(listening);
+        }
+        let [_, seen] = self.us.seen_as.each_ref().map(Sight::us);
+        seen.and_then(six)
+    }
+
+    /// Whether hosts with IPv6 addresses are of use to us.
+    pub(super) fn speaks_ipv6(&self) -> bool {
+        self.own_ipv6().is_some()
     }
 
     fn own_addr_as(&self, seen_as: Option<IpAddr>) -> Option<SocketAddr> {

@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 use super::ggep::{self, Ggep};
 use super::query::SECURE;
-use super::{Blake3, Cause, DecodeError, Guid, Sha1, Text, Tth, Urn, addr, extension};
+use super::{Blake3, Cause, DecodeError, Guid, Sha1, Text, Tth, Urn, addr, extension, packed};
 
 /// A QueryHit's payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -234,43 +234,12 @@ impl Qhd {
     /// Who passes a Push on to this servent: GGEP `PUSH` ("the payload is an array of IP/Ports", six bytes each,
     /// `push_proxy` section 4.1) and `PUSH6` (eighteen bytes each). At most [`MAX_PROXIES`] are read.
     pub fn proxies(&self) -> Vec<SocketAddr> {
-        let value = |id| self.ggep.get(id).and_then(Result::ok).unwrap_or_default();
-        let [near, far] = [value("PUSH"), value("PUSH6")];
-        let four = near
-            .as_chunks::<6>()
-            .0
-            .iter()
-            .map(|&[a, b, c, d, p0, p1]| SocketAddr::from(([a, b, c, d], u16::from_le_bytes([p0, p1]))));
-        let six = far.as_chunks::<18>().0.iter().map(|entry| {
-            let (ip, port) = entry.split_at(16);
-            let mut octets = [0; 16];
-            octets.copy_from_slice(ip);
-            SocketAddr::from((octets, u16::from_le_bytes([port[0], port[1]])))
-        });
-        four.chain(six).take(MAX_PROXIES).collect()
+        packed::read(&self.ggep, PROXIES, MAX_PROXIES)
     }
 
     /// What [`Self::proxies`] reads.
     pub fn push_proxies(ggep: &mut Ggep, proxies: &[SocketAddr]) {
-        let (mut near, mut far) = (Vec::new(), Vec::new());
-        for proxy in proxies.iter().take(MAX_PROXIES) {
-            let into = match proxy.ip().to_canonical() {
-                IpAddr::V4(ip) => {
-                    near.extend_from_slice(&ip.octets());
-                    &mut near
-                }
-                IpAddr::V6(ip) => {
-                    far.extend_from_slice(&ip.octets());
-                    &mut far
-                }
-            };
-            into.extend_from_slice(&proxy.port().to_le_bytes());
-        }
-        for (id, value) in [("PUSH", near), ("PUSH6", far)] {
-            if !value.is_empty() {
-                ggep.push(id, &value);
-            }
-        }
+        packed::push(ggep, PROXIES, proxies, MAX_PROXIES);
     }
 
     /// Whether it can be browsed: GGEP `BH`, without a payload (`doc/gnutella/browse_host`).
@@ -338,6 +307,8 @@ pub const MAX_ALT: usize = 10;
 pub const MAX_FOLDER: usize = 1023;
 /// Push proxies read from one hit.
 pub const MAX_PROXIES: usize = 8;
+/// Vectors of push proxies.
+const PROXIES: packed::Ids = ["PUSH", "PUSH6"];
 
 const FIXED: usize = 11;
 const SERVENT: usize = 16;

@@ -23,6 +23,7 @@ pub mod head;
 pub mod hit;
 pub mod http;
 mod message;
+mod packed;
 pub mod ping;
 pub mod pong;
 pub mod print;

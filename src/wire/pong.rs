@@ -7,12 +7,19 @@
 //! ```
 //! Gnutella 0.6 draft, section 2.2.3; the extension block is GGEP's. Bounds: those of [`ggep`](super::ggep::Ggep).
 
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4};
 
 use bytes::Bytes;
 
 use super::ggep::{self, Ggep};
-use super::{Cause, DecodeError, addr};
+use super::{Cause, DecodeError, addr, packed};
+
+/// Vectors of other hosts.
+const OTHERS: packed::Ids = ["IPP", "IPP6"];
+/// The first byte of `UP`: what we say in `X-Query-Routing`.
+const UP_VERSION: u8 = 1;
+/// Seconds of a day.
+const DAY: u64 = 24 * 60 * 60;
 
 /// A Pong's payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +58,75 @@ impl Pong {
             [_, leaves, ultrapeers, ..] => Some((leaves, ultrapeers)),
             _ => None,
         }
+    }
+
+    /// The same, telling of free slots as [`Self::slots`] reads them; of an ultrapeer only.
+    #[must_use]
+    pub fn with_slots(mut self, leaves: u8, ultrapeers: u8) -> Self {
+        self.ggep.push("UP", &[UP_VERSION, leaves, ultrapeers]);
+        self
+    }
+
+    /// The sender's vendor code, and its version: four bits major, four bits minor. GGEP `VC`.
+    pub fn vendor(&self) -> Option<([u8; 4], Option<u8>)> {
+        let value = self.ggep.get("VC")?.ok()?;
+        let (&code, rest) = value.split_first_chunk::<4>()?;
+        Some((code, rest.first().copied()))
+    }
+
+    /// The same, with what [`Self::vendor`] reads.
+    #[must_use]
+    pub fn with_vendor(mut self, code: [u8; 4], version: u8) -> Self {
+        let [a, b, c, d] = code;
+        self.ggep.push("VC", &[a, b, c, d, version]);
+        self
+    }
+
+    /// Seconds of a day that its sender is up, as it says. GGEP `DU`: up to four bytes, little endian, without those that are
+    /// zero at the end.
+    pub fn uptime(&self) -> Option<u32> {
+        let value = self.ggep.get("DU")?.ok()?;
+        let mut bytes = [0; 4];
+        bytes.get_mut(..value.len())?.copy_from_slice(&value);
+        Some(u32::from_le_bytes(bytes))
+    }
+
+    /// The same, with what [`Self::uptime`] reads: a day at most.
+    #[must_use]
+    pub fn with_uptime(mut self, seconds: u64) -> Self {
+        let bytes = seconds.min(DAY).to_le_bytes();
+        let len = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+        self.ggep.push("DU", &bytes[..len]);
+        self
+    }
+
+    /// The IPv6 address of a host that can be reached by either: GGEP `6` beside an IPv4 address (`IPv6-Ready`, section 5).
+    pub fn also_at(&self) -> Option<SocketAddr> {
+        if self.host().is_ipv6() {
+            return None;
+        }
+        let value = self.ggep.get("6")?.ok()?;
+        let octets: [u8; 16] = value.try_into().ok()?;
+        Some(SocketAddr::new(Ipv6Addr::from(octets).into(), self.addr.port()))
+    }
+
+    /// The same, with what [`Self::also_at`] reads.
+    #[must_use]
+    pub fn with_also_at(mut self, ip: Ipv6Addr) -> Self {
+        self.ggep.push("6", &ip.octets());
+        self
+    }
+
+    /// Other hosts that it names, `most` of them: GGEP `IPP` and `IPP6`.
+    pub fn others(&self, most: usize) -> Vec<SocketAddr> {
+        packed::read(&self.ggep, OTHERS, most)
+    }
+
+    /// The same, with what [`Self::others`] reads.
+    #[must_use]
+    pub fn with_others(mut self, hosts: &[SocketAddr]) -> Self {
+        packed::push(&mut self.ggep, OTHERS, hosts, hosts.len());
+        self
     }
 
     /// Reads a payload.
@@ -98,6 +174,8 @@ mod tests {
         assert_eq!((pong.files, pong.kib), (201, 1 << 20));
         assert_eq!(pong.ggep.get("VC"), Some(Ok(b"GTKG\x83".to_vec())));
         assert_eq!(pong.slots(), Some((255, 0x31)));
+        assert_eq!((pong.vendor(), pong.uptime()), (Some((*b"GTKG", Some(0x83))), Some(2)));
+        assert_eq!((pong.also_at(), pong.others(64)), (None, vec![]));
         assert_eq!(pong.encode(), payload);
     }
 
@@ -108,6 +186,39 @@ mod tests {
         assert_eq!(pong.addr.to_string(), "127.0.0.0:6346");
         let back = Pong::decode(&pong.encode()).expect("a pong");
         assert_eq!((back.host(), &back), (addr, &pong));
+    }
+
+    #[test]
+    fn what_it_tells_besides_is_read_as_it_was_written_and_nonsense_is_nothing() {
+        let bare = || Pong::new("10.0.0.1:6346".parse().expect("an address"), 1, 2);
+        let back = |pong: Pong| Pong::decode(&pong.encode()).expect("ours");
+        for (leaves, ultrapeers) in [(0, 0), (255, 3)] {
+            assert_eq!(back(bare().with_slots(leaves, ultrapeers)).slots(), Some((leaves, ultrapeers)));
+        }
+        assert_eq!(back(bare().with_vendor(*b"FLBT", 0x01)).vendor(), Some((*b"FLBT", Some(1))));
+        for (seconds, len, read) in [(0, 0, 0), (18, 1, 18), (256, 2, 256), (86_400, 3, 86_400), (u64::MAX, 3, 86_400)]
+        {
+            let pong = back(bare().with_uptime(seconds));
+            assert_eq!(pong.ggep.get("DU").map(|value| value.expect("ours").len()), Some(len));
+            assert_eq!(pong.uptime(), Some(read));
+        }
+        let ip: Ipv6Addr = "2001:db8::7".parse().expect("an address");
+        let pong = back(bare().with_also_at(ip));
+        assert_eq!(pong.also_at(), Some(SocketAddr::new(ip.into(), 6346)));
+        assert_eq!(pong.host(), "10.0.0.1:6346".parse().expect("an address"), "the IPv4 address is the first");
+        let six: SocketAddr = "[2001:db8::7]:6346".parse().expect("an address");
+        assert_eq!(back(Pong::new(six, 1, 2)).also_at(), None, "that is where it is");
+        let others = ["8.8.8.8:6346", "[2001:db8::9]:7"].map(|text| text.parse().expect("an address"));
+        assert_eq!(back(bare().with_others(&others)).others(64), others);
+        for (id, value) in
+            [("UP", &b"\x01\x02"[..]), ("VC", b"GTK"), ("DU", b"12345"), ("6", &[7; 15]), ("IPP6", &[7; 17])]
+        {
+            let mut pong = bare();
+            pong.ggep.push(id, value);
+            let pong = back(pong);
+            assert_eq!((pong.slots(), pong.vendor(), pong.uptime()), (None, None, None), "{id}");
+            assert_eq!((pong.also_at(), pong.others(64)), (None, vec![]), "{id}");
+        }
     }
 
     #[test]

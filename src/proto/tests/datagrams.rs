@@ -42,7 +42,7 @@ fn announcements(out: &Outbox) -> Vec<Frame> {
 fn a_ping_by_udp_gets_one_pong_and_not_too_many_do() {
     let mut lone = Lone::new();
     let ping = |n: u8| datagram(SocketAddr::from(([8, 8, n, 8], 6346)), frame(Kind::Ping, 1, 1, 0, Bytes::new()));
-    let pong = frame(Kind::Pong, 1, 1, 0, Pong::new(addr("10.0.0.1:6346"), 0, 0).encode());
+    let pong = frame(Kind::Pong, 1, 1, 0, full_pong(0, 0, (255, 32)));
     assert_eq!(lone.handle(ping(0)), [Output::SendTo { addr: addr("8.8.0.8:6346"), frame: pong }]);
     let answered = (0..200).filter(|&n| !lone.handle(ping(n)).is_empty()).count();
     assert_eq!(answered, 49);

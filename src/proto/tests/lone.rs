@@ -8,6 +8,7 @@ use crate::base::{Instant, Rng};
 use crate::proto::*;
 use crate::wire::handshake::Head;
 use crate::wire::head::Headers;
+use crate::wire::pong::Pong;
 use crate::wire::query::Query;
 use crate::wire::{Frame, Guid, Header, Kind};
 
@@ -99,6 +100,13 @@ pub(super) fn connect(n: u8) -> Head {
 
 pub(super) fn status(code: u16, reason: &str) -> Head {
     Head::Status { code, reason: reason.to_owned(), headers: Headers::default() }
+}
+
+/// Our Pong as who asks further is told it, at the start: no day has seen us yet.
+pub(super) fn full_pong(files: u32, kib: u32, slots: (u8, u8)) -> Bytes {
+    let (leaves, ultrapeers) = slots;
+    let pong = Pong::new(addr("10.0.0.1:6346"), files, kib).with_vendor(*b"FLBT", 0x01);
+    pong.with_slots(leaves, ultrapeers).with_uptime(0).encode()
 }
 
 /// What the only handshake leg in `out` says.

@@ -8,6 +8,7 @@ mod lone;
 mod memory;
 mod mesh;
 mod oob;
+mod pongs;
 mod random;
 mod routing;
 mod slow;

@@ -360,6 +360,8 @@ fn a_ping_is_answered_from_what_we_know_and_never_flooded() {
     assert_eq!(lone.frame(links[0], ping(1, 0)), [own_pong(1)]);
     assert_eq!(lone.frame(links[0], ping(1, 3)), [own_pong(4)], "far enough to get back");
     assert_eq!(lone.frame(links[0], ping(255, 6)), [own_pong(7)], "from as far as messages come");
+    // Who asks further than us is told more of us.
+    let own_pong = |ttl| send(&[links[0]], frame(Kind::Pong, 1, ttl, 0, full_pong(12, 345, (255, 29))));
     // TTL 2 asks for our neighbours too. These told us no listening address and nothing of themselves: they are
     // asked themselves, and their pong goes back.
     let asked = |link| send(&[link], frame(Kind::Ping, 1, 1, 1, Ping::default().encode()));

@@ -132,7 +132,7 @@ fn server(path: &Path, digests: Digests) -> std::net::SocketAddr {
         downloads: None,
         find: Box::new(move |_| Some(Arc::clone(&shared))),
         open: Box::new(move |_, path| filbert::disk::open_beneath(&dir, path)),
-        tree: Box::new(|_| filbert::transfer::upload::Tree::Nothing),
+        tree: Box::new(|_, _| filbert::transfer::upload::Tree::Nothing),
         pass_on: Box::new(|_, _, _| unreachable!("no proxy is asked")),
         browse: None,
         describe: Box::new(|_| {}),

@@ -58,7 +58,7 @@ fn one_file_two_threads(path: &Path) -> f64 {
         bytes += count as u64;
         std::ops::ControlFlow::Continue(())
     });
-    assert!(names.expect("reads").is_some_and(|(_, row)| row.size() == bytes));
+    assert!(names.expect("reads").is_some_and(|(_, row, _)| row.size() == bytes));
     // The CPU time of the other thread is not known here.
     f64::NAN
 }

@@ -12,7 +12,7 @@ use filbert::wire::http::{self, ByteRange, ContentRange, Request, Response, Targ
 use filbert::wire::query::Flags;
 use filbert::wire::stream::{FrameReader, PAYLOAD_LIMIT};
 use filbert::wire::vendor::{Said, Vendor};
-use filbert::wire::{Frame, Guid, Kind, Message, Sha1, Urn, print, thex};
+use filbert::wire::{Frame, Guid, Kind, Message, Sha1, TreeKind, Urn, print, thex};
 
 const GTKG: &str = "gtk-gnutella/1.2.3-14-ga331a-dirty (2024-03-03; Topless; Linux x86_64)";
 
@@ -629,7 +629,7 @@ fn the_page_and_the_tree_have_ordinary_heads() {
     assert!(unchunked(&body).starts_with(b"<!DOCTYPE html"));
     let (request, tree, body) = exchange("10-thex");
     let urn = "urn:sha1:XAREHWA2YIBHLERHUJPHESH3YLLSCL2C".parse().expect("a urn");
-    assert_eq!(request.target(), Target::Tree(urn));
+    assert_eq!(request.target(), Target::Tree(TreeKind::Tiger, urn));
     assert_eq!(tree.headers.get("Content-Type"), Some("application/dime"));
     assert_eq!(tree.content_length(), Some(body.len() as u64));
 }

@@ -19,12 +19,12 @@ use super::uploads::TREE_LATER;
 use super::view::{LeftOutView, ShareView};
 use super::{Error, ErrorCode, Options, ShareRequest, offline};
 use crate::base::Rng;
-use crate::disk::{self, Home, Shares};
+use crate::disk::{self, Home, Kept, Shares, Trees};
 use crate::library::{Change, Library, RootId, SharedFile, Stamp};
 use crate::net::rt;
 use crate::transfer::upload::Tree;
-use crate::wire::Urn;
 use crate::wire::http::Target;
+use crate::wire::{AnyRow, Row, TreeKind, Urn};
 
 /// So many changes are taken in before those who read the library have their turn.
 const CHANGES_AT_ONCE: usize = 64;
@@ -337,7 +337,7 @@ impl Shelf {
             Target::ByUrn(urn) => self.library().by_urn(urn).map(Arc::new),
             // The name in the target is decoration: the index says which.
             Target::ByIndex(index, _) => self.library().by_index(*index).map(Arc::new),
-            Target::Tree(_) | Target::PushProxy(_) | Target::Browse | Target::Unknown => None,
+            Target::Tree(..) | Target::PushProxy(_) | Target::Browse | Target::Unknown => None,
         }
     }
 
@@ -349,17 +349,31 @@ impl Shelf {
         }
     }
 
-    /// The row of a shared file's Tiger tree; it is computed when it is not kept. Blocks.
-    pub(super) fn tree(&self, file: &Arc<SharedFile>) -> Tree {
+    /// The row of one of a shared file's trees; it is computed when it is not kept. Blocks.
+    pub(super) fn tree(&self, file: &Arc<SharedFile>, kind: TreeKind) -> Tree {
         let disk = self.disk();
         let (Some(disk), Some(digests)) = (disk.as_ref(), file.digests) else { return Tree::Nothing };
-        let (root, size) = (digests.tth, file.stamp.size);
-        if let Some(row) = disk.trees().row(&root, size) {
-            return Tree::Row(row);
+        let trees = disk.trees();
+        match kind {
+            TreeKind::Tiger => self.row(&trees.tiger, digests.tth, file, AnyRow::Tiger),
+            TreeKind::Blake3 => self.row(&trees.blake3, digests.blake3, file, AnyRow::Blake3),
+        }
+    }
+
+    fn row<N: Kept>(
+        &self,
+        trees: &Arc<Trees<N>>,
+        root: N,
+        file: &Arc<SharedFile>,
+        row: impl FnOnce(Arc<Row<N>>) -> AnyRow,
+    ) -> Tree {
+        let size = file.stamp.size;
+        if let Some(found) = trees.row(&root, size) {
+            return Tree::Row(row(Arc::new(found)));
         }
         let (shelf, file) = (self.clone(), Arc::clone(file));
         let open = Box::new(move || shelf.open_file(file.root, &file.path).map(|(file, _)| file));
-        if disk.trees().want(root, size, open) { Tree::Later(TREE_LATER) } else { Tree::Nothing }
+        if trees.want(root, size, open) { Tree::Later(TREE_LATER) } else { Tree::Nothing }
     }
 
     /// Where a file of that content lies.

@@ -376,7 +376,7 @@ fn open_uploads(
     let hooks = UploadHooks {
         find: Box::new(move |target| find.find(target)),
         open: Box::new(move |root, path| open.open_file(root, path)),
-        tree: Box::new(move |file| tree.tree(file)),
+        tree: Box::new(move |file, kind| tree.tree(file, kind)),
         pass_on: Box::new(move |request, servent, from| pass_on.pass_on(request, servent, from)),
         browse,
         describe: Box::new(move |headers| describe.describe(headers)),

@@ -11,11 +11,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::both_trees::BothTrees;
 use super::keeper::{Desk, Spot};
 use super::open::open_beneath;
 use super::pass::{BUFFER, Threads, pass};
 use super::stamp::{Print, stamp_of};
-use super::trees::Trees;
 use crate::library::Stamp;
 use crate::wire::Digests;
 
@@ -80,7 +80,7 @@ pub(super) struct Hashers {
 struct Shared {
     queue: Mutex<Queue>,
     wake: Condvar,
-    trees: Arc<Trees>,
+    trees: BothTrees,
     stopping: AtomicBool,
     paused: AtomicBool,
     /// Threads that have a file.
@@ -104,7 +104,7 @@ struct Queue {
 pub(super) type Done = dyn Fn(Vec<(Job, Outcome)>) + Send + Sync;
 
 impl Hashers {
-    pub(super) fn start(threads: usize, trees: Arc<Trees>, done: Arc<Done>) -> Self {
+    pub(super) fn start(threads: usize, trees: BothTrees, done: Arc<Done>) -> Self {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             wake: Condvar::new(),
@@ -264,14 +264,14 @@ impl Shared {
             let goes_on = !self.stopping.load(Ordering::Relaxed) && job.desk.wanted.load(Ordering::Relaxed);
             if goes_on && length <= stamp.size { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
-        let Some((digests, row)) = names else {
+        let Some((digests, tiger, blake3)) = names else {
             return Ok(if length > stamp.size { Outcome::Changed } else { Outcome::Unwanted });
         };
         let after = stamp_of(&file.metadata()?);
         if after != stamp || length != stamp.size {
             return Ok(Outcome::Changed);
         }
-        self.trees.put(&digests.tth, &row);
+        self.trees.put(&tiger, &blake3);
         Ok(Outcome::Hashed(stamp, digests))
     }
 

@@ -1,5 +1,6 @@
 //! Files: the home directory, the share and its watch, hashing, partial files and state.
 
+mod both_trees;
 mod cache;
 mod claim;
 mod hash;
@@ -19,6 +20,7 @@ pub mod state;
 mod trees;
 mod watch;
 
+pub use both_trees::BothTrees;
 pub use cache::pretend;
 pub use claim::Claim;
 pub use home::Home;
@@ -33,7 +35,7 @@ pub use scan::{MAX_DEPTH, Preview, preview};
 pub use share::{LeftOut, Options as ShareOptions, Phase, ShareState, Shares};
 pub use stamp::stamp_of;
 pub use state::{Loaded, StateFile, set_aside, write_atomically};
-pub use trees::{MAX_LOG, MAX_WAITING, Open, Trees};
+pub use trees::{Kept, MAX_LOG, MAX_WAITING, Open, Trees};
 pub use watch::kernel_limit as watch_limit;
 
 pub use crate::library::Change;

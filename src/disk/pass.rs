@@ -10,7 +10,7 @@ use std::thread;
 use sha1::Digest;
 
 use super::hash::lower_priority;
-use crate::wire::{Blake3, Digester, Digests, Sha1, TigerTree, TreeRow};
+use crate::wire::{Blake3Row, Blake3Tree, Digester, Digests, Sha1, TigerTree, TreeRow};
 
 /// Bytes to read at a time: what suits a disk, BLAKE3, the tree and a processor's cache.
 pub const BUFFER: usize = 256 << 10;
@@ -26,14 +26,14 @@ pub enum Threads {
     Two,
 }
 
-/// Reads a file to its end, into `buffer`, and makes its names. `piece` is told how many bytes were read before
+/// Reads a file to its end, into `buffer`, and makes its names and the rows of its trees. `piece` is told how many bytes were read before
 /// they are hashed, and may end the pass: then there are no names.
 pub fn pass(
     file: &mut File,
     threads: Threads,
     buffer: &mut [u8],
     piece: impl FnMut(usize) -> ControlFlow<()>,
-) -> io::Result<Option<(Digests, TreeRow)>> {
+) -> io::Result<Option<(Digests, TreeRow, Blake3Row)>> {
     if threads == Threads::One {
         return alone(file, buffer, piece);
     }
@@ -47,8 +47,9 @@ pub fn pass(
         let names = without_tree(file, &to_tree, &used, piece);
         // It ends when there are no more pieces.
         drop(to_tree);
-        let row = beside.join().map_err(|_| io::Error::other("the thread for the tree panicked"))?;
-        Ok(names?.map(|(sha1, blake3)| (Digests { sha1, tth: row.root(), blake3 }, row)))
+        let tiger = beside.join().map_err(|_| io::Error::other("the thread for the tree panicked"))?;
+        let Some((sha1, blake3)) = names? else { return Ok(None) };
+        Ok(Some((Digests { sha1, tth: tiger.root(), blake3: blake3.root() }, tiger, blake3)))
     })
 }
 
@@ -56,12 +57,12 @@ fn alone(
     file: &mut File,
     buffer: &mut [u8],
     mut piece: impl FnMut(usize) -> ControlFlow<()>,
-) -> io::Result<Option<(Digests, TreeRow)>> {
+) -> io::Result<Option<(Digests, TreeRow, Blake3Row)>> {
     let mut digester = Digester::new();
     loop {
         let bytes = fill(file, buffer)?;
         if bytes.is_empty() {
-            return Ok(Some(digester.finish_with_tree()));
+            return Ok(Some(digester.finish_with_rows()));
         }
         if piece(bytes.len()).is_break() {
             return Ok(None);
@@ -76,14 +77,14 @@ fn without_tree(
     to_tree: &SyncSender<(Vec<u8>, usize)>,
     used: &Receiver<Vec<u8>>,
     mut piece: impl FnMut(usize) -> ControlFlow<()>,
-) -> io::Result<Option<(Sha1, Blake3)>> {
-    let (mut sha1, mut blake3) = (sha1::Sha1::new(), blake3::Hasher::new());
+) -> io::Result<Option<(Sha1, Blake3Row)>> {
+    let (mut sha1, mut blake3) = (sha1::Sha1::new(), Blake3Tree::new());
     loop {
         let mut buffer = used.try_recv().unwrap_or_else(|_| vec![0; BUFFER]);
         let bytes = fill(file, &mut buffer)?;
         let count = bytes.len();
         if count == 0 {
-            return Ok(Some((Sha1(sha1.finalize().into()), Blake3(blake3.finalize().into()))));
+            return Ok(Some((Sha1(sha1.finalize().into()), blake3.finish_row())));
         }
         if piece(count).is_break() {
             return Ok(None);
@@ -133,7 +134,7 @@ mod tests {
             file.write_all(&bytes).expect("written");
             let mut expected = Digester::new();
             expected.update(&bytes);
-            let expected = expected.finish_with_tree();
+            let expected = expected.finish_with_rows();
             for threads in [Threads::One, Threads::Two] {
                 let mut run = |end: usize| {
                     let mut read = 0;

@@ -14,13 +14,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::both_trees::BothTrees;
 use super::cache::Cache;
 use super::hash::{Hashers, Job, Left, Outcome};
 use super::keeper::{Common, Desk, Errand, Keeper};
 use super::open::open_beneath;
 use super::policy::{Pattern, SkipReason};
 use super::scan::Rules;
-use super::trees::Trees;
 use crate::library::{Change, RootId, Stamp};
 
 /// More threads that read folders are of no use: one takes in what they find.
@@ -149,7 +149,7 @@ pub struct Shares {
     roots: Mutex<BTreeMap<RootId, Root>>,
     stopping: Arc<AtomicBool>,
     cache_thread: Option<JoinHandle<()>>,
-    trees: Arc<Trees>,
+    trees: BothTrees,
 }
 
 struct Root {
@@ -178,8 +178,8 @@ impl Shares {
             log::warn!("{message}");
             tell(vec![Change::Warning(message)]);
         });
-        let trees = Arc::new(Trees::new(&options.cache));
-        let hashers = Arc::new(Hashers::start(options.hashers, Arc::clone(&trees), Arc::new(hand_back)));
+        let trees = BothTrees::new(&options.cache);
+        let hashers = Arc::new(Hashers::start(options.hashers, trees.clone(), Arc::new(hand_back)));
         let common = Common { options: Arc::new(options), sink, cache, hashers };
         Self { common, roots: Mutex::default(), stopping, cache_thread, trees }
     }
@@ -263,8 +263,8 @@ impl Shares {
         open_beneath(&root, path)
     }
 
-    /// The Tiger trees of what is shared, for those who ask. What it does may block.
-    pub fn trees(&self) -> &Arc<Trees> {
+    /// The trees of what is shared, for those who ask. What it does may block.
+    pub fn trees(&self) -> &BothTrees {
         &self.trees
     }
 

@@ -1,14 +1,16 @@
-//! Rows of Tiger trees, kept so that a tree is served without reading its file (`trees.log` in the cache folder).
+//! Rows of trees, kept so that one is served without reading its file: of Tiger trees in `trees.log` in the cache
+//! folder, of the trees in BLAKE3s in `blake3.log`.
 //!
 //! A row is kept when its file is hashed. One that is missing (the log was lost, or full) is computed again when
 //! it is asked for, in the background, one file at a time. The log is only appended to; when it has grown to
-//! [`MAX_LOG`] it becomes `trees.old`, in place of the one before, and what is found there is kept anew: rows that
+//! [`MAX_LOG`] it becomes the old one (`trees.old`), in place of the one before, and what is found there is kept anew: rows that
 //! nobody asks for fade. Nothing is synced and nothing needs to be: a row is checked against its root whenever it
 //! is read, and what a crash has torn off is forgotten. Files below 256 KiB have no row but their root.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +18,7 @@ use std::thread::{self, JoinHandle};
 
 use super::hash::lower_priority;
 use super::pass::BUFFER;
-use crate::wire::{TigerTree, TreeRow, Tth, row_len};
+use crate::wire::{Blake3, Blake3Tree, Node, Row, TigerTree, Tth, row_len};
 
 /// Bytes in a log, of which there are two: rows of about two terabytes.
 pub const MAX_LOG: u64 = 256 << 20;
@@ -27,65 +29,116 @@ const MAX_WRONG: usize = 1024;
 /// Rows in memory where none can be written; the oldest is forgotten.
 const MAX_LOOSE: usize = 16;
 
-/// At the start of a log. The number is the version.
-const HEADER: &[u8; 16] = b"filbert trees 1\n";
-/// At the start of a record: a mark, a checksum of the rest of this head, the file's size, the root.
-const HEAD: usize = 40;
+/// Bytes at the start of a log.
+const HEADER_LEN: usize = 16;
+/// Bytes at the start of a record, but for the root: a mark, a checksum of the rest of this head, the file's size.
+const HEAD: usize = 16;
 const MARK: &[u8; 4] = b"TREE";
-const NODE: usize = 24;
 /// Records begin at multiples of this.
 const UNIT: u64 = 8;
 
 /// Opens the file that a row is of. It is called where it may block.
 pub type Open = Box<dyn FnOnce() -> io::Result<File> + Send>;
 
-/// The rows that are kept. What it does may block.
+/// What rows are kept of.
+pub trait Kept: Node {
+    /// The name of the log, without `.log` or `.old`.
+    const NAME: &str;
+    /// What it begins with. The number is the version.
+    const HEADER: &[u8; HEADER_LEN];
+
+    /// Makes a row.
+    type Hasher: Default;
+
+    /// Takes the next bytes of the file.
+    fn update(hasher: &mut Self::Hasher, bytes: &[u8]);
+
+    /// The row of all of them.
+    fn finish(hasher: Self::Hasher) -> Row<Self>;
+}
+
+impl Kept for Tth {
+    const NAME: &str = "trees";
+    const HEADER: &[u8; HEADER_LEN] = b"filbert trees 1\n";
+    type Hasher = TigerTree;
+
+    fn update(hasher: &mut TigerTree, bytes: &[u8]) {
+        hasher.update(bytes);
+    }
+
+    fn finish(hasher: TigerTree) -> Row<Self> {
+        hasher.finish_row()
+    }
+}
+
+impl Kept for Blake3 {
+    const NAME: &str = "blake3";
+    const HEADER: &[u8; HEADER_LEN] = b"filbert blake31\n";
+    type Hasher = Blake3Tree;
+
+    fn update(hasher: &mut Blake3Tree, bytes: &[u8]) {
+        hasher.update(bytes);
+    }
+
+    fn finish(hasher: Blake3Tree) -> Row<Self> {
+        hasher.finish_row()
+    }
+}
+
+/// The rows that are kept of one kind of tree. What it does may block.
 #[derive(Debug)]
-pub struct Trees {
-    logs: Mutex<Logs>,
-    errands: Mutex<Errands>,
+pub struct Trees<N: Kept> {
+    logs: Mutex<Logs<N>>,
+    errands: Mutex<Errands<N>>,
     stopping: AtomicBool,
 }
 
 #[derive(Debug)]
-struct Logs {
+struct Logs<N> {
     folder: PathBuf,
     max_log: u64,
     /// Opened when they are first needed.
     is_open: bool,
-    young: Option<Log>,
-    old: Option<Log>,
+    young: Option<Log<N>>,
+    old: Option<Log<N>>,
     /// The latest rows, where none can be written.
-    loose: VecDeque<(Tth, TreeRow)>,
+    loose: VecDeque<(N, Row<N>)>,
 }
 
 #[derive(Debug)]
-struct Log {
+struct Log<N> {
     file: File,
     /// Where the next record goes.
     end: u64,
     /// First bytes of a root, and its record's place in units. Small, since there may be a million.
     places: BTreeSet<(u32, u32)>,
+    of: PhantomData<N>,
 }
 
-#[derive(Default)]
-struct Errands {
-    waiting: VecDeque<(Tth, u64, Open)>,
+struct Errands<N> {
+    waiting: VecDeque<(N, u64, Open)>,
     /// What is waiting or being computed.
-    asked: BTreeSet<Tth>,
+    asked: BTreeSet<N>,
     /// What need not be tried again.
-    wrong: BTreeSet<Tth>,
+    wrong: BTreeSet<N>,
     thread: Option<JoinHandle<()>>,
     is_running: bool,
 }
 
-impl std::fmt::Debug for Errands {
+impl<N> Default for Errands<N> {
+    fn default() -> Self {
+        let (waiting, asked, wrong) = (VecDeque::new(), BTreeSet::new(), BTreeSet::new());
+        Self { waiting, asked, wrong, thread: None, is_running: false }
+    }
+}
+
+impl<N> std::fmt::Debug for Errands<N> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Errands").field("waiting", &self.waiting.len()).finish_non_exhaustive()
     }
 }
 
-impl Trees {
+impl<N: Kept> Trees<N> {
     /// The rows kept in this folder. Nothing is read yet.
     pub fn new(cache: &Path) -> Self {
         Self::with(cache, MAX_LOG)
@@ -98,9 +151,9 @@ impl Trees {
     }
 
     /// The row of a file of `size` bytes whose root this is, if it is kept.
-    pub fn row(&self, root: &Tth, size: u64) -> Option<TreeRow> {
+    pub fn row(&self, root: &N, size: u64) -> Option<Row<N>> {
         if row_len(size) == 1 {
-            return Some(TreeRow::of_root(size, *root));
+            return Some(Row::of_root(size, *root));
         }
         let mut logs = lock(&self.logs);
         logs.open();
@@ -116,7 +169,7 @@ impl Trees {
     }
 
     /// Keeps a row whose root this is. Rows of other levels than others ask for are not kept.
-    pub fn put(&self, root: &Tth, row: &TreeRow) {
+    pub fn put(&self, root: &N, row: &Row<N>) {
         let count = row.nodes().len();
         if count == 1 || count != row_len(row.size()) {
             return;
@@ -130,7 +183,7 @@ impl Trees {
 
     /// Has a row computed that is not kept: ask for it later. `false` when it will not be: too many are waiting, or
     /// the file turned out to be another one.
-    pub fn want(self: &Arc<Self>, root: Tth, size: u64, open: Open) -> bool {
+    pub fn want(self: &Arc<Self>, root: N, size: u64, open: Open) -> bool {
         let mut errands = lock(&self.errands);
         let has_ended = self.stopping.load(Ordering::Relaxed);
         if errands.asked.contains(&root) && !has_ended {
@@ -201,25 +254,25 @@ impl Trees {
         }
     }
 
-    fn compute(&self, mut file: File, size: u64) -> io::Result<TreeRow> {
-        let (mut tree, mut buffer, mut length) = (TigerTree::new(), vec![0; BUFFER], 0);
+    fn compute(&self, mut file: File, size: u64) -> io::Result<Row<N>> {
+        let (mut hasher, mut buffer, mut length) = (N::Hasher::default(), vec![0; BUFFER], 0);
         // A file that grows has no end.
         while length <= size && !self.stopping.load(Ordering::Relaxed) {
             match file.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(count) => {
                     length += count as u64;
-                    tree.update(&buffer[..count]);
+                    N::update(&mut hasher, &buffer[..count]);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(tree.finish_row())
+        Ok(N::finish(hasher))
     }
 }
 
-impl Logs {
+impl<N: Kept> Logs<N> {
     fn open(&mut self) {
         if std::mem::replace(&mut self.is_open, true) {
             return;
@@ -229,15 +282,15 @@ impl Logs {
         self.young = self.opened(&young);
     }
 
-    fn opened(&self, path: &Path) -> Option<Log> {
+    fn opened(&self, path: &Path) -> Option<Log<N>> {
         let told = |error: &io::Error| {
             log::warn!("cannot keep trees in {} ({error}): they are computed when asked for", path.display());
         };
         Log::open(path).inspect_err(told).ok()
     }
 
-    fn put(&mut self, root: &Tth, row: &TreeRow) {
-        if self.young.as_ref().is_some_and(|log| log.end + record_len(row.size()) > self.max_log) {
+    fn put(&mut self, root: &N, row: &Row<N>) {
+        if self.young.as_ref().is_some_and(|log| log.end + record_len::<N>(row.size()) > self.max_log) {
             self.young = None;
             self.old = None;
             let (young, old) = (self.young_path(), self.old_path());
@@ -261,37 +314,37 @@ impl Logs {
     }
 
     fn young_path(&self) -> PathBuf {
-        self.folder.join("trees.log")
+        self.folder.join(format!("{}.log", N::NAME))
     }
 
     fn old_path(&self) -> PathBuf {
-        self.folder.join("trees.old")
+        self.folder.join(format!("{}.old", N::NAME))
     }
 }
 
-impl Log {
+impl<N: Kept> Log<N> {
     /// Reads which rows there are. What is no record ends the log: it is cut there.
     fn open(path: &Path) -> io::Result<Self> {
         let mut file = super::home::private_file().read(true).write(true).create(true).truncate(false).open(path)?;
         let length = file.metadata()?.len();
-        let mut header = [0; HEADER.len()];
-        let is_ours = length >= HEADER.len() as u64 && file.read_exact(&mut header).is_ok() && header == *HEADER;
-        let mut log = Self { file, end: HEADER.len() as u64, places: BTreeSet::new() };
+        let mut header = [0; HEADER_LEN];
+        let is_ours = length >= HEADER_LEN as u64 && file.read_exact(&mut header).is_ok() && header == *N::HEADER;
+        let mut log = Self { file, end: HEADER_LEN as u64, places: BTreeSet::new(), of: PhantomData };
         if !is_ours {
             if length > 0 {
                 log::warn!("{} is no log of trees of this version: it is begun anew", path.display());
             }
             log.file.set_len(0)?;
             log.file.seek(SeekFrom::Start(0))?;
-            log.file.write_all(HEADER)?;
+            log.file.write_all(N::HEADER)?;
             return Ok(log);
         }
         while let Some((root, size)) = log.head_at(log.end)
-            && record_len(size) <= length - log.end
+            && record_len::<N>(size) <= length - log.end
             && let Ok(place) = u32::try_from(log.end / UNIT)
         {
             log.places.insert((tag(&root), place));
-            log.end += record_len(size);
+            log.end += record_len::<N>(size);
         }
         if log.end < length {
             log::debug!("{} is cut at {} of {length} bytes", path.display(), log.end);
@@ -300,7 +353,7 @@ impl Log {
         Ok(log)
     }
 
-    fn find(&mut self, root: &Tth, size: u64) -> Option<TreeRow> {
+    fn find(&mut self, root: &N, size: u64) -> Option<Row<N>> {
         let tag = tag(root);
         // Newest first: what is written twice was found damaged.
         let places: Vec<(u32, u32)> = self.places.range((tag, 0)..=(tag, u32::MAX)).rev().copied().collect();
@@ -309,10 +362,10 @@ impl Log {
             if self.head_at(at) != Some((*root, size)) {
                 continue;
             }
-            let mut bytes = vec![0; row_len(size) * NODE];
+            let mut bytes = vec![0; row_len(size) * N::LEN];
             if self.file.read_exact(&mut bytes).is_ok() {
-                let nodes = bytes.as_chunks::<NODE>().0.iter().copied().map(Tth).collect();
-                if let Some(row) = TreeRow::new(size, nodes).filter(|row| row.root() == *root) {
+                let nodes = bytes.chunks(N::LEN).filter_map(N::from_bytes).collect();
+                if let Some(row) = Row::new(size, nodes).filter(|row| row.root() == *root) {
                     return Some(row);
                 }
             }
@@ -323,20 +376,20 @@ impl Log {
     }
 
     /// The head at a place; the file then stands behind it.
-    fn head_at(&mut self, at: u64) -> Option<(Tth, u64)> {
-        let mut head = [0; HEAD];
+    fn head_at(&mut self, at: u64) -> Option<(N, u64)> {
+        let mut head = vec![0; HEAD + N::LEN];
         self.file.seek(SeekFrom::Start(at)).and_then(|_| self.file.read_exact(&mut head)).ok()?;
         let (sum, rest) = head.strip_prefix(MARK)?.split_first_chunk::<4>()?;
         let (size, root) = rest.split_first_chunk::<8>()?;
-        (*sum == checksum(rest)).then_some((Tth(root.try_into().ok()?), u64::from_le_bytes(*size)))
+        (*sum == checksum(rest)).then_some((N::from_bytes(root)?, u64::from_le_bytes(*size)))
     }
 
-    fn append(&mut self, root: &Tth, row: &TreeRow) -> io::Result<()> {
+    fn append(&mut self, root: &N, row: &Row<N>) -> io::Result<()> {
         let Ok(place) = u32::try_from(self.end / UNIT) else { return Ok(()) };
         let mut rest = row.size().to_le_bytes().to_vec();
-        rest.extend_from_slice(&root.0);
+        rest.extend_from_slice(root.bytes());
         let mut record = [&MARK[..], &checksum(&rest), &rest].concat();
-        record.extend(row.nodes().iter().flat_map(|node| node.0));
+        record.extend(row.nodes().iter().flat_map(Node::bytes));
         let written = self.file.seek(SeekFrom::Start(self.end)).and_then(|_| self.file.write_all(&record));
         if written.is_err() {
             // What is cut off now need not be found by the next start.
@@ -349,12 +402,12 @@ impl Log {
     }
 }
 
-fn record_len(size: u64) -> u64 {
-    (HEAD + row_len(size) * NODE) as u64
+fn record_len<N: Node>(size: u64) -> u64 {
+    (HEAD + (1 + row_len(size)) * N::LEN) as u64
 }
 
-fn tag(root: &Tth) -> u32 {
-    u32::from_le_bytes([root.0[0], root.0[1], root.0[2], root.0[3]])
+fn tag<N: Node>(root: &N) -> u32 {
+    root.bytes().first_chunk().map_or(0, |first| u32::from_le_bytes(*first))
 }
 
 fn checksum(bytes: &[u8]) -> [u8; 4] {
@@ -378,14 +431,14 @@ mod tests {
         (0..SIZE).map(|i| ((i ^ seed << 20).wrapping_mul(2_654_435_761) >> 24) as u8).collect()
     }
 
-    fn row_of(seed: u32) -> (Tth, TreeRow) {
+    fn row_of(seed: u32) -> (Tth, Row<Tth>) {
         let mut tree = TigerTree::new();
         tree.update(&noise(seed));
         let row = tree.finish_row();
         (row.root(), row)
     }
 
-    fn find(trees: &Trees, root: &Tth) -> Option<TreeRow> {
+    fn find(trees: &Trees<Tth>, root: &Tth) -> Option<Row<Tth>> {
         trees.row(root, u64::from(SIZE))
     }
 
@@ -399,10 +452,10 @@ mod tests {
         rows.iter().for_each(|(root, row)| trees.put(root, row));
         let path = dir.path().join("trees.log");
         let whole = fs::read(&path).expect("a log");
-        assert_eq!(whole.len() as u64, 16 + 3 * record_len(SIZE.into()), "each once");
+        assert_eq!(whole.len() as u64, 16 + 3 * record_len::<Tth>(SIZE.into()), "each once");
         assert_eq!(rows[0].1.nodes().len(), 2);
 
-        for cut in [0, 1, NODE, record_len(SIZE.into()) as usize - 1] {
+        for cut in [0, 1, Tth::LEN, record_len::<Tth>(SIZE.into()) as usize - 1] {
             fs::write(&path, &whole[..whole.len() - cut]).expect("torn");
             let trees = Trees::new(dir.path());
             assert_eq!(find(&trees, &rows[0].0).as_ref(), Some(&rows[0].1));
@@ -440,9 +493,9 @@ mod tests {
     #[test]
     fn a_full_log_gives_way_to_a_new_one_and_what_is_asked_for_stays() {
         let dir = tempfile::tempdir().expect("a folder");
-        let max = 16 + 4 * record_len(SIZE.into());
+        let max = 16 + 4 * record_len::<Tth>(SIZE.into());
         let trees = Trees::with(dir.path(), max);
-        let rows: Vec<(Tth, TreeRow)> = (0..20).map(row_of).collect();
+        let rows: Vec<(Tth, Row<Tth>)> = (0..20).map(row_of).collect();
         for (root, row) in &rows {
             trees.put(root, row);
             assert_eq!(find(&trees, root).as_ref(), Some(row));
@@ -462,8 +515,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let trees = Trees::new(&dir.path().join("not made"));
         let root = Tth([7; 24]);
-        assert_eq!(trees.row(&root, 1000), Some(TreeRow::of_root(1000, root)));
-        trees.put(&root, &TreeRow::of_root(1000, root));
+        assert_eq!(trees.row(&root, 1000), Some(Row::of_root(1000, root)));
+        trees.put(&root, &Row::of_root(1000, root));
         assert!(!dir.path().join("not made").exists());
     }
 

@@ -4,15 +4,14 @@
 //! at a time is the greater of the two: a unit.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::BlockMap;
-use crate::wire::{TreeRow, Tth};
+use crate::wire::{AnyRoot, AnyRow, SliceCheck};
 
 /// A tree, and the units that it has proven.
 #[derive(Clone, Debug)]
 pub struct Proof {
-    row: Arc<TreeRow>,
+    row: AnyRow,
     block: u64,
     size: u64,
     right: Vec<bool>,
@@ -20,7 +19,7 @@ pub struct Proof {
 
 impl Proof {
     /// For the blocks of `map`; `None` when the tree is of a file of another size, or does not fit its blocks.
-    pub fn new(row: Arc<TreeRow>, map: &BlockMap) -> Option<Self> {
+    pub fn new(row: AnyRow, map: &BlockMap) -> Option<Self> {
         let (slice, block) = (row.slice(), map.block_size());
         let unit = slice.max(block);
         let fits = row.size() == map.size() && unit.is_multiple_of(slice) && unit.is_multiple_of(block);
@@ -29,7 +28,7 @@ impl Proof {
     }
 
     /// What the whole must hash to.
-    pub fn root(&self) -> Tth {
+    pub fn root(&self) -> AnyRoot {
         self.row.root()
     }
 
@@ -49,12 +48,12 @@ impl Proof {
         (bytes.start / self.block) as usize..bytes.end.div_ceil(self.block) as usize
     }
 
-    /// The slices of a unit: where each lies in the file, and what it must hash to.
-    pub fn slices(&self, unit: usize) -> impl Iterator<Item = (Range<u64>, Tth)> {
+    /// The slices of a unit: where each lies in the file, and what it is held against.
+    pub fn slices(&self, unit: usize) -> impl Iterator<Item = (Range<u64>, SliceCheck)> {
         let (bytes, slice) = (self.range(unit), self.row.slice());
         let first = (bytes.start / slice) as usize;
         let count = (bytes.end - bytes.start).div_ceil(slice) as usize;
-        self.row.nodes().iter().enumerate().skip(first).take(count).map(|(index, hash)| (self.row.range(index), *hash))
+        (first..first + count).filter_map(|index| Some((self.row.range(index), self.row.check(index)?)))
     }
 
     /// It is what it must be.
@@ -95,12 +94,13 @@ impl Proof {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{TreeRow, Tth};
 
     const MIB: u64 = 1 << 20;
 
     fn proof(size: u64, block: u64, nodes: usize) -> Proof {
         let row = TreeRow::new(size, vec![Tth([0; 24]); nodes]).expect("a row of that file");
-        Proof::new(Arc::new(row), &BlockMap::with_block_size(size, block)).expect("it fits")
+        Proof::new(AnyRow::Tiger(row.into()), &BlockMap::with_block_size(size, block)).expect("it fits")
     }
 
     #[test]
@@ -124,6 +124,6 @@ mod tests {
     #[test]
     fn a_tree_of_another_size_proves_nothing() {
         let row = TreeRow::new(MIB, vec![Tth([0; 24]); 2]).expect("a row");
-        assert!(Proof::new(Arc::new(row), &BlockMap::new(MIB + 1)).is_none());
+        assert!(Proof::new(AnyRow::Tiger(row.into()), &BlockMap::new(MIB + 1)).is_none());
     }
 }

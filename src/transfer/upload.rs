@@ -12,7 +12,7 @@ use unicode_normalization::UnicodeNormalization;
 use super::queue::{Place, RETRY_FULL, Stays};
 use crate::wire::head::Headers;
 use crate::wire::http::{ContentRange, Request, Response, percent_encode};
-use crate::wire::{Digests, Guid, Sha1, TreeRow, Tth, thex};
+use crate::wire::{AnyRoot, AnyRow, Digests, Guid, Sha1, blake3_tree, thex};
 
 /// What a request turned out to mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,8 +32,8 @@ pub struct Offer {
 pub struct Part {
     /// Its hash.
     pub sha1: Sha1,
-    /// The root of its tree, if we have that.
-    pub root: Option<Tth>,
+    /// The root of its tree, if we have one.
+    pub root: Option<AnyRoot>,
     /// What may be given, in order.
     pub ranges: Vec<Range<u64>>,
 }
@@ -150,8 +150,8 @@ pub fn wants_body(request: &Request) -> bool {
 /// What became of a request for a file's tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tree {
-    /// The row that others ask for.
-    Row(TreeRow),
+    /// The row that was asked for.
+    Row(AnyRow),
     /// It is being computed, or too many ask: try again after so many seconds.
     Later(u32),
     /// We do not have the file, or no tree of it.
@@ -160,7 +160,8 @@ pub enum Tree {
 
 /// The answer to a request for a tree: its head, and its body for `GET`.
 ///
-/// "GET /uri-res/N2X?urn:..." (THEX): always the whole answer, which is small; a `Range` is not looked at.
+/// "GET /uri-res/N2X?urn:..." (THEX), "GET /uri-res/N2B?urn:..." (our own): always the whole answer, which is small; a
+/// `Range` is not looked at.
 pub fn tree(request: &Request, found: Tree, agent: &str) -> (Response, Option<Vec<u8>>) {
     let get = wants_body(request);
     if let Some(plan) = refuse_method(request, agent) {
@@ -175,8 +176,11 @@ pub fn tree(request: &Request, found: Tree, agent: &str) -> (Response, Option<Ve
         }
         Tree::Nothing => return (empty(404, "Not Found", common).head, None),
     };
-    let body = thex::encode(&row);
-    let headers = common.with("Content-Type", thex::MEDIA_TYPE).with("Content-Length", body.len().to_string());
+    let (kind, body) = match &row {
+        AnyRow::Tiger(row) => (thex::MEDIA_TYPE, thex::encode(row)),
+        AnyRow::Blake3(row) => (blake3_tree::MEDIA_TYPE, blake3_tree::encode(row)),
+    };
+    let headers = common.with("Content-Type", kind).with("Content-Length", body.len().to_string());
     (response(200, "OK", headers), get.then_some(body))
 }
 
@@ -274,22 +278,27 @@ pub(super) fn headers(agent: &str) -> Headers {
     Headers::default().with("Server", agent)
 }
 
-/// "X-Gnutella-Content-URN" (HUGE, section 4), and where the tree is, "X-Thex-URI": a relative URI with an absolute path, a
-/// semicolon, and the root of the tree without a prefix.
+/// "X-Gnutella-Content-URN" (HUGE, section 4), and where the trees are: "X-Thex-URI", a relative URI with an absolute path,
+/// a semicolon, and the root of the tree without a prefix; and in the same form our own "X-Blake3-URI".
 fn content_urns(headers: Headers, offer: &Offer) -> Headers {
     let mut headers = headers;
     if let Some(part) = &offer.part {
         part.tell(&mut headers);
     }
-    let (sha1, root) = match (&offer.digests, &offer.part) {
-        (Some(digests), _) => (digests.sha1, Some(digests.tth)),
-        (None, Some(part)) => (part.sha1, part.root),
+    let (sha1, roots) = match (&offer.digests, &offer.part) {
+        (Some(digests), _) => {
+            (digests.sha1, [Some(AnyRoot::Tiger(digests.tth)), Some(AnyRoot::Blake3(digests.blake3))])
+        }
+        (None, Some(part)) => (part.sha1, [part.root, None]),
         (None, None) => return headers,
     };
     let sha1 = format!("urn:sha1:{sha1}");
     headers.push("X-Gnutella-Content-URN", sha1.clone());
-    if let Some(root) = root {
-        headers.push("X-Thex-URI", format!("/uri-res/N2X?{sha1};{root}"));
+    for root in roots.into_iter().flatten() {
+        match root {
+            AnyRoot::Tiger(root) => headers.push("X-Thex-URI", format!("/uri-res/N2X?{sha1};{root}")),
+            AnyRoot::Blake3(root) => headers.push("X-Blake3-URI", format!("/uri-res/N2B?{sha1};{root}")),
+        }
     }
     headers
 }
@@ -361,7 +370,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::wire::TigerTree;
+    use crate::wire::{Blake3Tree, TigerTree};
 
     fn offer() -> Offer {
         Offer { name: "blue train.flac".into(), size: 1000, digests: Some(Digests::of(b"abc")), part: None }
@@ -383,6 +392,7 @@ mod tests {
              Accept-Ranges: bytes\r\n\
              X-Gnutella-Content-URN: urn:sha1:VGMT4NSHA2AWVOR6EVYXQUGCNSONBWE5\r\n\
              X-Thex-URI: /uri-res/N2X?urn:sha1:VGMT4NSHA2AWVOR6EVYXQUGCNSONBWE5;ASD4UJSEH5M47PDYB46KBTSQTSGDKLBHYXOMUIA\r\n\
+             X-Blake3-URI: /uri-res/N2B?urn:sha1:VGMT4NSHA2AWVOR6EVYXQUGCNSONBWE5;6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85\r\n\
              Content-Type: audio/flac\r\n\
              Content-Disposition: inline; filename*=UTF-8''blue%20train.flac\r\n\
              Content-Length: 10\r\n\
@@ -456,12 +466,18 @@ mod tests {
         hash.update(&bytes);
         let row = hash.finish_row();
         let ask = |method, found| tree(&request(method, (1, 1), &[("Range", "bytes=0-0")]), found, "x");
-        let (head, body) = ask("GET", Tree::Row(row.clone()));
+        let (head, body) = ask("GET", Tree::Row(AnyRow::Tiger(row.clone().into())));
         let body = body.expect("a body");
         assert_eq!((head.code, head.content_length()), (200, Some(body.len() as u64)));
         assert_eq!(head.headers.get("Content-Type"), Some("application/dime"));
         assert_eq!(thex::decode(&body, 3000, &row.root()), Ok(row.clone()));
-        assert_eq!(ask("HEAD", Tree::Row(row)), (head, None));
+        assert_eq!(ask("HEAD", Tree::Row(AnyRow::Tiger(row.into()))), (head, None));
+        let mut hash = Blake3Tree::new();
+        hash.update(&bytes);
+        let row = hash.finish_row();
+        let (head, body) = ask("GET", Tree::Row(AnyRow::Blake3(row.clone().into())));
+        assert_eq!(head.headers.get("Content-Type"), Some("application/x-filbert-blake3-row"));
+        assert_eq!(blake3_tree::decode(&body.expect("a body"), 3000, &row.root()), Ok(row));
         let (head, body) = ask("GET", Tree::Later(5));
         assert_eq!((head.code, head.headers.get("Retry-After"), body), (503, Some("5"), None));
         assert_eq!((ask("GET", Tree::Nothing).0.code, ask("POST", Tree::Nothing).0.code), (404, 405));

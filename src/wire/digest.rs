@@ -2,7 +2,7 @@
 
 use sha1::Digest;
 
-use super::{Blake3, Sha1, TigerTree, TreeRow, Tth, Urn};
+use super::{Blake3, Blake3Row, Blake3Tree, Sha1, TigerTree, TreeRow, Tth, Urn};
 
 /// The three names of one content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,7 +35,7 @@ impl Digests {
 pub struct Digester {
     sha1: sha1::Sha1,
     tree: TigerTree,
-    blake3: blake3::Hasher,
+    blake3: Blake3Tree,
 }
 
 impl Digester {
@@ -44,7 +44,7 @@ impl Digester {
         Self::default()
     }
 
-    /// Takes the next bytes. Pieces of 64 KiB and more let BLAKE3 use the whole width of the processor.
+    /// Takes the next bytes. Pieces of 128 KiB and more let BLAKE3 use the whole width of the processor.
     pub fn update(&mut self, bytes: &[u8]) {
         self.sha1.update(bytes);
         self.tree.update(bytes);
@@ -53,18 +53,14 @@ impl Digester {
 
     /// The three names of all bytes taken.
     pub fn finish(self) -> Digests {
-        self.finish_with_tree().0
+        self.finish_with_rows().0
     }
 
-    /// ... and the row of the Tiger tree that is kept for others.
-    pub fn finish_with_tree(self) -> (Digests, TreeRow) {
-        let row = self.tree.finish_row();
-        let digests = Digests {
-            sha1: Sha1(self.sha1.finalize().into()),
-            tth: row.root(),
-            blake3: Blake3(self.blake3.finalize().into()),
-        };
-        (digests, row)
+    /// ... and the rows of both trees that are kept for others.
+    pub fn finish_with_rows(self) -> (Digests, TreeRow, Blake3Row) {
+        let (tiger, blake3) = (self.tree.finish_row(), self.blake3.finish_row());
+        let sha1 = Sha1(self.sha1.finalize().into());
+        (Digests { sha1, tth: tiger.root(), blake3: blake3.root() }, tiger, blake3)
     }
 }
 

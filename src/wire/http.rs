@@ -10,7 +10,7 @@ use data_encoding::BASE32_NOPAD;
 use super::head::{Headers, RawHead};
 use super::range::number;
 use super::text::strip;
-use super::{Cause, DecodeError, Guid, Urn, handshake};
+use super::{Cause, DecodeError, Guid, TreeKind, Urn, handshake};
 
 pub use super::range::{ByteRange, ContentRange};
 
@@ -48,8 +48,8 @@ pub struct Response {
 pub enum Target {
     /// `/uri-res/N2R?urn:...`: the content of that name.
     ByUrn(Urn),
-    /// `/uri-res/N2X?urn:...`: its tree (THEX).
-    Tree(Urn),
+    /// `/uri-res/N2X?urn:...`: its Tiger tree (THEX); `/uri-res/N2B?urn:...`: the tree in its BLAKE3 (our own).
+    Tree(TreeKind, Urn),
     /// `/get/INDEX/NAME` (the name percent-decoded).
     ByIndex(u32, String),
     /// `/`: the list of what is shared.
@@ -189,9 +189,11 @@ impl Target {
         if let Some(text) = by("/uri-res/N2R?") {
             return urn(text).map_or(Self::Unknown, Self::ByUrn);
         }
-        if let Some(text) = by("/uri-res/N2X?") {
+        let trees = [("/uri-res/N2X?", TreeKind::Tiger), ("/uri-res/N2B?", TreeKind::Blake3)];
+        if let Some((text, kind)) = trees.into_iter().find_map(|(prefix, kind)| Some((by(prefix)?, kind))) {
             // gtk-gnutella puts the root behind a semicolon.
-            return urn(text.split(';').next().unwrap_or_default()).map_or(Self::Unknown, Self::Tree);
+            let urn = urn(text.split(';').next().unwrap_or_default());
+            return urn.map_or(Self::Unknown, |urn| Self::Tree(kind, urn));
         }
         if let Some(query) =
             ["/gnutella/push-proxy?", "/gnutella/pushproxy?", "/gnet/push-proxy?"].into_iter().find_map(by)
@@ -223,7 +225,8 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ByUrn(urn) => write!(f, "/uri-res/N2R?{urn}"),
-            Self::Tree(urn) => write!(f, "/uri-res/N2X?{urn}"),
+            Self::Tree(TreeKind::Tiger, urn) => write!(f, "/uri-res/N2X?{urn}"),
+            Self::Tree(TreeKind::Blake3, urn) => write!(f, "/uri-res/N2B?{urn}"),
             Self::ByIndex(index, name) => write!(f, "/get/{index}/{}", percent_encode(name.as_bytes())),
             Self::PushProxy(servent) => write!(f, "/gnet/push-proxy?guid={}", servent.unwrap_or_default()),
             Self::Browse | Self::Unknown => f.write_str("/"),
@@ -325,7 +328,11 @@ mod tests {
             (format!("/uri-res/n2r?{}", URN.to_lowercase()), Target::ByUrn(urn.clone())),
             (format!("/uri-res/N2R?{}", URN.replace(':', "%3a")), Target::ByUrn(urn.clone())),
             (format!("http://10.0.0.1:6346/uri-res/N2R?{URN}"), Target::ByUrn(urn.clone())),
-            (format!("/uri-res/N2X?{URN};2LDDDXTUNCRQ5KVRZ6TYAFRULGG3VCPLURTXP2A"), Target::Tree(urn)),
+            (
+                format!("/uri-res/N2X?{URN};2LDDDXTUNCRQ5KVRZ6TYAFRULGG3VCPLURTXP2A"),
+                Target::Tree(TreeKind::Tiger, urn.clone()),
+            ),
+            (format!("/uri-res/N2B?{URN}"), Target::Tree(TreeKind::Blake3, urn)),
             ("/get/7/a%20b.mp3".to_owned(), Target::ByIndex(7, "a b.mp3".to_owned())),
             ("/get/7/a b/c".to_owned(), Target::ByIndex(7, "a b/c".to_owned())),
             ("/get/4294967296/a".to_owned(), Target::Unknown),

@@ -6,6 +6,8 @@
 
 pub mod addr;
 pub mod alt;
+mod any_row;
+pub mod blake3_tree;
 pub mod bye;
 mod coding;
 pub mod deflated;
@@ -32,6 +34,7 @@ pub mod qrp;
 pub mod qrt;
 pub mod query;
 mod range;
+mod row;
 pub mod stream;
 pub mod text;
 pub mod thex;
@@ -41,12 +44,15 @@ pub mod urn;
 pub mod vendor;
 pub mod words;
 
+pub use any_row::{AnyRoot, AnyRow, SliceCheck, TreeKind};
+pub use blake3_tree::{Blake3Row, Blake3Tree};
 pub use digest::{Digester, Digests};
 pub use error::{Cause, DecodeError};
 pub use frame::{Frame, HEADER_LEN, Header, Kind};
 pub use frames::{FrameRef, Frames};
 pub use guid::Guid;
 pub use message::Message;
+pub use row::{LEAF, MAX_ROW, Node, Row, good_depth, row_len};
 pub use text::Text;
-pub use tree::{LEAF, MAX_ROW, TigerTree, TreeRow, good_depth, row_len};
+pub use tree::{TigerTree, TreeRow};
 pub use urn::{Blake3, Sha1, Tth, Urn};

@@ -10,8 +10,8 @@
 use std::borrow::Cow;
 
 use super::dime::{self, Record, TypeFormat};
+use super::row::{full_depth, nodes_at};
 use super::text::strip;
-use super::tree::{full_depth, nodes_at};
 use super::{Cause, DecodeError, LEAF, TreeRow, Tth};
 
 /// `Content-Type` of the answer.

@@ -1,6 +1,6 @@
-//! DIME messages and THEX trees.
+//! DIME messages, THEX trees, and rows of the trees in BLAKE3s.
 
-use filbert::wire::{TigerTree, TreeRow, dime, thex};
+use filbert::wire::{Blake3Row, Digester, TreeRow, blake3_tree, dime, thex};
 
 use super::choices::Choices;
 
@@ -16,10 +16,12 @@ pub fn tree(data: &[u8]) {
     // Few sizes, around those where a level begins.
     const SIZES: [usize; 6] = [0, 1024, 1025, 262_144, 262_145, 400_000];
     let size = choices.of(&SIZES);
-    let row = row_of(size);
+    let (row, blake3) = rows_of(size);
     let mut message = thex::encode(&row);
+    let mut nodes = blake3_tree::encode(&blake3);
     while !choices.is_over() {
         spoil(&mut message, &mut choices);
+        spoil(&mut nodes, &mut choices);
     }
     // Whoever has seen the root takes no other tree than the file's.
     if let Ok(found) = thex::decode(&message, size as u64, &row.root()) {
@@ -28,6 +30,12 @@ pub fn tree(data: &[u8]) {
         assert!(found.depth() < row.depth() || found == row, "other nodes with the same root");
     }
     let _ = thex::decode(data, size as u64, &row.root());
+    for nodes in [nodes.as_slice(), data] {
+        if let Ok(found) = blake3_tree::decode(nodes, size as u64, &blake3.root()) {
+            assert_eq!((found.root(), found.size()), (blake3.root(), size as u64));
+            assert!(found.depth() != blake3.depth() || found == blake3, "other nodes with the same root");
+        }
+    }
 }
 
 /// One change: a byte, a cut, an insertion.
@@ -48,18 +56,19 @@ fn spoil(message: &mut Vec<u8>, choices: &mut Choices<'_>) {
     }
 }
 
-/// The row of some file, made once for each size.
-fn row_of(size: usize) -> TreeRow {
+/// The rows of some file, made once for each size.
+fn rows_of(size: usize) -> (TreeRow, Blake3Row) {
     use std::collections::BTreeMap;
     use std::sync::Mutex;
-    static ROWS: Mutex<BTreeMap<usize, TreeRow>> = Mutex::new(BTreeMap::new());
+    static ROWS: Mutex<BTreeMap<usize, (TreeRow, Blake3Row)>> = Mutex::new(BTreeMap::new());
     let mut rows = ROWS.lock().expect("no panic while it is held");
     rows.entry(size)
         .or_insert_with(|| {
-            let mut tree = TigerTree::new();
+            let mut digester = Digester::new();
             let bytes: Vec<u8> = (0..size as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-            tree.update(&bytes);
-            tree.finish_row()
+            digester.update(&bytes);
+            let (_, tiger, blake3) = digester.finish_with_rows();
+            (tiger, blake3)
         })
         .clone()
 }

@@ -21,7 +21,7 @@ use filbert::net::serve::{ServeConfig, Shelf, serve_with};
 use filbert::transfer::upload::Tree;
 use filbert::transfer::{Ask, Expected, Source};
 use filbert::wire::http::Target;
-use filbert::wire::{Digests, TigerTree, Urn};
+use filbert::wire::{AnyRow, Digester, Digests, TreeKind, Urn};
 use futures::StreamExt;
 
 pub const MIB: usize = 1 << 20;
@@ -205,10 +205,14 @@ impl Served {
                 _ => None,
             }),
             open: Box::new(move |_, path| filbert::disk::open_beneath(&root, path)),
-            tree: Box::new(move |file| {
-                let mut tree = TigerTree::new();
-                tree.update(&read(&trees.join(&file.path)));
-                Tree::Row(tree.finish_row())
+            tree: Box::new(move |file, kind| {
+                let mut digester = Digester::new();
+                digester.update(&read(&trees.join(&file.path)));
+                let (_, tiger, blake3) = digester.finish_with_rows();
+                Tree::Row(match kind {
+                    TreeKind::Tiger => AnyRow::Tiger(tiger.into()),
+                    TreeKind::Blake3 => AnyRow::Blake3(blake3.into()),
+                })
             }),
             pass_on: Box::new(|_, _, _| unreachable!("no proxy is asked")),
             browse: None,

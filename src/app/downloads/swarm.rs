@@ -10,7 +10,7 @@ use super::{Downloads, Inner};
 use crate::app::alternates::Alternates;
 use crate::transfer::{Ask, Expected, Source, State};
 use crate::wire::head::Headers;
-use crate::wire::{Sha1, TreeRow, Tth, Urn};
+use crate::wire::{AnyRow, Sha1, Urn};
 
 /// Sources that others named are taken while a download has fewer than this.
 const ROOM_FOR_HEARD: usize = 48;
@@ -33,12 +33,10 @@ pub struct Giving {
     pub size: u64,
     /// Its hash.
     pub sha1: Sha1,
-    /// The root of its tree, if that is there.
-    pub root: Option<Tth>,
     /// What may be given of it.
     pub ranges: Vec<Range<u64>>,
-    /// Its tree.
-    pub tree: Option<Arc<TreeRow>>,
+    /// Its tree, if we have that.
+    pub tree: Option<AnyRow>,
 }
 
 impl Downloads {
@@ -58,16 +56,14 @@ impl Downloads {
                 state if state.is_over() => return None,
                 _ => machine.offered(),
             };
-            let tree = machine.tree().cloned();
             Some(Giving {
                 id: live.id,
                 file: reader.file()?,
                 name: guard.record.name.clone(),
                 size: machine.size()?,
                 sha1: expected.sha1?,
-                root: tree.as_ref().map(|tree| tree.root()),
                 ranges,
-                tree,
+                tree: machine.tree().cloned(),
             })
         })
     }

@@ -132,7 +132,7 @@ impl Runner {
             Output::FetchTree { source, from, target, size, root } => {
                 let (inner, live) = (Arc::clone(&self.inner), Arc::clone(&self.live));
                 self.tree = Some(rt::spawn(async move {
-                    live.tell(tree::fetch(&inner, source, &from, target, size, &root).await);
+                    live.tell(tree::fetch(&inner, source, &from, target, size, root).await);
                 }));
             }
             Output::HoldTree(row) => {

@@ -31,9 +31,9 @@ use crate::net::{Outflow, Tap, rt};
 use crate::transfer::given::Given;
 use crate::transfer::queue::{Asker, Place, QueueConfig};
 use crate::transfer::upload::{self, Found, Offer, Speaks, Tree, Wait};
-use crate::wire::Guid;
 use crate::wire::head::Headers;
 use crate::wire::http::{Request, Response, Target};
+use crate::wire::{Guid, TreeKind};
 
 /// How often running uploads are looked at.
 const TICK: Duration = Duration::from_millis(500);
@@ -85,8 +85,8 @@ pub type Find = dyn Fn(&Target) -> Option<Arc<SharedFile>> + Send + Sync;
 /// Opens a shared file beneath its folder, and tells how it is now.
 pub type Open = dyn Fn(RootId, &Path) -> io::Result<(File, Stamp)> + Send + Sync;
 
-/// The row of a file's Tiger tree.
-pub type TreeOf = dyn Fn(&Arc<SharedFile>) -> Tree + Send + Sync;
+/// The row of one of a file's trees.
+pub type TreeOf = dyn Fn(&Arc<SharedFile>, TreeKind) -> Tree + Send + Sync;
 
 /// Answers who asks us to pass a Push on.
 pub type PassOn = dyn Fn(&Request, Option<Guid>, SocketAddr) -> Response + Send + Sync;
@@ -97,7 +97,7 @@ pub struct UploadHooks {
     pub find: Box<Find>,
     /// Opens a shared file beneath its folder's handle. Called where it may block.
     pub open: Box<Open>,
-    /// The row of a shared file's Tiger tree. Called where it may block.
+    /// The row of one of a shared file's trees. Called where it may block.
     pub tree: Box<TreeOf>,
     /// Pass a Push on to that servent, and what to answer.
     pub pass_on: Box<PassOn>,
@@ -220,8 +220,8 @@ impl Inner {
         if target == Target::Browse {
             return self.browse(request, from);
         }
-        if let Target::Tree(urn) = target {
-            return self.tree(request, urn);
+        if let Target::Tree(kind, urn) = target {
+            return self.tree(request, kind, urn);
         }
         let Some(shared) = self.look_up(&target) else {
             return match &target {
@@ -261,7 +261,7 @@ impl Inner {
             Target::ByIndex(_, name) => {
                 (self.hooks.find)(target).filter(|shared| upload::same_name(&shared.name, name))
             }
-            Target::Tree(_) | Target::PushProxy(_) | Target::Browse | Target::Unknown => None,
+            Target::Tree(..) | Target::PushProxy(_) | Target::Browse | Target::Unknown => None,
         }
     }
 

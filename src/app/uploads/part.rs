@@ -23,9 +23,14 @@ const FIRST_NUMBER: u32 = 1 << 31;
 impl Inner {
     /// The answer to a request for content that we are fetching; `None` when we are not.
     pub(super) fn part(self: &Arc<Self>, request: &Request, urn: &Urn, from: SocketAddr) -> Option<Answer> {
-        let Giving { id, file, name, size, sha1, root, ranges, .. } = self.hooks.downloads.as_ref()?.giving(urn)?;
+        let Giving { id, file, name, size, sha1, ranges, tree } = self.hooks.downloads.as_ref()?.giving(urn)?;
         let agent = &self.config.agent;
-        let offer = Offer { name: name.clone(), size, digests: None, part: Some(Part { sha1, root, ranges }) };
+        let offer = Offer {
+            name: name.clone(),
+            size,
+            digests: None,
+            part: Some(Part { sha1, root: tree.map(|row| row.root()), ranges }),
+        };
         let plan = upload::plan(request, Found::Offer(&offer), agent);
         let Some(body) = plan.body.clone() else { return Some(plain(plan)) };
         let index = FIRST_NUMBER | (id as u32 & (FIRST_NUMBER - 1));

@@ -1,4 +1,4 @@
-//! Trees for others (THEX): small answers that need no slot, but not without bound.
+//! Trees for others: small answers that need no slot, but not without bound.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use crate::base::TokenBucket;
 use crate::net::serve::{Answer, Body};
 use crate::transfer::upload::{self, Tree};
 use crate::wire::http::{Request, Target};
-use crate::wire::{TreeRow, Urn};
+use crate::wire::{TreeKind, Urn};
 
 /// Trees that are sent at a time: each is in memory meanwhile.
 const AT_ONCE: usize = 16;
@@ -36,11 +36,18 @@ impl Trees {
 }
 
 impl Inner {
-    /// The answer to a request for the tree of that content.
-    pub(super) fn tree(self: &Arc<Self>, request: &Request, urn: Urn) -> Answer {
+    /// The answer to a request for a tree of that content.
+    pub(super) fn tree(self: &Arc<Self>, request: &Request, kind: TreeKind, urn: Urn) -> Answer {
         let agent = &self.config.agent;
         let shared = (self.hooks.find)(&Target::ByUrn(urn.clone()));
-        let of_part = || self.hooks.downloads.as_ref().and_then(|it| it.giving(&urn)).and_then(|giving| giving.tree);
+        let of_part = || {
+            self.hooks
+                .downloads
+                .as_ref()
+                .and_then(|it| it.giving(&urn))
+                .and_then(|giving| giving.tree)
+                .filter(|row| row.kind() == kind)
+        };
         let found = match shared {
             Some(shared) => Ok(shared),
             None => match of_part() {
@@ -52,8 +59,8 @@ impl Inner {
             return plain_head(upload::tree(request, Tree::Later(TREE_LATER), agent).0);
         };
         let tree = match found {
-            Ok(shared) => (self.hooks.tree)(&shared),
-            Err(row) => Tree::Row(TreeRow::clone(&row)),
+            Ok(shared) => (self.hooks.tree)(&shared, kind),
+            Err(row) => Tree::Row(row),
         };
         let (head, body) = upload::tree(request, tree, agent);
         let body = body.map_or(Body::Empty, Body::Bytes);

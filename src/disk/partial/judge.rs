@@ -1,12 +1,11 @@
 //! Blocks on disk, held against the file's tree.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::bytes::each_piece;
 use super::{Checker, CheckerAt, DiskError, Partial};
 use crate::transfer::{Block, Expected, Proof, Wrong};
-use crate::wire::{Blake3, TigerTree, TreeRow};
+use crate::wire::{AnyRoot, AnyRow, Blake3};
 
 /// Units that were there before the tree and are read with one write.
 const AT_ONCE: usize = 1;
@@ -29,7 +28,7 @@ impl Judged {
 
 impl Partial {
     /// From now on blocks are held against this tree, those that are there too.
-    pub fn hold_tree(&mut self, row: Arc<TreeRow>) {
+    pub fn hold_tree(&mut self, row: AnyRow) {
         self.proof = Proof::new(row, &self.map);
         if self.proof.is_some() && self.checker.0.taken() == 0 {
             self.checker = self.fresh_checker();
@@ -43,14 +42,26 @@ impl Partial {
 
     /// The tree takes the place of its root: who matches it has that.
     fn fresh_checker(&self) -> CheckerAt {
-        let tth = self.spec.expected.tth.filter(|_| self.proof.is_none());
-        CheckerAt(Checker::new(&Expected { tth, ..self.spec.expected }))
+        let mut expected = self.spec.expected;
+        match self.proof.as_ref().map(Proof::root) {
+            Some(AnyRoot::Tiger(_)) => expected.tth = None,
+            // Beside a BLAKE3 the Tiger tree would add nothing.
+            Some(AnyRoot::Blake3(_)) => (expected.tth, expected.blake3) = (None, None),
+            None => {}
+        }
+        CheckerAt(Checker::new(&expected))
     }
 
     /// The digests of a file whose blocks all match the tree.
     pub(super) fn with_root(&self, mut digests: Expected) -> Expected {
-        if let (Some(proof), Some(_), None) = (&self.proof, self.spec.expected.tth, digests.tth) {
-            digests.tth = Some(proof.root());
+        match self.proof.as_ref().map(Proof::root) {
+            Some(AnyRoot::Tiger(root)) if self.spec.expected.tth.is_some() => {
+                digests.tth = digests.tth.or(Some(root));
+            }
+            Some(AnyRoot::Blake3(root)) if self.spec.expected.blake3.is_some() => {
+                digests.blake3 = digests.blake3.or(Some(root));
+            }
+            _ => {}
         }
         digests
     }
@@ -117,14 +128,13 @@ impl Partial {
             return Ok(Vec::new());
         }
         let (mut bad, mut piece) = (Vec::new(), Vec::new());
-        for (range, hash) in proof.slices(unit) {
-            let mut tree = TigerTree::new();
-            let read = each_piece(&self.file, range.clone(), &mut piece, |bytes| tree.update(bytes));
+        for (range, mut check) in proof.slices(unit) {
+            let read = each_piece(&self.file, range.clone(), &mut piece, |bytes| check.update(bytes));
             match read {
                 // Somebody cut it.
                 Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => bad.push(range),
                 Err(error) => return Err(self.unread(&error)),
-                Ok(()) if tree.finish() == hash => {}
+                Ok(()) if check.holds() => {}
                 Ok(()) => bad.push(range),
             }
         }

@@ -2,13 +2,12 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::{SourceId, Wrong};
 use crate::transfer::{Expected, Source};
 use crate::wire::http::Response;
-use crate::wire::{Blake3, TreeRow, Tth};
+use crate::wire::{AnyRoot, AnyRow, Blake3};
 
 /// How patient a download is, and how much it does at a time.
 #[derive(Clone, Debug)]
@@ -112,7 +111,7 @@ pub enum Input {
         /// Which.
         source: SourceId,
         /// Its deepest row.
-        row: Arc<TreeRow>,
+        row: AnyRow,
     },
     /// A source did not: the other answer.
     NoTree {
@@ -262,10 +261,10 @@ pub enum Output {
         /// Bytes of the file.
         size: u64,
         /// What it must hash to.
-        root: Tth,
+        root: AnyRoot,
     },
     /// Hold the blocks of the partial file against this tree from now on, and answer with [`Input::Judged`].
-    HoldTree(Arc<TreeRow>),
+    HoldTree(AnyRow),
     /// Close the connection to a source and send no more inputs of it.
     Drop {
         /// Which.

@@ -86,8 +86,11 @@ pub(super) struct Known {
     /// Where it has the tree of the file, and the root of that.
     pub(super) tree_at: Option<String>,
     pub(super) root: Option<Tth>,
+    /// Where it has the tree in the BLAKE3 that was asked for.
+    pub(super) blake3_at: Option<String>,
     /// How often it was asked for that.
     pub(super) tree_tries: u32,
+    pub(super) blake3_tries: u32,
     /// Wrong bytes that it or somebody else sent.
     pub(super) suspicions: u32,
     /// Bytes that came from it.
@@ -236,8 +239,10 @@ impl Sources {
             polls: 0,
             queued: None,
             tree_at: None,
+            blake3_at: None,
             root: None,
             tree_tries: 0,
+            blake3_tries: 0,
             suspicions: 0,
             bytes: 0,
             words: String::new(),
@@ -385,7 +390,7 @@ impl Sources {
     }
 
     pub(super) fn forget_tree_tries(&mut self) {
-        self.known.iter_mut().for_each(|known| known.tree_tries = 0);
+        self.known.iter_mut().for_each(|known| (known.tree_tries, known.blake3_tries) = (0, 0));
     }
 
     /// Everybody who named that root lied.

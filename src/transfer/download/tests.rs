@@ -1,3 +1,4 @@
+mod blake3;
 mod clock;
 mod swarm;
 mod words;
@@ -10,7 +11,7 @@ use super::*;
 use crate::base::Rng;
 use crate::transfer::Ask;
 use crate::wire::head::Headers;
-use crate::wire::{Sha1, TigerTree};
+use crate::wire::{AnyRow, Sha1, TigerTree};
 
 const MIB: u64 = 1 << 20;
 const HASH: Blake3 = Blake3([7; 32]);
@@ -114,7 +115,7 @@ fn one_source_sends_all_of_it() {
 fn a_tree_that_comes_while_the_whole_is_read_is_heard_before_it_is_blamed() {
     let mut tree = TigerTree::new();
     tree.update(&vec![0; 2 * MIB as usize]);
-    let row = std::sync::Arc::new(tree.finish_row());
+    let row = AnyRow::Tiger(tree.finish_row().into());
     let judged = |right: &[usize], wrong: &[usize]| Input::Judged {
         right: right.to_vec(),
         wrong: wrong
@@ -130,7 +131,7 @@ fn a_tree_that_comes_while_the_whole_is_read_is_heard_before_it_is_blamed() {
         assert!(out.iter().any(|it| matches!(it, Output::FetchTree { .. })), "{out:?}");
         bench.wrote(0, 0..2 * MIB);
         assert_eq!(bench.machine.state(), State::Verifying);
-        let held = bench.feed(Input::Tree { source: S0, row: std::sync::Arc::clone(&row) });
+        let held = bench.feed(Input::Tree { source: S0, row: row.clone() });
         assert!(matches!(held[..], [Output::HoldTree(_)]), "{held:?}");
         assert_eq!(bench.feed(Input::Verified(WRONG)), [Output::Verify], "what was read before the tree came");
         if lies {
@@ -607,7 +608,7 @@ fn a_block_is_shown_when_the_tree_has_proven_it_or_all_was_checked() {
     let mut bench = Bench::asking(3 * MIB);
     let mut tree = crate::wire::TigerTree::new();
     tree.update(&vec![3; 3 * MIB as usize]);
-    let row = std::sync::Arc::new(tree.finish_row());
+    let row = AnyRow::Tiger(tree.finish_row().into());
     let mut named = partial(0, 3 * MIB, 3 * MIB);
     named.headers = named.headers.with("X-Thex-URI", format!("/tree;{}", row.root()));
     bench.feed(Input::Head { source: S0, head: named });

@@ -1,5 +1,9 @@
 //! The tree of the file: who is asked for it, what it proves, and whom it makes a liar.
 //!
+//! There are two kinds: the tree in the file's BLAKE3, which filberts give each other (`X-Blake3-URI`), and the Tiger tree,
+//! which every client has. The first is asked for where the BLAKE3 is among what the file must be and a source has it: then
+//! its root is known beforehand and no voices are counted. All else is for the Tiger tree.
+//!
 //! A tree counts when it hashes to its root. The root is the one that was asked for, or else the one that most sources
 //! name (`X-Thex-URI`); who names another one has other content, or lies, and is kept apart: nothing is asked of
 //! it as long as the others can give the file. A root that was only heard is a lie itself when all of the file matches
@@ -10,14 +14,14 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Arc;
+use std::str::FromStr;
 use std::time::Duration;
 
-use super::sources::Contact;
+use super::sources::{Contact, Known};
 use super::{Download, Failure, Output, Phase, SourceId};
 use crate::base::Instant;
 use crate::wire::http::Response;
-use crate::wire::{TreeRow, Tth, Urn};
+use crate::wire::{AnyRoot, AnyRow, Blake3, Tth, Urn};
 
 /// Times that one source is asked for the tree.
 const TRIES: u32 = 2;
@@ -29,7 +33,7 @@ const SUSPICIONS: u32 = 3;
 const MAX_PARTS: usize = 64;
 /// A tree with fewer slices, if those are greater than blocks, is not worth having.
 const FEWEST_SLICES: u64 = 16;
-/// A longer `X-Thex-URI` is passed over.
+/// A longer `X-Thex-URI` or `X-Blake3-URI` is passed over.
 const MAX_URI: usize = 256;
 
 /// A block that does not match the tree, and which bytes of the file in it do not.
@@ -38,11 +42,11 @@ pub type Wrong = (usize, Vec<Range<u64>>);
 /// What is known of the tree, and what it has proven.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
-    /// The root that is believed in.
+    /// The root of the Tiger tree that is believed in.
     root: Option<Tth>,
-    row: Option<Arc<TreeRow>>,
-    /// Who is asked for it now.
-    asked: Option<SourceId>,
+    row: Option<AnyRow>,
+    /// Who is asked for which now.
+    asked: Option<(SourceId, AnyRoot)>,
     due: Instant,
     right: Vec<bool>,
     /// The whole was checked once more since the tree came, to hear what it says of each block.
@@ -94,7 +98,7 @@ impl Tree {
         self.sent.remove(&index);
     }
 
-    pub(super) fn row(&self) -> Option<&Arc<TreeRow>> {
+    pub(super) fn row(&self) -> Option<&AnyRow> {
         self.row.as_ref()
     }
 
@@ -121,11 +125,11 @@ pub(super) enum Verdict {
 
 impl Download {
     /// The tree, once it is there.
-    pub fn tree(&self) -> Option<&Arc<TreeRow>> {
+    pub fn tree(&self) -> Option<&AnyRow> {
         self.tree.row()
     }
 
-    /// The root of the tree that is believed in.
+    /// The root of the Tiger tree that is believed in.
     pub fn root(&self) -> Option<Tth> {
         self.tree.root
     }
@@ -155,8 +159,19 @@ impl Download {
 
     /// What a head says of the tree. `false` when its source is kept apart for it.
     pub(super) fn hear_of_tree(&mut self, now: Instant, id: SourceId, head: &Response, out: &mut Vec<Output>) -> bool {
-        let Some((target, root)) = tree_of(head) else { return true };
+        let (tiger, blake3) = (tree_of(head, "X-Thex-URI"), tree_of::<Blake3>(head, "X-Blake3-URI"));
         let Some(known) = self.sources.get_mut(id) else { return true };
+        match (blake3, self.expected.blake3) {
+            (Some((_, named)), Some(must)) if named != must => {
+                known.contact = Contact::Apart;
+                known.say(format!("names another BLAKE3 ({named})"));
+                self.sources.drop_one(id, out);
+                return false;
+            }
+            (Some((target, _)), Some(_)) => known.blake3_at = target,
+            _ => {}
+        }
+        let Some((target, root)) = tiger else { return true };
         (known.tree_at, known.root) = (target, Some(root));
         self.settle_roots(now, out);
         self.sources.get(id).is_some_and(super::sources::Known::is_active)
@@ -164,6 +179,10 @@ impl Download {
 
     /// Whose root is believed in, and who is kept apart for naming another one.
     fn settle_roots(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if let Some(AnyRow::Blake3(_)) = self.tree.row {
+            // It proves each block, whatever is named.
+            return;
+        }
         if self.expected.tth.is_none() {
             let voices = |root: &Tth| self.sources.voices_for(root);
             let named = self.sources.roots().into_iter().filter(|root| !self.tree.passed.contains(root));
@@ -218,27 +237,49 @@ impl Download {
         if self.tree.asked.is_some() || now < self.tree.due {
             return;
         }
-        let (Some(size), Some(root), Some(id)) = (self.size, self.tree.root, self.tree_source()) else { return };
+        let (Some(size), Some((id, root))) = (self.size, self.tree_source()) else { return };
         let urn = self.expected.urn();
         let Some(known) = self.sources.get_mut(id) else { return };
-        known.tree_tries += 1;
-        let sha1 = urn.as_ref().and_then(Urn::sha1);
-        let own =
-            || sha1.map_or(format!("/uri-res/N2X?{}", Urn::Tth(root)), |it| format!("/uri-res/N2X?urn:sha1:{it}"));
-        let target = known.tree_at.clone().unwrap_or_else(own);
+        let target = match root {
+            AnyRoot::Blake3(_) => known.blake3_at.clone(),
+            AnyRoot::Tiger(_) => known.tree_at.clone(),
+        };
+        let target = target.unwrap_or_else(|| {
+            let sha1 = urn.as_ref().and_then(Urn::sha1).map(Urn::Sha1);
+            match root {
+                AnyRoot::Blake3(root) => format!("/uri-res/N2B?{}", Urn::Blake3(root)),
+                AnyRoot::Tiger(root) => format!("/uri-res/N2X?{}", sha1.unwrap_or(Urn::Tth(root))),
+            }
+        });
+        match root {
+            AnyRoot::Blake3(_) => known.blake3_tries += 1,
+            AnyRoot::Tiger(_) => known.tree_tries += 1,
+        }
         let from = known.source.clone();
-        self.tree.asked = Some(id);
+        self.tree.asked = Some((id, root));
         out.push(Output::FetchTree { source: id, from, target, size, root });
     }
 
-    /// Who is to be asked for it next.
-    fn tree_source(&self) -> Option<SourceId> {
+    /// Who is to be asked for it next, and for which.
+    fn tree_source(&self) -> Option<(SourceId, AnyRoot)> {
         let worth = self.tree.row.is_none() && self.map.len() > 1 && self.expected.urn().is_some();
-        let root = self.tree.root.filter(|_| worth)?;
-        let may = |contact: &Contact| matches!(contact, Contact::Idle | Contact::Asked(_) | Contact::Receiving(_));
-        let named = self.sources.iter().filter(|known| known.root == Some(root) && may(&known.contact));
-        let first = named.filter(|known| known.tree_tries < TRIES).min_by_key(|known| (known.tree_tries, known.id));
-        first.map(|known| known.id)
+        if !worth {
+            return None;
+        }
+        let first = |has: &dyn Fn(&Known) -> bool, tries: &dyn Fn(&Known) -> u32| {
+            let may = |contact: &Contact| matches!(contact, Contact::Idle | Contact::Asked(_) | Contact::Receiving(_));
+            let asked = self.sources.iter().filter(|known| may(&known.contact) && has(known) && tries(known) < TRIES);
+            asked.min_by_key(|known| (tries(known), known.id)).map(|known| known.id)
+        };
+        let blake3 = self.expected.blake3.and_then(|root| {
+            let id = first(&|known| known.blake3_at.is_some(), &|known| known.blake3_tries)?;
+            Some((id, AnyRoot::Blake3(root)))
+        });
+        blake3.or_else(|| {
+            let root = self.tree.root?;
+            let id = first(&|known| known.root == Some(root), &|known| known.tree_tries)?;
+            Some((id, AnyRoot::Tiger(root)))
+        })
     }
 
     /// When to ask for it.
@@ -249,17 +290,15 @@ impl Download {
             .map(|_| self.tree.due)
     }
 
-    pub(super) fn on_tree(&mut self, now: Instant, id: SourceId, row: Arc<TreeRow>, out: &mut Vec<Output>) {
-        if self.tree.asked != Some(id) {
-            return;
-        }
+    pub(super) fn on_tree(&mut self, now: Instant, id: SourceId, row: AnyRow, out: &mut Vec<Output>) {
+        let Some((_, root)) = self.tree.asked.filter(|(asked, _)| *asked == id) else { return };
         // One that hardly tells parts apart is of no use, true as it is.
         if row.slice() > self.map.block_size().max(row.size() / FEWEST_SLICES) {
             return self.on_no_tree(now, id, None, out);
         }
         self.tree.asked = None;
-        if Some(row.size()) == self.size && Some(row.root()) == self.tree.root {
-            self.tree.row = Some(Arc::clone(&row));
+        if Some(row.size()) == self.size && row.root() == root {
+            self.tree.row = Some(row);
             self.tree.heard = false;
             // It tells who sends wrong bytes, however many send.
             self.alone = false;
@@ -270,12 +309,12 @@ impl Download {
     /// The partial file is to be held against the tree.
     pub(super) fn hold_tree(&self, out: &mut Vec<Output>) {
         if let (Some(row), super::Partial::Open) = (&self.tree.row, self.partial) {
-            out.push(Output::HoldTree(Arc::clone(row)));
+            out.push(Output::HoldTree(row.clone()));
         }
     }
 
     pub(super) fn on_no_tree(&mut self, now: Instant, id: SourceId, lie: Option<String>, out: &mut Vec<Output>) {
-        if self.tree.asked != Some(id) {
+        if self.tree.asked.is_none_or(|(asked, _)| asked != id) {
             return;
         }
         self.tree.asked = None;
@@ -283,8 +322,12 @@ impl Download {
             self.ban(id, format!("gave a tree that is none of its root ({lie})"), out);
             return self.fail_if_all_lied(out);
         }
-        let fresh = self.tree_source().and_then(|next| self.sources.get(next)).is_some_and(|next| next.tree_tries == 0);
-        if !fresh {
+        let next = self.tree_source().and_then(|(next, root)| Some((self.sources.get(next)?, root)));
+        let is_fresh = next.is_some_and(|(next, root)| match root {
+            AnyRoot::Blake3(_) => next.blake3_tries == 0,
+            AnyRoot::Tiger(_) => next.tree_tries == 0,
+        });
+        if !is_fresh {
             self.tree.due = now + PAUSE;
         }
     }
@@ -334,7 +377,7 @@ impl Download {
             }
         }
         for (id, slice) in liars {
-            let heard = self.expected.tth.is_none();
+            let heard = self.is_tree_heard();
             let Some(known) = self.sources.get_mut(id) else { continue };
             let named = known.root.is_some();
             let words = format!("sent wrong bytes at {}-{}", slice.start, slice.end.saturating_sub(1));
@@ -349,6 +392,11 @@ impl Download {
         }
     }
 
+    /// Whether the root of the tree is only what sources say, so that it may be the tree that lies.
+    fn is_tree_heard(&self) -> bool {
+        !matches!(self.tree.row, Some(AnyRow::Blake3(_))) && self.expected.tth.is_none()
+    }
+
     pub(super) fn ban(&mut self, id: SourceId, words: String, out: &mut Vec<Output>) {
         self.sources.ban(id, words);
         self.sources.drop_one(id, out);
@@ -358,7 +406,7 @@ impl Download {
     pub(super) fn on_false_tree(&mut self, now: Instant, out: &mut Vec<Output>) {
         let what = self.expected.urn().map(|urn| urn.to_string()).unwrap_or_default();
         self.start_anew(out);
-        let Some(root) = self.tree.root.filter(|_| self.expected.tth.is_none()) else {
+        let Some(root) = self.tree.root.filter(|_| self.is_tree_heard()) else {
             let words = format!("the tree that was asked for is not that of {what}: whoever named both lied");
             return self.fail(Failure::Verification, words, out);
         };
@@ -382,9 +430,9 @@ impl Download {
     }
 }
 
-/// `X-Thex-URI: /uri-res/N2X?urn:sha1:...;ROOT`: where the tree is, if that is a path, and its root.
-fn tree_of(head: &Response) -> Option<(Option<String>, Tth)> {
-    let value = head.headers.get("X-Thex-URI").filter(|value| value.len() <= MAX_URI)?.trim();
+/// `X-Thex-URI: /uri-res/N2X?urn:sha1:...;ROOT` and the like: where the tree is, if that is a path, and its root.
+fn tree_of<Root: FromStr>(head: &Response, name: &str) -> Option<(Option<String>, Root)> {
+    let value = head.headers.get(name).filter(|value| value.len() <= MAX_URI)?.trim();
     let (target, root) = value.rsplit_once(';')?;
     let root = root.trim().parse().ok()?;
     let target = target.trim();
@@ -402,7 +450,8 @@ mod tests {
         let root = "LWPNACQDBZRYXW3VHJVCJ64QBZNGHOHHHZWCLNQ";
         let read = |value: &str| {
             let headers = Headers::default().with("X-Thex-URI", value);
-            let found = tree_of(&Response { code: 206, reason: String::new(), version: (1, 1), headers });
+            let found =
+                tree_of::<Tth>(&Response { code: 206, reason: String::new(), version: (1, 1), headers }, "X-Thex-URI");
             found.map(|(target, root)| (target, root.to_string()))
         };
         let path = Some("/uri-res/N2X?urn:sha1:X".to_owned());

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// State files of more bytes are not read: ours never grow so large.
-const MAX_BYTES: u64 = 256 << 20;
+pub(super) const MAX_BYTES: u64 = 256 << 20;
 
 /// One state file.
 #[derive(Clone, Debug)]
@@ -74,6 +74,11 @@ impl StateFile {
         Self { oldest, ..self }
     }
 
+    /// What it holds, and the version of that.
+    pub(super) fn kind(&self) -> (&'static str, u32) {
+        (self.kind, self.version)
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -81,6 +86,15 @@ impl StateFile {
 
     /// Reads it. A file that is not what it should be is set aside.
     pub fn load<T: DeserializeOwned>(&self) -> Loaded<T> {
+        match self.load_any() {
+            Loaded::None => Loaded::None,
+            Loaded::Some((_, value)) => Loaded::Some(value),
+            Loaded::SetAside(message) => Loaded::SetAside(message),
+        }
+    }
+
+    /// The same, and of which version it is.
+    pub(super) fn load_any<T: DeserializeOwned>(&self) -> Loaded<(u32, T)> {
         let why = match self.read() {
             Ok(value) => return Loaded::Some(value),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Loaded::None,
@@ -117,7 +131,7 @@ impl StateFile {
         Ok(result)
     }
 
-    fn read<T: DeserializeOwned>(&self) -> io::Result<T> {
+    fn read<T: DeserializeOwned>(&self) -> io::Result<(u32, T)> {
         let size = fs::metadata(&self.path)?.len();
         let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidData, text);
         if size > MAX_BYTES {
@@ -133,17 +147,20 @@ impl StateFile {
                 self.kind, self.version
             )));
         }
-        serde_json::from_value(envelope.data).map_err(|error| invalid(error.to_string()))
+        let value = serde_json::from_value(envelope.data).map_err(|error| invalid(error.to_string()))?;
+        Ok((envelope.version, value))
     }
 
-    fn write<T: Serialize>(&self, value: &T) -> io::Result<()> {
+    /// [`StateFile::save`] for whoever has the lock.
+    pub(super) fn write<T: Serialize>(&self, value: &T) -> io::Result<()> {
         let envelope = EnvelopeOut { filbert: self.kind, version: self.version, data: value };
         let mut bytes = serde_json::to_vec_pretty(&envelope)?;
         bytes.push(b'\n');
         write_atomically(&self.path, &bytes)
     }
 
-    fn lock(&self) -> io::Result<File> {
+    /// Until it is dropped no other writer of that directory writes, in this process or another.
+    pub(super) fn lock(&self) -> io::Result<File> {
         let dir = parent_of(&self.path);
         super::home::create_private(dir)?;
         let lock = super::home::private_file().write(true).create(true).truncate(false).open(dir.join("write.lock"))?;
@@ -201,7 +218,7 @@ pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
 }
 
-fn parent_of(path: &Path) -> &Path {
+pub(super) fn parent_of(path: &Path) -> &Path {
     path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::record::Standing;
-use super::{Inner, OnExists, TransferView, Wanted};
+use super::{Inner, OnExists, Wanted};
 use crate::disk;
 use crate::net::rt;
 use crate::transfer::check::Checker;
@@ -36,9 +36,8 @@ pub(super) struct Here {
 
 impl Inner {
     /// A download of the same content that is done, if its file still lies there as it was.
-    pub(super) fn had_before(&self, expected: &Expected) -> Option<TransferView> {
-        let had = self.had(expected).into_iter();
-        had.filter(|had| had.as_it_was).map(|had| had.live.view()).next()
+    pub(super) fn had_before(&self, expected: &Expected) -> Option<Arc<super::Live>> {
+        self.had(expected).into_iter().find(|had| had.as_it_was).map(|had| had.live)
     }
 
     /// Such downloads whose file still lies there, the newest first.
@@ -57,7 +56,7 @@ impl Inner {
             let there = stamp_of(&path).filter(|(there, _)| *there == size)?.1;
             Some(Had { live, path, size, as_it_was: mtime_ns == Some(there) })
         };
-        self.all().into_iter().rev().filter_map(done).collect()
+        self.of(expected).into_iter().rev().filter_map(done).collect()
     }
 
     /// Whether a file is that content: reads all of it.

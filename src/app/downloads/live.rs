@@ -195,6 +195,7 @@ impl Live {
     pub(super) fn begin_again(&self, fresh: impl FnOnce(&Record) -> Download) -> mpsc::Receiver<()> {
         let (bell, heard) = mpsc::channel(1);
         let mut inner = self.lock();
+        inner.dirty = true;
         if inner.machine.is_none() {
             inner.record.standing = Standing::Unfinished;
             let machine = fresh(&inner.record);
@@ -316,6 +317,16 @@ impl Live {
         if let Some(name) = &source.name {
             self.suggest_name(name);
         }
+        {
+            // One that is just being written down has no machine yet, and begins with what the record says.
+            let mut inner = self.lock();
+            let ours = !matches!(inner.whose, Whose::Elsewhere);
+            if inner.machine.is_none() && ours && !inner.record.standing.is_over() {
+                inner.record.sources.push(SourceRecord::from(&source));
+                inner.dirty = true;
+                return;
+            }
+        }
         self.tell(Input::AddSource(source));
     }
 
@@ -414,8 +425,9 @@ impl Inner {
     /// Wakes whoever waits; notes what has to be written down.
     fn after(&mut self) {
         let standing = self.current_standing();
-        let sources = self.machine.as_ref().map_or(0, |machine| machine.sources().count() + machine.liars().count());
-        if standing != self.record.standing || sources != self.record.sources.len() {
+        let (good, liars) = self.machine.as_ref().map_or((0, 0), |it| (it.sources().count(), it.liars().count()));
+        let known = self.record.sources.iter().filter(|source| source.is_liar()).count();
+        if standing != self.record.standing || good + liars != self.record.sources.len() || liars != known {
             self.dirty = true;
         }
         if let Some(bell) = &mut self.bell {

@@ -16,9 +16,10 @@ use bytes::Bytes;
 use futures::channel::mpsc;
 use futures::{Stream, StreamExt};
 
+use super::Downloads;
+use super::commands::refuse_if_over;
 use super::live::Live;
 use super::record::Standing;
-use super::{Downloads, refuse_if_over};
 use crate::app::{Error, ErrorCode};
 use crate::disk;
 use crate::net::rt;

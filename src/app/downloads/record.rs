@@ -1,21 +1,75 @@
 //! What is kept of a download: enough to go on after a crash, or to tell how it ended.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::turns::Priority;
 use crate::app::ErrorCode;
-use crate::disk::OnExists;
+use crate::disk::{Journalled, OnExists};
 use crate::transfer::{Ask, Expected, MAX_PROXIES, Reach, Source};
 
-/// `transfers.json`.
-#[derive(Debug, Default, Serialize, Deserialize)]
+/// Downloads that are over are remembered up to this many.
+const KEPT: usize = 500;
+
+/// `transfers.json`, and what `transfers.log` says has changed since.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Saved {
     /// The next number that was never used.
     pub(super) next_id: u64,
-    /// In the order of their ids.
-    pub(super) downloads: Vec<Record>,
+    /// By their ids; written as a list.
+    #[serde(with = "as_list")]
+    pub(super) downloads: BTreeMap<u64, Record>,
+}
+
+/// A line of `transfers.log`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Change {
+    /// Numbers below this one are used, or may be.
+    NextId(u64),
+    /// A download as it is now, a new one too.
+    Put(Box<Record>),
+}
+
+impl Journalled for Saved {
+    type Change = Change;
+
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::NextId(next) => self.next_id = self.next_id.max(next),
+            Change::Put(record) => drop(self.downloads.insert(record.id, *record)),
+        }
+    }
+
+    /// Of those that are over, the oldest go.
+    fn tidy(&mut self) {
+        let over = self.downloads.values().filter(|record| record.standing.is_over()).count();
+        let mut too_many = over.saturating_sub(KEPT);
+        self.downloads.retain(|_, record| {
+            let goes = too_many > 0 && record.standing.is_over();
+            too_many -= usize::from(goes);
+            !goes
+        });
+    }
+}
+
+mod as_list {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Record;
+
+    pub(super) fn serialize<S: Serializer>(all: &BTreeMap<u64, Record>, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(all.values())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<u64, Record>, D::Error> {
+        let list = Vec::<Record>::deserialize(from)?;
+        Ok(list.into_iter().map(|record| (record.id, record)).collect())
+    }
 }
 
 /// How it stands.
@@ -41,7 +95,7 @@ impl Standing {
 }
 
 /// One download.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Record {
     pub(super) id: u64,
     /// Sanitised.
@@ -178,6 +232,10 @@ impl SourceRecord {
     /// What lie it was banned for.
     pub(super) fn lied(&self) -> Option<String> {
         self.lied.clone()
+    }
+
+    pub(super) fn is_liar(&self) -> bool {
+        self.lied.is_some()
     }
 
     /// `None` when somebody wrote nonsense into the state.

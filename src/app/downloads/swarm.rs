@@ -43,7 +43,7 @@ impl Downloads {
     /// The download of that content, if others may have something of it, or might soon.
     pub fn giving(&self, urn: &Urn) -> Option<Giving> {
         let wanted = Expected::of_urn(urn);
-        self.inner().all().into_iter().find_map(|live| {
+        self.inner().of(&wanted).into_iter().find_map(|live| {
             let reader = live.reader()?;
             let guard = live.lock();
             let machine = guard.machine()?;
@@ -81,16 +81,24 @@ impl Downloads {
 }
 
 impl Inner {
-    /// Of the finished files that are still given the oldest are given no more.
-    pub(super) fn close_old_readers(&self) {
-        let mut finished: Vec<_> = self
-            .all()
-            .into_iter()
-            .filter_map(|live| live.reader().and_then(|reader| reader.age()).map(|age| (age, live)))
-            .collect();
-        finished.sort_by_key(|(age, _)| *age);
-        let too_old = finished.iter().enumerate().filter(|(rank, (age, _))| *rank >= FINISHED || *age > AFTERWARDS);
-        too_old.for_each(|(_, (_, live))| live.reads(None));
+    /// One more finished file is given; of the others the oldest are given no more.
+    pub(super) fn gives(&self, id: u64) {
+        self.table().given.push_back(id);
+        loop {
+            let (oldest, given) = {
+                let table = self.table();
+                (table.given.front().and_then(|id| table.find(*id)), table.given.len())
+            };
+            let age = oldest.as_ref().and_then(|live| live.reader()).and_then(|reader| reader.age());
+            if given <= FINISHED && age.is_none_or(|age| age <= AFTERWARDS) {
+                return;
+            }
+            self.table().given.pop_front();
+            // It may have begun again since: then what is read is its partial file.
+            if let Some(live) = oldest.filter(|_| age.is_some()) {
+                live.reads(None);
+            }
+        }
     }
 
     pub(super) fn heard(&self, content: &Sha1, headers: &Headers, from: IpAddr, local: Option<IpAddr>) {
@@ -100,7 +108,7 @@ impl Inner {
             return;
         }
         let expected = Expected { sha1: Some(*content), ..Expected::default() };
-        for live in self.all() {
+        for live in self.of(&expected) {
             let fresh: Vec<SocketAddr> = {
                 let guard = live.lock();
                 let Some(machine) = guard.machine() else { continue };

@@ -207,7 +207,7 @@ impl Runner {
                     // Without its name the partial file is found again only by its hash, if there is one, and nobody can
                     // say that it was removed; without the size a restart would ask for everything again to learn it.
                     // Nothing is stored before.
-                    self.inner.save().await;
+                    self.inner.save_it(&self.live).await;
                 }
                 if let Some(note) = partial.note() {
                     self.live.tell(Input::Noted(note.to_owned()));
@@ -265,7 +265,7 @@ impl Runner {
         self.live.reads(None);
         if let Ok(file) = rt::spawn_blocking(move || std::fs::File::open(path)).await {
             self.live.reads_finished(file);
-            self.inner.close_old_readers();
+            self.inner.gives(self.live.id);
         }
     }
 

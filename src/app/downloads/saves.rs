@@ -1,0 +1,184 @@
+//! What of the downloads is written down, and read at the next start.
+//!
+//! What has changed is appended to the journal ([`crate::disk::Journal`]), for all who wait together; the others are not
+//! touched.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::{io, mem};
+
+use super::live::{Live, Whose};
+use super::record::{Change, Record, Saved};
+use super::{ELSEWHERE, Inner};
+use crate::disk::{Claim, Journalled};
+use crate::net::rt;
+use crate::transfer::name;
+
+/// Numbers that are used up before the state has to be written again.
+const IDS_AHEAD: u64 = 64;
+
+impl Inner {
+    /// Takes up what an earlier run left.
+    pub(super) async fn load(self: &Arc<Self>) {
+        let journal = Arc::clone(&self.journal);
+        let mut saved: Saved = rt::spawn_blocking(move || journal.load()).await;
+        self.table().next_id = saved.next_id.max(1);
+        if !self.config.resume {
+            return;
+        }
+        saved.tidy();
+        // A number that the state forgot to count must not be used again either.
+        let highest = saved.downloads.last_key_value().map_or(0, |(id, _)| *id);
+        self.table().next_id = saved.next_id.max(highest.saturating_add(1)).max(1);
+        for mut record in saved.downloads.into_values() {
+            record.name = name::sanitise(&record.name);
+            let over = record.standing.is_over();
+            let live = self.insert(record);
+            if !over && self.is_claimed(live.id).await {
+                live.belongs(Whose::Elsewhere);
+                self.wait_for_heritage(live);
+            } else if !over {
+                self.begin(&live);
+            }
+        }
+    }
+
+    /// One more in the table.
+    pub(super) fn insert(&self, record: Record) -> Arc<Live> {
+        let live = Live::new(record.clone(), self.start);
+        self.table().insert(&live, &record);
+        live
+    }
+
+    /// Whether another process fetches it.
+    async fn is_claimed(&self, id: u64) -> bool {
+        let state = self.config.state.clone();
+        rt::spawn_blocking(move || Claim::is_held(&state, id)).await
+    }
+
+    /// A `get` that found no servent fetches it in its own process: what that leaves is ours when it has ended.
+    fn wait_for_heritage(self: &Arc<Self>, live: Arc<Live>) {
+        let (inner, id) = (Arc::clone(self), live.id);
+        let waiting = rt::spawn(async move {
+            while inner.is_claimed(id).await {
+                rt::sleep(ELSEWHERE).await;
+            }
+            let journal = Arc::clone(&inner.journal);
+            let mut saved: Saved = rt::spawn_blocking(move || journal.load()).await;
+            let Some(mut record) = saved.downloads.remove(&id) else { return };
+            record.name = name::sanitise(&record.name);
+            let over = record.standing.is_over();
+            inner.table().insert(&live, &record);
+            live.inherit(record);
+            (inner.hooks.changed)(live.view());
+            if !over {
+                inner.begin(&live);
+            }
+        });
+        self.table().tasks.insert(id, waiting);
+    }
+
+    /// A fresh number.
+    pub(super) fn next_id(&self) -> u64 {
+        let mut table = self.table();
+        let id = table.next_id.max(1);
+        table.next_id = id + 1;
+        if self.is_low(table.next_id, table.saved_id) {
+            self.ring_saver();
+        }
+        id
+    }
+
+    /// Whether the numbers that the state has set apart for us are nearly used up.
+    fn is_low(&self, next_id: u64, saved_id: u64) -> bool {
+        self.config.resume && next_id + IDS_AHEAD / 4 > saved_id
+    }
+
+    /// Something about a download may have to be written down.
+    pub(super) fn note(&self, live: &Live) {
+        if live.lock().dirty {
+            self.table().changed.insert(live.id);
+            self.ring_saver();
+        }
+    }
+
+    fn ring_saver(&self) {
+        // It is rung already when it is full.
+        let _ = self.save_bell.lock().unwrap_or_else(PoisonError::into_inner).try_send(());
+    }
+
+    /// Nothing runs any more: all that goes on in the next run is written down as it is now.
+    pub(super) async fn save_all(self: &Arc<Self>) {
+        let all = self.all();
+        let ours = all.iter().filter(|live| !live.is_elsewhere());
+        let left: Vec<u64> = ours.filter(|it| it.lock().dirty || !it.standing().is_over()).map(|it| it.id).collect();
+        self.table().changed.extend(left);
+        self.save().await;
+        if !self.config.resume {
+            return;
+        }
+        let journal = Arc::clone(&self.journal);
+        if let Err(error) = rt::spawn_blocking(move || journal.rewrite()).await {
+            log::warn!("cannot write {}: {error}; its log tells the rest", self.journal.path().display());
+        }
+    }
+
+    /// Returns when a download is written down as it is now.
+    pub(super) async fn save_it(self: &Arc<Self>, live: &Live) {
+        self.note(live);
+        self.save().await;
+    }
+
+    /// Writes down what has changed, unless somebody does just now; then after that. Returns when all that had changed
+    /// before is on the disk: one save does for all who wait for their turn.
+    pub(super) async fn save(self: &Arc<Self>) {
+        let (asked, written) = &self.saves;
+        let wanted = asked.fetch_add(1, Ordering::SeqCst) + 1;
+        let _turn = self.saving.lock().await;
+        if written.load(Ordering::SeqCst) >= wanted {
+            return;
+        }
+        let known = asked.load(Ordering::SeqCst);
+        let inner = Arc::clone(self);
+        match rt::spawn_blocking(move || inner.write_changes()).await {
+            Ok(()) => written.store(known, Ordering::SeqCst),
+            Err(error) => {
+                let path = self.journal.path().display();
+                log::warn!("cannot write {path}: {error}; downloads may be forgotten at a crash");
+            }
+        }
+    }
+
+    /// What is written last is what was seen last: a save that was given up may still come to its end.
+    fn write_changes(&self) -> io::Result<()> {
+        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (changed, ids) = {
+            let mut table = self.table();
+            let low = self.is_low(table.next_id, table.saved_id);
+            let ids = low.then(|| table.next_id + if table.closed { 0 } else { IDS_AHEAD });
+            (mem::take(&mut table.changed), ids.filter(|next| *next > table.saved_id))
+        };
+        let records: Vec<Record> = changed
+            .iter()
+            .filter_map(|id| self.find(*id).ok())
+            // What another process fetches it writes down itself.
+            .filter(|live| !live.is_elsewhere())
+            .map(|live| live.record())
+            .collect();
+        let over: Vec<(u64, bool)> = records.iter().map(|record| (record.id, record.standing.is_over())).collect();
+        let puts = records.into_iter().map(|record| Change::Put(Box::new(record)));
+        let changes: Vec<Change> = ids.map(Change::NextId).into_iter().chain(puts).collect();
+        let appended = if changes.is_empty() { Ok(()) } else { self.journal.append(&changes) };
+        let mut table = self.table();
+        match &appended {
+            Ok(()) => table.saved_id = ids.unwrap_or(table.saved_id),
+            Err(_) => table.changed.extend(changed),
+        }
+        over.into_iter().for_each(|(id, over)| table.is_over(id, over));
+        let gone = table.take_too_old();
+        drop(table);
+        // A task that is dropped may want the table.
+        drop(gone);
+        appended
+    }
+}

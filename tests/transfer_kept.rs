@@ -1,0 +1,126 @@
+//! The list of downloads on the disk: what is told to be kept is kept, by whichever version wrote it and whatever became of it.
+
+mod transfer_support;
+
+use std::fs::{self, File};
+use std::time::Duration;
+
+use filbert::app::downloads::{Downloads, Wanted};
+use filbert::net::rt;
+use futures::future::{join, select};
+use transfer_support::*;
+
+/// A download that nobody has.
+fn hopeless(seed: u64) -> Wanted {
+    wanted(&format!("file {seed}"), &content(100, seed), &[nobody()])
+}
+
+fn begin(downloads: &Downloads, wanted: Wanted) -> u64 {
+    rt::block_on(downloads.get(wanted)).expect("begun").id
+}
+
+fn names(downloads: &Downloads) -> Vec<(u64, String)> {
+    downloads.views().into_iter().map(|view| (view.id, view.name)).collect()
+}
+
+#[test]
+fn who_asks_for_what_is_just_being_written_down_is_told_when_it_is() {
+    let place = Place::new();
+    let downloads = place.open();
+    let lock = File::open(place.dir.path().join("state/write.lock")).expect("made at the start");
+    lock.lock().expect("nobody writes");
+    let bytes = content(100, 1);
+    let sources = [nobody(), nobody()];
+    let get = |source: usize| {
+        let (downloads, wanted) = (downloads.clone(), wanted("a", &bytes, &[sources[source]]));
+        rt::spawn(async move { downloads.get(wanted).await.expect("a download").id })
+    };
+    let (one, other) = (get(0), get(1));
+    let first = rt::block_on(rt::timeout(Duration::from_millis(300), select(one, other)));
+    let Err(_) = first else { panic!("somebody was told of a download that a crash would have lost") };
+    assert_eq!(downloads.views().len(), 1, "they want the same");
+    drop(lock);
+    let (one, other) = (get(0), get(1));
+    let (one, other) = rt::block_on(join(one, other));
+    assert_eq!((one, other, names(&downloads).len()), (1, 1, 1));
+    let known: Vec<_> = downloads.wanted(one).expect("known").sources.iter().map(|source| source.addr).collect();
+    assert!(sources.iter().all(|source| known.contains(source)), "{known:?}");
+    // As after a crash.
+    drop(downloads);
+    assert_eq!(names(&place.open()), [(1, "a".to_owned())]);
+}
+
+#[test]
+fn a_list_of_the_version_before_is_taken_up_whole() {
+    let place = Place::new();
+    let downloads = place.open();
+    let ids: Vec<u64> = (0..20).map(|seed| begin(&downloads, hopeless(seed))).collect();
+    downloads.pause(ids[3]).expect("paused");
+    rt::block_on(downloads.cancel(ids[4])).expect("cancelled");
+    rt::block_on(downloads.shutdown());
+    let (before, next) = (names(&downloads), downloads.next_id());
+    let path = place.dir.path().join("state/transfers.json");
+    let text = fs::read_to_string(&path).expect("written at the end");
+    assert_eq!(text.matches("\"version\": 2").count(), 1);
+    // It knew of no log.
+    fs::write(&path, text.replace("\"version\": 2", "\"version\": 1")).expect("written");
+    fs::remove_file(path.with_extension("log")).expect("removed");
+
+    let downloads = place.open();
+    assert_eq!(names(&downloads), before);
+    let state = |id| downloads.view(id).expect("known").state;
+    assert_eq!((state(ids[3]).as_str(), state(ids[4]).as_str()), ("paused", "cancelled"));
+    let more = begin(&downloads, hopeless(99));
+    assert!(more >= next, "{more} was used before");
+    drop(downloads);
+    let downloads = place.open();
+    assert_eq!(names(&downloads), [before, vec![(more, "file 99".to_owned())]].concat());
+    assert!(fs::read_to_string(&path).expect("the file").contains("\"version\": 2"));
+    let asides = fs::read_dir(path.parent().expect("a folder")).expect("a folder");
+    assert!(asides.flatten().all(|entry| !entry.file_name().to_string_lossy().contains("corrupt")));
+}
+
+#[test]
+fn those_that_write_beside_each_other_lose_nothing_of_each_other() {
+    let place = Place::new();
+    let servent = place.open();
+    let private = [place.open_private(), place.open_private()];
+    let mut expected = Vec::new();
+    for round in 0..10_u64 {
+        expected.push((begin(&servent, hopeless(round)), format!("file {round}")));
+        for (who, private) in private.iter().enumerate() {
+            let seed = 100 * (who as u64 + 1) + round;
+            expected.push((begin(private, hopeless(seed)), format!("file {seed}")));
+        }
+    }
+    // Two as after a crash, one in order.
+    let [one, other] = private;
+    rt::block_on(other.shutdown());
+    drop((servent, one, other));
+    expected.sort();
+    assert_eq!(names(&place.open()), expected);
+}
+
+#[test]
+fn damage_costs_what_was_damaged() {
+    let place = Place::new();
+    let downloads = place.open();
+    for seed in 1..=30 {
+        begin(&downloads, hopeless(seed));
+    }
+    drop(downloads);
+    let log = place.dir.path().join("state/transfers.log");
+    let mut bytes = fs::read(&log).expect("a log");
+    // In the line of the tenth, where it is written first.
+    let at = bytes.windows(9).position(|text| text == b"\"file 10\"").expect("it is there");
+    bytes[at + 1] ^= 1;
+    // And the last one has no end.
+    bytes.truncate(bytes.len() - 5);
+    fs::write(&log, &bytes).expect("written");
+    let left = names(&place.open());
+    for seed in (1..=29).filter(|seed| *seed != 10) {
+        assert!(left.iter().any(|(_, name)| *name == format!("file {seed}")), "{seed} is lost: {left:?}");
+    }
+    let aside = log.with_extension("log.corrupt-1");
+    assert_eq!(fs::read(aside).expect("kept"), bytes);
+}

@@ -70,6 +70,30 @@ fn a_tls_hello_is_told_no_in_its_own_words() {
 }
 
 #[test]
+fn the_hellos_of_a_real_tls_client_are_answered_at_once_however_they_come() {
+    run(async {
+        let (a, b) = pair().await;
+        for name in ["25-tls-hello-1.2", "25-tls-hello-1.3"] {
+            let hello = std::fs::read(format!("{}/tests/vectors/{name}.bin", env!("CARGO_MANIFEST_DIR"))).expect(name);
+            assert!(hello.starts_with(b"\x16\x03\x01"), "{name}");
+            // Whole, byte by byte, its record's head alone, its beginning.
+            for (sent, piece) in [(hello.len(), hello.len()), (hello.len(), 1), (5, 5), (40, 7)] {
+                let mut raw = Raw::dial(a.addr()).await;
+                let began = Instant::now();
+                for piece in hello[..sent].chunks(piece) {
+                    raw.send(piece).await;
+                }
+                assert_eq!(raw.read_bytes().await, b"\x15\x03\x01\x00\x02\x02\x28", "{name}: {sent} bytes");
+                raw.closed().await;
+                assert!(began.elapsed() < HEAD_TIME / 2, "{name}: {sent} bytes");
+            }
+        }
+        all_is_well(&a, &b).await;
+        shutdown(vec![a, b]).await;
+    });
+}
+
+#[test]
 fn garbage_on_a_link_ends_that_link_alone() {
     run(async {
         let (a, b) = pair().await;

@@ -93,6 +93,42 @@ fn servents_that_deflate_both_ways_find_each_others_files() {
     });
 }
 
+/// Real zlib's streams of windows of 512 bytes to 32 KiB, 800 Queries each: over a socket, in pieces of any length.
+#[test]
+fn streams_of_every_window_are_understood_and_the_link_goes_on() {
+    run(async {
+        let a = sharing(Deflate::Receive).await;
+        for window in 8..=15 {
+            let name = format!("{}/tests/vectors/26-zlib-window-{window}.bin", env!("CARGO_MANIFEST_DIR"));
+            let stream = std::fs::read(&name).expect(&name);
+            let before = a.counter("queries_received").await;
+            let (mut raw, _) = link(&a, "", "Content-Encoding: deflate\r\n").await;
+            let (mut rest, mut n) = (&stream[..], window);
+            while !rest.is_empty() {
+                n = (n * 31 + 7) % 1009;
+                let (piece, more) = rest.split_at((n + 1).min(rest.len()));
+                raw.send(piece).await;
+                rest = more;
+            }
+            // The stream was flushed, not ended: a stored block (RFC 1951 section 3.2.4) goes on with it.
+            let mut ping = BytesMut::new();
+            Frame::new(Guid([window as u8; 16]), Kind::Ping, 1, Vec::new().into()).encode(&mut ping);
+            let len = ping.len() as u16;
+            raw.send(&[&[0][..], &len.to_le_bytes(), &(!len).to_le_bytes(), &ping].concat()).await;
+            loop {
+                let pong = raw.read_kind(Kind::Pong).await;
+                if pong.header.guid == Guid([window as u8; 16]) {
+                    break;
+                }
+            }
+            assert_eq!(a.counter("queries_received").await - before, 800, "window {window}");
+            drop(raw);
+            eventually("it is gone", async || a.node.status().await.neighbours == 0).await;
+        }
+        shutdown(vec![a]).await;
+    });
+}
+
 /// Reads the Bye that a link ends with.
 async fn bye(raw: &mut Raw) -> (u16, String) {
     let frame = raw.read_kind(Kind::Bye).await;

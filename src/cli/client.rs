@@ -1,7 +1,9 @@
-//! A small client of the control API: one connection a call, JSON or lines of JSON.
+//! A small client of the control API: JSON or lines of JSON, over connections that are used again.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
@@ -26,14 +28,24 @@ const ANSWER: usize = 512 << 20;
 /// Bytes of one line of a stream.
 const LINE: usize = 1 << 20;
 
+/// Connections that rest between two calls: many calls are under way at a time in no command.
+const RESTING: usize = 16;
+/// ... for so long: well within the time that the servent waits for a head.
+const RESTS: Duration = Duration::from_secs(4);
+
 /// Lines of a stream, each read as a value.
 pub type Lines<T> = Pin<Box<dyn Stream<Item = Result<T, Failure>> + Send>>;
+
+/// Sends requests on one connection.
+type Sender = http1::SendRequest<Full<Bytes>>;
 
 /// Talks to one servent.
 #[derive(Clone, Debug)]
 pub struct Client {
     addr: SocketAddr,
     token: Token,
+    /// Connections on which nothing is under way, and since when.
+    resting: Arc<Mutex<Vec<(Instant, Sender)>>>,
 }
 
 /// An error as the API writes it. The HTTP side has codes of its own.
@@ -53,7 +65,7 @@ struct ErrorText {
 impl Client {
     /// For the servent whose control API is there.
     pub fn new(addr: SocketAddr, token: Token) -> Self {
-        Self { addr, token }
+        Self { addr, token, resting: Arc::default() }
     }
 
     /// Where that servent's control API is.
@@ -87,8 +99,13 @@ impl Client {
     }
 
     async fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<Value>) -> Result<T, Failure> {
-        let answer = self.send(method, path, body).await?;
+        let (answer, sender) = self.send(method, path, body).await?;
         let bytes = Limited::new(answer.into_body(), ANSWER).collect().await.map_err(|_| gone())?.to_bytes();
+        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        if resting.len() < RESTING {
+            resting.push((Instant::now(), sender));
+        }
+        drop(resting);
         read(&bytes)
     }
 
@@ -109,7 +126,7 @@ impl Client {
         path: &str,
         pick: fn(&[u8]) -> Option<&[u8]>,
     ) -> Result<Lines<T>, Failure> {
-        let answer = self.send(Method::GET, path, None).await?;
+        let (answer, _) = self.send(Method::GET, path, None).await?;
         let state = (BodyStream::new(answer.into_body()), Vec::new());
         let lines = futures::stream::try_unfold(state, move |(mut body, mut pending)| async move {
             loop {
@@ -135,14 +152,15 @@ impl Client {
     /// Whether a servent that takes our token is there. One with no seat left for us is.
     pub async fn is_there(&self) -> bool {
         let answer = self.ask(Method::GET, "/api/v1/status", None).await;
-        answer.is_ok_and(|answer| answer.status().is_success() || answer.status() == StatusCode::SERVICE_UNAVAILABLE)
+        answer
+            .is_ok_and(|(answer, _)| answer.status().is_success() || answer.status() == StatusCode::SERVICE_UNAVAILABLE)
     }
 
     /// Sends a request and waits for the head of the answer; an error there becomes a failure here.
-    async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Result<Response<Incoming>, Failure> {
-        let answer = self.ask(method, path, body).await?;
+    async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Result<Answered, Failure> {
+        let (answer, sender) = self.ask(method, path, body).await?;
         if answer.status().is_success() {
-            return Ok(answer);
+            return Ok((answer, sender));
         }
         let status = answer.status();
         let bytes = Limited::new(answer.into_body(), LINE).collect().await.map_err(|_| gone())?.to_bytes();
@@ -160,17 +178,7 @@ impl Client {
     }
 
     /// Sends a request and waits for the head of the answer, whatever it says.
-    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Response<Incoming>, Failure> {
-        let stream = rt::TcpStream::connect(self.addr).await.map_err(|_| gone())?;
-        let _ = stream.set_nodelay(true);
-        let (mut sender, connection) = http1::handshake(HyperStream::new(stream)).await.map_err(|_| gone())?;
-        // It lives as long as the answer's body is read.
-        rt::spawn(async move {
-            if let Err(error) = connection.await {
-                log::debug!("control API: {error}");
-            }
-        })
-        .detach();
+    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Answered, Failure> {
         let body = body.map_or_else(Bytes::new, |body| body.to_string().into());
         let request = Request::builder()
             .method(method)
@@ -180,9 +188,48 @@ impl Client {
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(body))
             .map_err(|error| Failure::new(Exit::Failed, format!("cannot ask the servent: {error}")))?;
-        sender.send_request(request).await.map_err(|_| gone())
+        let Some(mut sender) = self.rested().await else {
+            return self.ask_anew(request).await;
+        };
+        match sender.try_send_request(request).await {
+            Ok(answer) => Ok((answer, sender)),
+            // It was closed before anything of it was sent.
+            Err(mut error) => match error.take_message() {
+                Some(request) => self.ask_anew(request).await,
+                None => Err(gone()),
+            },
+        }
+    }
+
+    /// Over a new connection.
+    async fn ask_anew(&self, request: Request<Full<Bytes>>) -> Result<Answered, Failure> {
+        let stream = rt::TcpStream::connect(self.addr).await.map_err(|_| gone())?;
+        let _ = stream.set_nodelay(true);
+        let (mut sender, connection) = http1::handshake(HyperStream::new(stream)).await.map_err(|_| gone())?;
+        // It lives as long as the answer's body is read, or rests.
+        rt::spawn(async move {
+            if let Err(error) = connection.await {
+                log::debug!("control API: {error}");
+            }
+        })
+        .detach();
+        let answer = sender.send_request(request).await.map_err(|_| gone())?;
+        Ok((answer, sender))
+    }
+
+    /// A connection that is open, the last that was used.
+    async fn rested(&self) -> Option<Sender> {
+        loop {
+            let (since, mut sender) = self.resting.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+            if since.elapsed() < RESTS && sender.ready().await.is_ok() {
+                return Some(sender);
+            }
+        }
     }
 }
+
+/// The head of an answer, and what it came over.
+type Answered = (Response<Incoming>, Sender);
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(bytes)

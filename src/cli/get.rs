@@ -170,7 +170,13 @@ fn verdict(config: &Config, done: usize, failures: Vec<Failure>) -> Result<(), F
 
 /// Shows one download until it ends; on stdout only the finished path.
 async fn watch(config: &Config, client: &Client, id: u64, whose: Whose, played: bool) -> Result<(), Failure> {
-    let mut changes = client.lines::<TransferView>(&format!("/api/v1/transfers/{id}?follow=1")).await?;
+    let address = format!("/api/v1/transfers/{id}");
+    // Of thousands most are done when it is their turn to be watched.
+    let now: TransferView = client.get(&address).await?;
+    if now.state == "done" {
+        return finish(config, &now, played);
+    }
+    let mut changes = client.lines::<TransferView>(&format!("{address}?follow=1")).await?;
     let mut progress = Progress::new(config);
     while let Some(change) = changes.next().await {
         let transfer = change.map_err(|failure| lost(config, failure))?;

@@ -305,15 +305,18 @@ impl Partial {
         }
         let mut checker = std::mem::replace(&mut self.checker.0, Checker::new(&self.spec.expected));
         let (file, map, size) = (&*self.file, &self.map, self.spec.size);
-        let (differing, hashed) = std::thread::scope(|scope| {
-            let blocks = scope.spawn(|| differing(file, map));
-            let hashed = match checker.is_idle() {
-                true => Ok(()),
-                false => each_piece(file, checker.taken()..size, &mut Vec::new(), |bytes| checker.update(bytes)),
-            };
-            let differing = blocks.join().unwrap_or_else(|_| Err(io::Error::other("a reader panicked")));
-            (differing, hashed)
-        });
+        let (differing, hashed) = if checker.is_idle() || checker.taken() >= size {
+            // All was hashed as it came: there is nothing to do beside.
+            (differing(file, map), Ok(()))
+        } else {
+            std::thread::scope(|scope| {
+                let blocks = scope.spawn(|| differing(file, map));
+                let rest = checker.taken()..size;
+                let hashed = each_piece(file, rest, &mut Vec::new(), |bytes| checker.update(bytes));
+                let differing = blocks.join().unwrap_or_else(|_| Err(io::Error::other("a reader panicked")));
+                (differing, hashed)
+            })
+        };
         let differing = differing.map_err(|error| self.unread(&error))?;
         if !differing.is_empty() {
             return self.forget(differing);

@@ -208,6 +208,9 @@ pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
 /// Makes a folder and those above it that are missing, and makes them last: a file in a folder that is lost with
 /// the power is lost too.
 pub(super) fn make_dirs(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
     let missing: Vec<&Path> = dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
     fs::create_dir_all(dir)?;
     missing.into_iter().try_for_each(|made| sync_dir(parent_of(made)))

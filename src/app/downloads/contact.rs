@@ -4,6 +4,7 @@
 //! A write that has begun runs to its end and is told to the machine by the thread that did it, even when the
 //! contact is dropped meanwhile: what is on disk and what the machine knows never differ.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +30,9 @@ const PIECE: u64 = 512 * 1024;
 /// The partial file of a download. `None` once it is finished, removed, or broken.
 pub(super) type Slot = Arc<Mutex<Option<Partial>>>;
 
+/// Open connections of a download that no request is under way on.
+pub(super) type Links = Arc<Mutex<BTreeMap<SourceId, Link>>>;
+
 /// The body that is to come begins at that byte of the file; these are to be kept.
 pub(super) struct Decision {
     pub(super) first: u64,
@@ -48,8 +52,10 @@ pub(super) struct Contact {
     /// Our place in its queue.
     pub(super) ticket: Option<String>,
     pub(super) inner: Arc<Inner>,
-    /// The open connection from the last request, if there is one.
+    /// An open connection from an earlier request, if there is one.
     pub(super) link: Option<Link>,
+    /// Where it is laid when another request may be sent on it.
+    pub(super) links: Links,
     /// What the machine says to the head.
     pub(super) decided: oneshot::Receiver<Decision>,
     /// Nothing is read from there on: others may be asked for the rest while it comes.
@@ -57,34 +63,28 @@ pub(super) struct Contact {
 }
 
 impl Contact {
-    /// Does it; the connection comes back if another request may be sent on it. The machine has been told how
-    /// it went, but for the end of the body: [`Input::BodyEnd`] is due when the link is back in its place. `None`
-    /// when it did not come to that.
-    pub(super) async fn run(mut self) -> Option<Option<Link>> {
-        let mut link = match self.ask().await {
+    /// Does it, and tells the machine how it went: of the end of the body when the connection is back in its place.
+    pub(super) async fn run(mut self) {
+        let link = match self.ask().await {
             Ok(link) => link,
             Err(how) => {
                 if let (Lost::Refused | Lost::NoAnswer | Lost::Unreachable(_), Some(sha1)) = (&how, self.content()) {
                     self.inner.alternates.failed(&sha1, self.source.addr);
                 }
-                self.live.tell(Input::Lost { source: self.id, how });
-                return None;
+                return self.live.tell(Input::Lost { source: self.id, how });
             }
         };
-        let Ok(decision) = (&mut self.decided).await else { return None };
-        match self.receive(&mut link, decision).await {
+        let Ok(decision) = (&mut self.decided).await else { return };
+        match self.receive(link, decision).await {
             Ok(()) => {
                 if let Some(sha1) = self.content().filter(|_| self.source.reach == Reach::Direct) {
                     self.inner.alternates.good(&sha1, self.source.addr);
                 }
-                Some(link.is_reusable().then_some(link))
+                self.live.tell(Input::BodyEnd { source: self.id });
             }
-            Err(Some(how)) => {
-                self.live.tell(Input::Lost { source: self.id, how });
-                None
-            }
+            Err(Some(how)) => self.live.tell(Input::Lost { source: self.id, how }),
             // The disk failed; the machine knows.
-            Err(None) => None,
+            Err(None) => {}
         }
     }
 
@@ -169,7 +169,9 @@ impl Contact {
         connect(&self.inner, &self.source, || self.live.tell(Input::Pushing { source: self.id })).await
     }
 
-    async fn receive(&self, link: &mut Link, decision: Decision) -> Result<(), Option<Lost>> {
+    /// Reads the body. The connection is in its place before the last bytes are written: with these the download may be
+    /// complete, and the contact dropped.
+    async fn receive(&self, mut link: Link, decision: Decision) -> Result<(), Option<Lost>> {
         let Decision { first, keep, block, slot } = decision;
         let (mut at, mut spare) = (first, Vec::new());
         let mut allowance = self.inner.config.speed.allowance();
@@ -191,6 +193,14 @@ impl Contact {
             piece.truncate(read);
             allowance.spend(read as u64);
             let skip = usize::try_from(keep.start.saturating_sub(at)).unwrap_or(usize::MAX);
+            if at + read as u64 >= keep.end && link.is_reusable() {
+                self.lay_by(link);
+                let last = (skip < read).then(|| self.write(&slot, piece, skip, at + skip as u64));
+                return match last {
+                    Some(last) => last.await.map(|_| ()).ok_or(None),
+                    None => Ok(()),
+                };
+            }
             if skip < read {
                 writing = Some(self.write(&slot, piece, skip, at + skip as u64));
             } else {
@@ -198,10 +208,17 @@ impl Contact {
             }
             at += read as u64;
         }
+        if link.is_reusable() {
+            self.lay_by(link);
+        }
         match writing {
             Some(writing) => writing.await.map(|_| ()).ok_or(None),
             None => Ok(()),
         }
+    }
+
+    fn lay_by(&self, link: Link) {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner).insert(self.id, link);
     }
 
     /// Writes `piece[skip..]` at `offset`; gives the piece back, or nothing when the disk failed or the partial

@@ -1,6 +1,6 @@
 //! The downloads: each is a task that runs a [`crate::transfer`] machine over `net::fetch` and `disk::Partial`.
 //!
-//! The set is kept in the state (ADR 0010), so that after a crash every unfinished download goes on from its stored
+//! The set is kept in the state (ADR 0011), so that after a crash every unfinished download goes on from its stored
 //! sources without being asked. Ids are never used again.
 
 mod blocks;
@@ -13,6 +13,7 @@ mod play;
 mod record;
 mod runs;
 mod saves;
+mod spare;
 mod swarm;
 mod table;
 mod task;
@@ -42,6 +43,7 @@ use crate::transfer::{Expected, Lost, Source};
 use crate::wire::Urn;
 use live::Live;
 use record::Saved;
+use spare::Spare;
 use table::Table;
 use turns::Turns;
 
@@ -114,6 +116,7 @@ struct Inner {
     start: Clock,
     table: Mutex<Table>,
     turns: Mutex<Turns>,
+    spare: Spare,
     journal: Arc<Journal<Saved>>,
     /// Held while it is written to.
     writing: Mutex<()>,
@@ -137,6 +140,7 @@ impl Downloads {
         let inner = Arc::new(Inner {
             alternates,
             turns: Mutex::new(Turns::new(config.active)),
+            spare: Spare::default(),
             config,
             hooks,
             rng: Mutex::new(rng),
@@ -173,6 +177,7 @@ impl Downloads {
         if let Some(saver) = saver {
             saver.cancel().await;
         }
+        self.inner().spare.close();
         self.inner().save_all().await;
     }
 
@@ -189,6 +194,7 @@ impl Drop for Owner {
         let tasks = std::mem::take(&mut table.tasks);
         drop(table);
         drop(tasks);
+        self.inner.spare.close();
     }
 }
 

@@ -1,6 +1,7 @@
 //! The task behind one download: does what the machine wants done, in order, until it is over.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant as Clock};
@@ -9,14 +10,14 @@ use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
 
 use super::Inner;
-use super::contact::{Contact, Decision, Slot, disk_failed, tell_judged};
+use super::contact::{Contact, Decision, Links, Slot, disk_failed, tell_judged};
 use super::here::stamp_of;
 use super::live::{AT_MOST, Live};
 use super::tree;
 use crate::disk::{Checked, DiskError, Fault, Partial, PartialSpec};
 use crate::net::fetch::Link;
 use crate::net::rt::{self, Task};
-use crate::transfer::{Input, Output, Source, SourceId};
+use crate::transfer::{Input, Output, Reach, Source, SourceId, State};
 
 /// Of so few bytes nothing is lost by a crash that is worth writing down where they lie: it is one block.
 const SMALL: u64 = 1 << 20;
@@ -30,7 +31,7 @@ pub(super) struct Runner {
     slot: Slot,
     contacts: BTreeMap<SourceId, Running>,
     /// Open connections that no request is under way on.
-    links: Arc<Mutex<BTreeMap<SourceId, Link>>>,
+    links: Links,
     /// Fetches the tree.
     tree: Option<Task<()>>,
     told: Option<Clock>,
@@ -43,6 +44,8 @@ pub(super) struct Runner {
 /// A contact under way.
 struct Running {
     _task: Task<()>,
+    /// Where it connects to, if it does.
+    to: Option<SocketAddr>,
     decide: Option<oneshot::Sender<Decision>>,
     /// Nothing is read from there on.
     stop: Arc<AtomicU64>,
@@ -144,8 +147,13 @@ impl Runner {
                 .await;
             }
             Output::Drop { source } => {
-                self.contacts.remove(&source);
-                self.links().remove(&source);
+                let to = self.contacts.remove(&source).and_then(|running| running.to);
+                let link = self.links().remove(&source);
+                // All is there: what the source has besides may be wanted next.
+                let complete = self.live.lock().machine().is_some_and(|it| it.state() == State::Verifying);
+                if let (Some(to), Some(link), true) = (to, link, complete) {
+                    self.inner.lay_by(to, link);
+                }
             }
             Output::Requery => {
                 let urn = self.live.lock().machine().and_then(|machine| machine.expected().urn());
@@ -166,18 +174,23 @@ impl Runner {
     fn fetch(&mut self, id: SourceId, source: Source, first: u64, end: Option<u64>, ticket: Option<String>) {
         let stop = Arc::new(AtomicU64::new(u64::MAX));
         let (decide, decided) = oneshot::channel();
-        let link = self.links().remove(&id);
-        let (live, inner) = (Arc::clone(&self.live), Arc::clone(&self.inner));
-        let contact = Contact { live, id, source, first, end, ticket, inner, link, decided, stop: Arc::clone(&stop) };
-        let (live, links) = (Arc::clone(&self.live), Arc::clone(&self.links));
-        let task = rt::spawn(async move {
-            let Some(link) = contact.run().await else { return };
-            if let Some(link) = link {
-                links.lock().unwrap_or_else(PoisonError::into_inner).insert(id, link);
-            }
-            live.tell(Input::BodyEnd { source: id });
-        });
-        self.contacts.insert(id, Running { _task: task, decide: Some(decide), stop });
+        let to = (source.reach == Reach::Direct && !source.is_nowhere()).then_some(source.addr);
+        let link = self.links().remove(&id).or_else(|| self.inner.spare.take(to?));
+        let contact = Contact {
+            live: Arc::clone(&self.live),
+            id,
+            source,
+            first,
+            end,
+            ticket,
+            inner: Arc::clone(&self.inner),
+            link,
+            links: Arc::clone(&self.links),
+            decided,
+            stop: Arc::clone(&stop),
+        };
+        let task = rt::spawn(contact.run());
+        self.contacts.insert(id, Running { _task: task, to, decide: Some(decide), stop });
     }
 
     async fn open(&mut self, size: u64) {
@@ -237,12 +250,14 @@ impl Runner {
             let record = &self.live.lock().record;
             (record.dir.clone(), record.name.clone(), record.on_exists())
         };
-        let finish = move |slot: &mut Option<Partial>| slot.as_mut().map(|it| it.finish(&dir, &name, on_exists));
+        let finish = move |slot: &mut Option<Partial>| {
+            let path = slot.as_mut()?.finish(&dir, &name, on_exists);
+            Some(path.map(|path| (std::fs::File::open(&path).ok(), stamp_of(&path), path)))
+        };
         match self.with_partial(finish).await {
-            Some(Ok(path)) => {
+            Some(Ok((file, stamp, path))) => {
                 self.slot = Slot::default();
-                self.give_on(path.clone()).await;
-                let stamp = stamp_of(&path);
+                self.give_on(file);
                 {
                     let mut live = self.live.lock();
                     if let Some(name) = path.file_name() {
@@ -261,9 +276,9 @@ impl Runner {
     }
 
     /// The finished file is given to others for a while.
-    async fn give_on(&self, path: std::path::PathBuf) {
+    fn give_on(&self, file: Option<std::fs::File>) {
         self.live.reads(None);
-        if let Ok(file) = rt::spawn_blocking(move || std::fs::File::open(path)).await {
+        if let Some(file) = file {
             self.live.reads_finished(file);
             self.inner.gives(self.live.id);
         }

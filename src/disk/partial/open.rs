@@ -102,7 +102,12 @@ fn try_open(spec: &PartialSpec, file_name: &str, whose: Whose) -> Result<Option<
         file.set_len(spec.size).map_err(|error| DiskError::new("shorten", &part, &error))?;
     }
     if fresh {
-        rewrite(&map_path, &journal::write(&map, urn.as_ref()))?;
+        let text = journal::write(&map, urn.as_ref());
+        match map.len() {
+            // Of one block nothing is found again after a loss of power that would be worth waiting for the disk.
+            0 | 1 => replace(&map_path, &text, |_| Ok(())),
+            _ => rewrite(&map_path, &text),
+        }?;
     }
     if let Some(note) = &note {
         log::warn!("{}: {note}", part.display());
@@ -179,12 +184,16 @@ fn read_journal(path: &Path) -> Result<Read0, DiskError> {
 
 /// Replaces the map by one without superfluous lines.
 pub(super) fn rewrite(path: &Path, text: &str) -> Result<(), DiskError> {
+    replace(path, text, File::sync_data)
+}
+
+fn replace(path: &Path, text: &str, sync: impl FnOnce(&File) -> io::Result<()>) -> Result<(), DiskError> {
     let mut fresh = path.as_os_str().to_owned();
     fresh.push(".new");
     let fresh = PathBuf::from(fresh);
     let written = File::create(&fresh).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
-        file.sync_data()
+        sync(&file)
     });
     written.and_then(|()| fs::rename(&fresh, path)).map_err(|error| {
         // What the disk did not take whole is of no use, and in the way.

@@ -1,0 +1,98 @@
+//! Connections that one download leaves to the next.
+
+mod transfer_support;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use filbert::app::downloads::Downloads;
+use filbert::net::rt;
+use futures::future::join_all;
+use transfer_support::*;
+
+/// A source of all these; it closes the connection after as many answers as it is told.
+fn source(files: Vec<Vec<u8>>, answers: usize) -> Script {
+    let files: Vec<_> = files.into_iter().map(|bytes| (urn(&bytes).to_string(), bytes)).collect();
+    let given: Mutex<std::collections::BTreeMap<std::net::SocketAddr, usize>> = Mutex::default();
+    Script::new(move |head, stream| {
+        let (_, bytes) = files.iter().find(|(urn, _)| head.contains(urn)).expect("it is asked for what it has");
+        let (first, last) = asked(head);
+        send_206(stream, bytes, first, last.saturating_add(1).min(bytes.len()));
+        let mut given = given.lock().expect("no panic");
+        let count = given.entry(stream.peer_addr().expect("an address")).or_default();
+        *count += 1;
+        *count < answers
+    })
+}
+
+fn get(downloads: &Downloads, name: &str, bytes: &[u8], source: &Script) {
+    let id = rt::block_on(downloads.get(wanted(name, bytes, &[source.addr]))).expect("begun").id;
+    assert_eq!(finish(downloads, id).state, "done");
+}
+
+#[test]
+fn files_of_one_host_come_over_one_connection() {
+    let place = Place::new();
+    let files: Vec<_> = (0..10).map(|seed| content(3000, seed)).collect();
+    let source = source(files.clone(), usize::MAX);
+    let downloads = place.open();
+    for (number, bytes) in files.iter().enumerate() {
+        get(&downloads, &number.to_string(), bytes, &source);
+    }
+    assert_eq!(source.requests.lock().expect("no panic").len(), 10);
+    assert_eq!(source.connections.load(Ordering::SeqCst), 1);
+    rt::block_on(downloads.shutdown());
+    assert_eq!(place.files().len(), 10);
+}
+
+#[test]
+fn one_that_the_source_closed_meanwhile_costs_nothing() {
+    let place = Place::new();
+    let files: Vec<_> = (0..6).map(|seed| content(3000, seed)).collect();
+    let source = source(files.clone(), 2);
+    let downloads = place.open();
+    for (number, bytes) in files.iter().enumerate() {
+        get(&downloads, &number.to_string(), bytes, &source);
+    }
+    assert!((3..=6).contains(&source.connections.load(Ordering::SeqCst)));
+}
+
+#[test]
+fn many_at_a_time_need_no_more_connections_than_there_are_turns() {
+    let place = Place::new();
+    let files: Vec<_> = (0..60).map(|seed| content(2000, seed)).collect();
+    let source = source(files.clone(), usize::MAX);
+    let downloads = place.open();
+    let begun = files.iter().map(|bytes| downloads.get(wanted("a", bytes, &[source.addr])));
+    let ids: Vec<u64> = rt::block_on(join_all(begun)).into_iter().map(|view| view.expect("begun").id).collect();
+    assert!(ids.iter().all(|id| finish(&downloads, *id).state == "done"));
+    let connections = source.connections.load(Ordering::SeqCst);
+    assert!(connections < 30, "{connections} connections for 60 files, four at a time");
+}
+
+#[test]
+fn one_that_nobody_wants_is_closed() {
+    let place = Place::new();
+    let bytes = content(3000, 1);
+    let open = Arc::new(AtomicUsize::new(0));
+    let (count, all) = (Arc::clone(&open), bytes.clone());
+    let source = Script::new(move |head, stream| {
+        let (first, last) = asked(head);
+        send_206(stream, &all, first, last.saturating_add(1).min(all.len()));
+        let (count, mut stream) = (Arc::clone(&count), stream.try_clone().expect("a handle"));
+        count.fetch_add(1, Ordering::SeqCst);
+        // Nothing more is asked for: what is read next is the end.
+        std::io::copy(&mut stream, &mut std::io::sink()).expect("an end");
+        count.fetch_sub(1, Ordering::SeqCst);
+        false
+    });
+    let downloads = place.open();
+    get(&downloads, "a", &bytes, &source);
+    assert_eq!(open.load(Ordering::SeqCst), 1, "it rests");
+    let end = std::time::Instant::now() + Duration::from_secs(30);
+    while open.load(Ordering::SeqCst) > 0 {
+        assert!(std::time::Instant::now() < end, "it rests for ever");
+        pause(Duration::from_millis(50));
+    }
+}

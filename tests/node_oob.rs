@@ -29,6 +29,8 @@ fn hits_go_by_udp_past_the_servent_between_them() {
             a.counter("hits_received_udp").await > 0
         };
         eventually("both are reached by UDP, and hits come that way", asked_by_udp).await;
+        let found = a.node.doctor().await;
+        assert!(found.iter().any(|finding| finding.check == "udp" && finding.state == "ok"), "{found:?}");
         let before = (b.counter("hits_routed").await, a.counter("hits_received_udp").await);
         let (hits, done) = a.search("hazel nut", None, 3000).await;
         assert_eq!((hits.len(), done.hits), (60, 60));

@@ -24,6 +24,7 @@ impl Node {
         findings.push(neighbours(&status));
         findings.push(self.local_network());
         findings.push(self.reachability());
+        findings.extend(self.datagrams().await);
         findings.push(self.port_mapping());
         findings.extend(shares(&self.shares().await));
         let unfinished = self.transfers().await;
@@ -109,6 +110,22 @@ impl Node {
                     ),
                 )
             }
+        }
+    }
+}
+
+impl Node {
+    /// Whether datagrams of strangers reach us, once that is known: neighbours are asked for a Ping.
+    async fn datagrams(&self) -> Option<FindingView> {
+        match self.reach_by_udp().await? {
+            Reachable::Yes => Some(ok("udp", "others reach you by UDP too: a neighbour tried".to_owned())),
+            Reachable::Unknown => None,
+            Reachable::No => Some(note(
+                "udp",
+                "others do not reach you by UDP, or no neighbour tried: hits and pushes come by your neighbours alone"
+                    .to_owned(),
+                &format!("Let UDP port {} in as well as TCP; nothing else needs it", self.listen_addr().port()),
+            )),
         }
     }
 }

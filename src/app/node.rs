@@ -28,7 +28,7 @@ use crate::base::Instant;
 use crate::disk::lock::Lock;
 use crate::library::Criteria;
 use crate::net::rt;
-use crate::proto::{Command, Counters, Deflate, Encrypt, HostSource, OutOfBand, Role, RoleChoice, Servent};
+use crate::proto::{Command, Counters, Deflate, Encrypt, HostSource, OutOfBand, Reachable, Role, RoleChoice, Servent};
 
 /// How to run.
 #[derive(Clone, Debug)]
@@ -253,6 +253,11 @@ impl Node {
     /// What came of asking the router.
     pub(super) fn mapping(&self) -> Standing {
         self.inner.portmap.standing()
+    }
+
+    /// Whether datagrams of strangers reach us; `None` after the end.
+    pub(super) async fn reach_by_udp(&self) -> Option<Reachable> {
+        self.inner.handle.inspect(|servent, now| servent.reach_by_udp(now)).await
     }
 
     /// How peers on this network are looked for, and what keeps that from working; `None` when nobody is.

@@ -83,7 +83,7 @@ pub struct SpeedsView {
 /// Something that `doctor` looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FindingView {
-    /// What was looked at: `servent port neighbours reachable portmap shares downloads clock warning`.
+    /// What was looked at: `servent port neighbours reachable udp portmap shares downloads clock warning`.
     pub check: String,
     /// `ok`, `note` or `problem`.
     pub state: String,

@@ -43,6 +43,7 @@ use super::claims::{Claims, Token};
 use super::config::{Config, OutOfBand};
 use super::ping_back::{ASKED, PingBack};
 use super::promises::Promises;
+use super::reach::Reachable;
 use super::servent::Servent;
 use super::{DropReason, Event, Outbox, Strategy};
 
@@ -269,6 +270,11 @@ impl Servent {
         if let Some(due) = self.oob.ping_back.due() {
             self.wake_by(due);
         }
+    }
+
+    /// Do datagrams of strangers reach us? Neighbours are asked, unless hits by UDP are turned off.
+    pub fn reach_by_udp(&self, now: Instant) -> Reachable {
+        self.oob.ping_back.known(now)
     }
 
     /// Whether datagrams of strangers reach us, and are wanted.

@@ -11,6 +11,7 @@ use crate::base::Instant;
 use crate::wire::Guid;
 
 use super::address::{Scope, scope};
+use super::reach::Reachable;
 
 /// So long after there is somebody to ask he is asked: links come several at a time.
 const GRACE: Duration = Duration::from_secs(1);
@@ -46,6 +47,16 @@ impl PingBack {
     /// Whether datagrams of strangers reach us.
     pub(super) fn is_proven(&self, now: Instant) -> bool {
         self.proven_at.is_some_and(|at| now.since(at) < PROOF + ANSWER)
+    }
+
+    /// The same, in words: *no* is when neighbours were asked, and none of their Pings came in time.
+    pub(super) fn known(&self, now: Instant) -> Reachable {
+        let late = self.asked_at.is_some_and(|at| now.since(at) >= AGAIN_FIRST);
+        match () {
+            () if self.is_proven(now) => Reachable::Yes,
+            () if self.asked.is_some() && late => Reachable::No,
+            () => Reachable::Unknown,
+        }
     }
 
     /// When to call [`Self::look`].
@@ -132,6 +143,18 @@ mod tests {
             assert_eq!(ping_back.on_ping(at(2), &guid, ip(from)), ours, "{us}, {from}");
             assert_eq!(ping_back.is_proven(at(2)), proves, "{us}, {from}");
         }
+    }
+
+    #[test]
+    fn it_is_known_once_a_ping_came_or_none_did_in_time() {
+        let mut ping_back = PingBack::default();
+        assert_eq!(ping_back.known(at(100)), Reachable::Unknown, "nobody was asked");
+        ping_back = asked("9.9.9.9");
+        assert_eq!((ping_back.known(at(15)), ping_back.known(at(16))), (Reachable::Unknown, Reachable::No));
+        ping_back.on_ping(at(17), &GUID, ip("8.8.8.8"));
+        assert_eq!(ping_back.known(at(17)), Reachable::Yes);
+        ping_back.is_at(at(20), Some(SocketAddr::new(ip("9.9.9.8"), 6346)), true);
+        assert_eq!(ping_back.known(at(20)), Reachable::Unknown, "that was another address");
     }
 
     #[test]

@@ -74,6 +74,7 @@ fn ours(place: &Path, addr: std::net::SocketAddr, expected: Expected, size: u64)
         state: place.join("state"),
         active: 1,
         resume: true,
+        give: true,
         agent: "filbert/bench".into(),
         speed: Default::default(),
     };

@@ -4,6 +4,7 @@ mod node_support;
 mod transfer_support;
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use filbert::app::view::TransferView;
@@ -132,5 +133,58 @@ fn a_hit_names_others_who_have_the_file() {
         named.sort();
         assert_eq!(named, ["10.0.0.9:7002", "127.0.0.1:7001"]);
         shutdown(vec![a, b]).await;
+    });
+}
+
+#[test]
+fn who_does_not_give_downloads_gives_nothing_and_is_named_to_nobody() {
+    run(async {
+        let bytes = content(4 * MIB + 99, 12);
+        let urn = urn(&bytes);
+        let heads = Arc::new(Mutex::new(Vec::new()));
+        for gives in [true, false] {
+            let (all, seen) = (bytes.clone(), Arc::clone(&heads));
+            // It has the front half, and tells what it was asked with.
+            let source = Script::new(move |head, stream| {
+                seen.lock().expect("no panic").push((gives, head.to_owned()));
+                let (first, last) = asked(head);
+                let half = 2 * MIB;
+                let said = format!("X-Available-Ranges: bytes 0-{}", half - 1);
+                if first >= half {
+                    return send(stream, &format!("HTTP/1.1 416 Not yet\r\nContent-Length: 0\r\n{said}\r\n\r\n"), b"");
+                }
+                let end = last.saturating_add(1).min(half);
+                let length = end - first;
+                let said = format!(
+                    "HTTP/1.1 206 Part\r\nContent-Range: bytes {first}-{}/{}\r\nContent-Length: {length}\r\n{said}\r\n\r\n",
+                    end - 1,
+                    all.len(),
+                );
+                send(stream, &said, &all[first..end])
+            });
+            let a = start_with(&[], &[], |options| options.give_downloads = gives).await;
+            let id = a.node.get(magnet(&bytes, &[source.addr])).await.expect("begun").id;
+            eventually("it has a half", async || {
+                a.node.transfers().await.iter().any(|view| view.id == id && view.done >= 2 * MIB as u64)
+            })
+            .await;
+            // It asks again for the rest: with something to give, if it gives.
+            let asked_again = async || {
+                let heads = heads.lock().expect("no panic");
+                heads.iter().filter(|(whose, _)| *whose == gives).count() >= 4
+            };
+            eventually("it asks for more", asked_again).await;
+            let mut raw = Raw::dial(a.addr()).await;
+            raw.send(format!("GET /uri-res/N2R?{urn} HTTP/1.1\r\nHost: x\r\nRange: bytes=0-9\r\n\r\n").as_bytes())
+                .await;
+            let answer = raw.read_head().await;
+            assert_eq!(answer.starts_with("HTTP/1.1 206"), gives, "{answer}");
+            assert_eq!(answer.starts_with("HTTP/1.1 404"), !gives, "{answer}");
+            shutdown(vec![a]).await;
+        }
+        let heads = heads.lock().expect("no panic");
+        let named = |gives: bool| heads.iter().any(|(whose, head)| *whose == gives && head.contains("X-Node: "));
+        assert!(named(true), "who gives says where it listens: {heads:?}");
+        assert!(!named(false), "who does not is not named: {heads:?}");
     });
 }

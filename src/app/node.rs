@@ -61,6 +61,8 @@ pub struct Options {
     pub portmap: PortMapping,
     /// Whether others may have the list of all that is shared.
     pub browse: bool,
+    /// Whether those who fetch the same file as we are given what is there of it.
+    pub give_downloads: bool,
     /// Which directions of links are deflated.
     pub deflate: Deflate,
     /// Whether links are encrypted.

@@ -317,6 +317,7 @@ async fn open_downloads(
         state: options.home.state.clone(),
         active: options.limits.downloads.max(1),
         resume: !options.private,
+        give: options.give_downloads,
         agent: concat!("filbert/", env!("CARGO_PKG_VERSION")).to_owned(),
         speed: speeds.down().clone(),
     };

@@ -54,7 +54,7 @@ pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
     BASIC.into_iter().chain(LIMITS.iter().map(limit)).collect()
 });
 
-const BASIC: [Key; 24] = [
+const BASIC: [Key; 25] = [
     key("listen", Kind::Address, "0.0.0.0:6346", "where peers reach you; port 0 is any free one"),
     key("api", Kind::Address, "127.0.0.1:7346", "where the control API listens"),
     key("connect", Kind::List, "", "hosts to stay connected to"),
@@ -86,6 +86,12 @@ const BASIC: [Key; 24] = [
         "what to be in the network: an ultrapeer routes for others, a leaf does not; auto is an ultrapeer until 100 hosts are known",
     ),
     key("browse", Kind::Switch, "true", "let others see the list of all that you share"),
+    key(
+        "give_downloads",
+        Kind::Switch,
+        "true",
+        "give those who fetch the same file as you what is there of it, until a quarter of an hour after it is done",
+    ),
     key(
         "lan",
         Kind::Switch,

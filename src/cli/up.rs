@@ -182,6 +182,7 @@ pub fn options(config: &Config, args: &Up, settings: &Settings) -> Result<Option
         role: RoleChoice::parse(settings.text("role")).unwrap_or_default(),
         portmap: PortMapping::parse(settings.text("portmap")).unwrap_or_default(),
         browse: settings.switch("browse"),
+        give_downloads: settings.switch("give_downloads"),
         deflate: Deflate::parse(settings.text("deflate")).unwrap_or_default(),
         out_of_band: OutOfBand::parse(settings.text("udp_hits")).unwrap_or_default(),
         encrypt: Encrypt::parse(settings.text("encrypt")).unwrap_or_default(),

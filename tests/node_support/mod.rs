@@ -34,6 +34,7 @@ pub fn options(dir: &Path) -> Options {
         role: filbert::proto::RoleChoice::default(),
         portmap: filbert::app::PortMapping::Off,
         browse: true,
+        give_downloads: true,
         deflate: filbert::proto::Deflate::default(),
         encrypt: filbert::proto::Encrypt::default(),
         out_of_band: filbert::proto::OutOfBand::default(),

@@ -67,6 +67,7 @@ impl Place {
             state: self.dir.path().join("state"),
             active: 4,
             resume,
+            give: true,
             agent: "filbert/test".into(),
             speed: Default::default(),
         };

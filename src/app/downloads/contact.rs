@@ -99,7 +99,7 @@ impl Contact {
             let live = self.live.lock();
             let Some(machine) = live.machine() else { return };
             let Some(sha1) = machine.expected().sha1 else { return };
-            (sha1, !machine.offered().is_empty())
+            (sha1, self.inner.config.give && !machine.offered().is_empty())
         };
         let us = (self.inner.hooks.us)(local).filter(|_| gives);
         if let Some(us) = us {

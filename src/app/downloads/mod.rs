@@ -67,6 +67,8 @@ pub struct DownloadsConfig {
     pub active: usize,
     /// Whether unfinished downloads of earlier runs go on (a private servent leaves them alone).
     pub resume: bool,
+    /// Whether those who fetch the same file are given what is there of it.
+    pub give: bool,
     /// `User-Agent` of our requests.
     pub agent: String,
     /// The speed that all of them share.

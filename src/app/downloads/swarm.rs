@@ -42,6 +42,9 @@ pub struct Giving {
 impl Downloads {
     /// The download of that content, if others may have something of it, or might soon.
     pub fn giving(&self, urn: &Urn) -> Option<Giving> {
+        if !self.inner().config.give {
+            return None;
+        }
         let wanted = Expected::of_urn(urn);
         self.inner().of(&wanted).into_iter().find_map(|live| {
             let reader = live.reader()?;

@@ -174,6 +174,7 @@ impl Stage<'_> {
                 role: RoleChoice::Ultrapeer,
                 portmap: PortMapping::Off,
                 browse: true,
+                give_downloads: true,
                 deflate: Deflate::default(),
                 encrypt: Default::default(),
                 out_of_band: Default::default(),

@@ -15,6 +15,7 @@ use crate::wire::{Frame, FrameRef, Guid, Header, Kind};
 
 use super::address::{canonical, is_dialable, may_name};
 use super::dynamic::Asker;
+use super::farewell::bye;
 use super::link::{Buckets, Lead, Link};
 use super::pongs::PONGS_PER_PING;
 use super::router::Route;
@@ -200,8 +201,8 @@ impl Servent {
         out: &mut Outbox,
     ) {
         let guid = Guid::random(&mut self.rng);
-        let payload = Bye::new(code, words).encode();
-        self.links.send_last(now, conn, Frame::new(guid, Kind::Bye, 1, payload), &mut self.counters, out);
+        let frame = Frame::new(guid, Kind::Bye, 1, bye(code, words));
+        self.links.send_last(now, conn, frame, &mut self.counters, out);
         let Some(link) = self.links.remove(conn) else { return };
         out.push(Output::Close { conn, reason: reason.clone() });
         self.on_link_lost(now, &link, reason, out);

@@ -7,7 +7,7 @@
 //! * BEAR/7, *connect back*: the peer is called at its own address and the port that it names, if strangers may make us
 //!   dial there, and not again within half a minute.
 //! * GTKG/7, *ping me by UDP*: a Ping goes to its own address, which costs no dial and is shorter than what asked for it, and
-//!   not again within a few seconds: the port is of its choice.
+//!   counts among the answers by UDP: the port is of its choice.
 //! * LIME/21, *be my push proxy*: yes, as long as the link lasts (`push_proxy` section 3); the peer's GUID is that of its
 //!   handshake, so that nobody gets the pushes of another.
 //! * BEAR/11, *how many hits have you?*, and BEAR/12, *so many*: between an ultrapeer and the leaf whose query it asks
@@ -37,8 +37,6 @@ const PROXIES: usize = 4;
 const PROXY_ANSWER: Duration = Duration::from_secs(10);
 /// A peer is called back at most so often.
 const CALL_EVERY: Duration = Duration::from_secs(30);
-/// The same of a Ping by UDP.
-const PING_BACK_EVERY: Duration = Duration::from_secs(5);
 
 /// What there is between us and a peer besides messages that are routed.
 #[derive(Debug, Default)]
@@ -59,7 +57,6 @@ pub(super) struct Talk {
     /// We are its push proxy.
     pub(super) proxied: bool,
     called_at: Option<Instant>,
-    pinged_back_at: Option<Instant>,
 }
 
 impl Servent {
@@ -137,7 +134,9 @@ impl Servent {
                 self.tend_reach(now, out);
                 self.tend_ping_back(now, out);
             }
-            Said::PingBack(port, guid) => self.on_ping_back(now, conn, port, guid.unwrap_or(frame.header.guid), out),
+            Said::PingBack(port, guid) => {
+                self.on_ping_back(now, conn, port, guid.unwrap_or(frame.header.guid), frame.wire_len(), out)
+            }
             Said::ConnectBack(port) => self.on_connect_back(now, conn, port, out),
             Said::ProxyPlease => self.on_proxy_please(now, conn, frame.header.guid, out),
             Said::ProxyYes(at) => self.on_proxy_yes(conn, at, out),
@@ -212,18 +211,20 @@ impl Servent {
         out.push(Output::Event(Event::ConnectBack { addr }));
     }
 
-    fn on_ping_back(&mut self, now: Instant, conn: ConnId, port: u16, guid: Guid, out: &mut Outbox) {
-        let Some(link) = self.links.get_mut(conn) else { return };
-        if link.talk.pinged_back_at.is_some_and(|at| now.since(at) < PING_BACK_EVERY) {
-            return self.drop_message(conn, DropReason::RateLimited);
-        }
+    /// It asked with so many bytes.
+    fn on_ping_back(&mut self, now: Instant, conn: ConnId, port: u16, guid: Guid, asked: usize, out: &mut Outbox) {
+        let Some(link) = self.links.get(conn) else { return };
         let addr = SocketAddr::new(link.identity.remote.ip(), port);
         if !is_dialable(addr) || (is_public(addr.ip()) && !is_strangers_port(port)) {
             return self.drop_message(conn, DropReason::Malformed);
         }
-        link.talk.pinged_back_at = Some(now);
+        let ping = Frame::new(guid, Kind::Ping, 1, Ping::default().encode());
+        self.datagrams.came(now, addr.ip(), asked);
+        if !self.datagrams.may_go(now, addr.ip(), ping.wire_len()) {
+            return self.drop_message(conn, DropReason::RateLimited);
+        }
         self.counters.pings_sent += 1;
-        self.send_datagram(addr, Frame::new(guid, Kind::Ping, 1, Ping::default().encode()), out);
+        self.send_datagram(addr, ping, out);
     }
 
     fn on_proxy_please(&mut self, now: Instant, conn: ConnId, guid: Guid, out: &mut Outbox) {

@@ -431,6 +431,7 @@ fn goodbye(out: &[Output], conn: ConnId) -> Option<(u16, String)> {
     assert_eq!((to, frame.header.kind), (&vec![conn], Kind::Bye));
     assert_eq!((frame.header.ttl, frame.header.hops), (1, 0), "for one link");
     let bye = Bye::decode(&frame.payload).expect("a Bye");
+    assert!(bye.text.to_str().ends_with(concat!("\r\nServer: filbert/", env!("CARGO_PKG_VERSION"), "\r\n\r\n")));
     Some((bye.code, bye.reason()))
 }
 

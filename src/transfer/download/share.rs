@@ -99,7 +99,7 @@ impl Download {
         }
         let cut = |range: Range<u64>| range.start..range.end.min(range.start.saturating_add(most));
         if self.preferred.is_empty() && known.available.is_none() {
-            let origin = self.map.range(self.origin).start;
+            let origin = self.map.range(self.start()).start;
             return self.map.gap_from(origin, taken).or_else(|| self.map.gap(taken)).map(cut);
         }
         self.preferred_first(|from| self.missing_from(from, known, taken)).map(cut)
@@ -133,6 +133,13 @@ impl Download {
     /// Whether somebody has only a part of the file: others fetch it too.
     pub(super) fn is_swarm(&self) -> bool {
         self.map.len() > self.config.swarm && self.sources.iter().any(|known| known.partial)
+    }
+
+    /// The block where one who has all of the file begins. Those who fetch it at the same time should begin at different
+    /// ones; who turns out to be alone goes on at the front, so that the whole is hashed while it comes.
+    fn start(&self) -> usize {
+        let others = self.sources.iter().any(|known| known.partial || !known.given.1.is_empty());
+        if others || self.received == 0 { self.origin } else { 0 }
     }
 
     /// Those bytes that a source has, that are missing, and that the fewest others have. Who has all of the file is

@@ -14,6 +14,7 @@
 //! it; those that were there before follow, one with each write. A wrong one does not count ([`Partial::judged`]).
 
 mod bytes;
+mod filling;
 mod judge;
 mod open;
 
@@ -21,6 +22,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -31,6 +33,7 @@ use crate::transfer::{Block, BlockMap, Expected, Proof, journal};
 use crate::wire::Blake3;
 pub use bytes::{blake3_of, read_range};
 use bytes::{differing, each_piece, write_at};
+use filling::Filling;
 pub use judge::Judged;
 use open::{are_fetched, is_at, rewrite};
 
@@ -122,14 +125,18 @@ pub struct Partial {
     map_path: PathBuf,
     journal: Arc<File>,
     map: BlockMap,
-    /// The hashes of blocks under way, and how many bytes from their start on each has taken.
-    filling: BTreeMap<usize, (u64, blake3::Hasher)>,
+    /// Blocks under way.
+    filling: BTreeMap<usize, Filling>,
+    /// Slices that are wrong, of blocks that became whole with this write and were held against the tree meanwhile.
+    seen: BTreeMap<usize, Vec<Range<u64>>>,
     /// The hash of the whole, as far as the bytes came in order.
     checker: CheckerAt,
     note: Option<String>,
     /// The tree, and what it says.
     proof: Option<Proof>,
     judged: Judged,
+    /// Some blocks were there before the tree, and are not judged yet.
+    behind: bool,
     /// What the file looked like when its blocks were last checked.
     checked: Option<(u64, SystemTime)>,
     synced: Instant,
@@ -177,11 +184,13 @@ impl Partial {
             journal: Arc::new(journal),
             map,
             filling: BTreeMap::new(),
+            seen: BTreeMap::new(),
             checker: CheckerAt(Checker::new(&spec.expected)),
             spec,
             note,
             proof: None,
             judged: Judged::default(),
+            behind: false,
             checked: None,
             synced: Instant::now(),
             syncing: Arc::default(),
@@ -245,30 +254,6 @@ impl Partial {
         self.catch_up()?;
         self.sync_now_and_then()?;
         Ok(stored)
-    }
-
-    /// Bytes of one block were written; its hash, if it is whole now.
-    fn fill(&mut self, index: usize, at: u64, bytes: &[u8]) -> Option<Blake3> {
-        if let Block::Stored(_) = self.map.block(index) {
-            return None;
-        }
-        let block = self.map.range(index);
-        let end = at + bytes.len() as u64;
-        let (taken, hasher) = self.filling.entry(index).or_default();
-        // Behind a hole they do not count; what came before is not hashed twice.
-        let seen = (block.start + *taken).checked_sub(at).filter(|seen| *seen < bytes.len() as u64);
-        if let Some(seen) = seen {
-            hasher.update(&bytes[seen as usize..]);
-            *taken = end - block.start;
-        }
-        self.map.fill(at..end);
-        if *taken < block.end - block.start {
-            return None;
-        }
-        let hash = Blake3(hasher.finalize().into());
-        self.filling.remove(&index);
-        self.map.store(index, hash);
-        Some(hash)
     }
 
     /// Blocks that came before their turn are hashed when it has come, while they are still in memory.

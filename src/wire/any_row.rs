@@ -121,6 +121,15 @@ pub enum SliceCheck {
     },
 }
 
+impl fmt::Debug for SliceCheck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tiger { must, .. } => write!(f, "SliceCheck({must})"),
+            Self::Blake3 { must, .. } => write!(f, "SliceCheck({must})"),
+        }
+    }
+}
+
 impl SliceCheck {
     /// The next bytes, in pieces of any length; of 128 KiB and more at full speed.
     pub fn update(&mut self, bytes: &[u8]) {

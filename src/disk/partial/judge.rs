@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::bytes::each_piece;
+use super::filling::Filling;
 use super::{Checker, CheckerAt, DiskError, Partial};
 use crate::transfer::{Block, Expected, Proof, Wrong};
 use crate::wire::{AnyRoot, AnyRow, Blake3};
@@ -30,6 +31,8 @@ impl Partial {
     /// From now on blocks are held against this tree, those that are there too.
     pub fn hold_tree(&mut self, row: AnyRow) {
         self.proof = Proof::new(row, &self.map);
+        self.behind = true;
+        self.filling.values_mut().for_each(Filling::forget_tree);
         if self.proof.is_some() && self.checker.0.taken() == 0 {
             self.checker = self.fresh_checker();
         }
@@ -72,8 +75,11 @@ impl Partial {
         let Some(proof) = &self.proof else { return Ok(()) };
         let mut units: Vec<usize> = stored.iter().map(|(index, _)| proof.unit_of(*index)).collect();
         units.dedup();
-        let older: Vec<usize> = self.waiting().filter(|unit| !units.contains(unit)).take(AT_ONCE).collect();
-        units.extend(older);
+        if self.behind {
+            let older: Vec<usize> = self.waiting().filter(|unit| !units.contains(unit)).take(AT_ONCE).collect();
+            self.behind = !older.is_empty();
+            units.extend(older);
+        }
         let mut wrong = Vec::new();
         for unit in units {
             wrong.extend(self.judge(unit)?);
@@ -120,13 +126,8 @@ impl Partial {
         blocks.all(|index| matches!(self.map.block(index), Block::Stored(_)))
     }
 
-    /// Reads a unit, if it is whole; returns the blocks that are wrong.
-    fn judge(&mut self, unit: usize) -> Result<Vec<usize>, DiskError> {
-        let Some(proof) = &self.proof else { return Ok(Vec::new()) };
-        let blocks = proof.blocks(unit);
-        if proof.is_proven(unit) || !self.is_whole(blocks.clone()) {
-            return Ok(Vec::new());
-        }
+    /// The slices of a unit that are wrong, read from the file.
+    fn read_slices(&self, proof: &Proof, unit: usize) -> Result<Vec<Range<u64>>, DiskError> {
         let (mut bad, mut piece) = (Vec::new(), Vec::new());
         for (range, mut check) in proof.slices(unit) {
             let read = each_piece(&self.file, range.clone(), &mut piece, |bytes| check.update(bytes));
@@ -138,6 +139,21 @@ impl Partial {
                 Ok(()) => bad.push(range),
             }
         }
+        Ok(bad)
+    }
+
+    /// Judges a unit, if it is whole; returns the blocks that are wrong.
+    fn judge(&mut self, unit: usize) -> Result<Vec<usize>, DiskError> {
+        let Some(proof) = &self.proof else { return Ok(Vec::new()) };
+        let blocks = proof.blocks(unit);
+        let seen = self.seen.remove(&blocks.start);
+        if proof.is_proven(unit) || !self.is_whole(blocks.clone()) {
+            return Ok(Vec::new());
+        }
+        let bad = match seen {
+            Some(bad) => bad,
+            None => self.read_slices(proof, unit)?,
+        };
         if bad.is_empty() {
             self.judged.right.extend(blocks);
             if let Some(proof) = &mut self.proof {

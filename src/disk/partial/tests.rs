@@ -1,7 +1,7 @@
 use std::fs::OpenOptions;
 
 use super::*;
-use crate::wire::Digests;
+use crate::wire::{AnyRow, Digests};
 
 const MIB: usize = 1 << 20;
 
@@ -263,6 +263,58 @@ fn what_happens_to_it_while_it_is_open_is_found_before_it_is_finished() {
     let gone = partial.finish(dir.path(), "a.bin", OnExists::SkipSame).expect_err("it is another file");
     assert_eq!(gone.fault, Fault::Gone);
     assert_eq!(names(dir.path()), ["incomplete"]);
+}
+
+#[test]
+fn a_tree_finds_the_wrong_bytes_whenever_it_comes_and_in_whatever_pieces_they_came() {
+    let bytes = content(3 * MIB + 5);
+    let mut digester = crate::wire::Digester::new();
+    digester.update(&bytes);
+    let (digests, tiger, blake3) = digester.finish_with_rows();
+    let mut sent = bytes.clone();
+    sent[MIB + 300_000] ^= 1;
+    for row in [AnyRow::Tiger(tiger.into()), AnyRow::Blake3(blake3.into())] {
+        for comes_at in [0, 500_000, MIB, MIB + 400_000, 3 * MIB] {
+            for piece in [77_777, 256 << 10, 2 * MIB] {
+                let dir = tempfile::tempdir().expect("a folder");
+                let mut partial = Partial::open(spec(dir.path(), &bytes)).expect("opened");
+                let (mut right, mut wrong) = (Vec::new(), Vec::new());
+                let mut is_there = false;
+                for at in (0..sent.len()).step_by(piece) {
+                    if !is_there && at >= comes_at {
+                        partial.hold_tree(row.clone());
+                        is_there = true;
+                    }
+                    partial.write(at as u64, &sent[at..sent.len().min(at + piece)]).expect("written");
+                    let judged = partial.judged();
+                    right.extend(judged.right);
+                    wrong.extend(judged.wrong);
+                }
+                if !is_there {
+                    partial.hold_tree(row.clone());
+                }
+                if wrong.is_empty() {
+                    assert_eq!(partial.check().expect("read"), Checked::Wrong);
+                    let judged = partial.judged();
+                    right.extend(judged.right);
+                    wrong.extend(judged.wrong);
+                }
+                let what = format!("the tree comes at {comes_at}, pieces of {piece}");
+                let slice = row.range((MIB + 300_000) / row.slice() as usize);
+                assert_eq!(wrong, [(1, vec![slice])], "{what}");
+                // What is right comes once more, as from another source, and all of it is found to be right.
+                partial.write(MIB as u64, &bytes[MIB..2 * MIB]).expect("written");
+                let checked = partial.check().expect("read");
+                let judged = partial.judged();
+                assert_eq!(judged.wrong, [], "{what}");
+                right.extend(judged.right);
+                right.sort_unstable();
+                assert_eq!(right, [0, 1, 2, 3], "{what}");
+                let Checked::Digests(found) = checked else { panic!("{what}: {checked:?}") };
+                assert!(Expected::from(digests).matches(&found), "{what}: {found:?}");
+            }
+        }
+    }
 }
 
 #[test]

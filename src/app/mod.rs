@@ -17,6 +17,7 @@ mod kept;
 mod kept_hosts;
 mod keywords;
 mod limits;
+mod list;
 mod magnets;
 mod meter;
 mod node;

@@ -17,7 +17,8 @@ use unicode_normalization::UnicodeNormalization;
 use super::browses::Opened;
 use super::events::BoxStream;
 use super::events::{Bell, lock};
-use super::session::{Session, content_of, same_urn};
+use super::list::List;
+use super::session::{Session, same_urn};
 use super::view::{HitView, SearchLine, SearchView};
 use super::{Error, ErrorCode, SearchRequest};
 use crate::disk::state::StateFile;
@@ -68,12 +69,12 @@ enum For {
 #[derive(Debug)]
 enum Latest {
     Session(u64),
-    Kept(Vec<HitView>),
+    Kept(List),
 }
 
 impl Default for Latest {
     fn default() -> Self {
-        Self::Kept(Vec::new())
+        Self::Kept(List::default())
     }
 }
 
@@ -91,7 +92,7 @@ impl Searches {
     /// The searches of the servent `own`; the hits of the latest one are in `file`.
     pub(super) fn open(own: Guid, handle: Handle, file: StateFile) -> Arc<Self> {
         let kept: Option<Kept> = file.load().or_log();
-        let latest = Latest::Kept(kept.map(|kept| kept.hits).unwrap_or_default());
+        let latest = Latest::Kept(kept.into_iter().flat_map(|kept| kept.hits).collect());
         let table = Mutex::new(Table { latest, ..Table::default() });
         Arc::new(Self { own, handle, file, table, bell: Bell::default() })
     }
@@ -262,21 +263,14 @@ impl Searches {
     pub(super) fn hit(&self, number: u32) -> Option<(HitView, Vec<HitView>)> {
         let table = lock(&self.table);
         match &table.latest {
-            Latest::Session(id) => Self::hit_among(&table.sessions.get(id)?.hits, number),
-            Latest::Kept(hits) => Self::hit_among(hits, number),
+            Latest::Session(id) => table.sessions.get(id)?.hits.with_same(number),
+            Latest::Kept(hits) => hits.with_same(number),
         }
     }
 
     /// The same in a search of this run.
     pub(super) fn hit_of(&self, search: u64, number: u32) -> Option<(HitView, Vec<HitView>)> {
-        Self::hit_among(&lock(&self.table).sessions.get(&search)?.hits, number)
-    }
-
-    fn hit_among(hits: &[HitView], number: u32) -> Option<(HitView, Vec<HitView>)> {
-        let wanted = hits.get(number.checked_sub(1)? as usize)?;
-        let same = |hit: &&HitView| hit.hit != wanted.hit && content_of(hit) == content_of(wanted);
-        let same = if wanted.urn.is_some() { hits.iter().filter(same).cloned().collect() } else { Vec::new() };
-        Some((wanted.clone(), same))
+        lock(&self.table).sessions.get(&search)?.hits.with_same(number)
     }
 
     /// The numbers of the latest search's hits in a folder of their hosts, or below it: all that are in one, of the top.
@@ -301,7 +295,7 @@ impl Searches {
         let from = |hit: &&HitView| addrs.contains(&hit.source.addr);
         let table = lock(&self.table);
         let kept = match &table.latest {
-            Latest::Kept(hits) => hits.as_slice(),
+            Latest::Kept(hits) => &hits[..],
             Latest::Session(_) => &[],
         };
         let sessions = table.sessions.values().rev();
@@ -329,7 +323,7 @@ impl Searches {
             let searches = table.forget_routes(id);
             let Some(session) = table.sessions.get_mut(&id) else { return };
             session.time_is_over();
-            let kept = Kept { query: session.request.query.clone(), hits: session.hits.clone() };
+            let kept = Kept { query: session.request.query.clone(), hits: session.hits.to_vec() };
             (matches!(table.latest, Latest::Session(latest) if latest == id).then_some(kept), searches)
         };
         for search in searches {

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::SearchRequest;
 use super::browses::Pushed;
+use super::list::List;
 use super::view::{HitView, SearchDone, SearchView, SourceView};
 use crate::library::Criteria;
 use crate::net::rt;
@@ -40,10 +41,9 @@ pub(super) struct Session {
     asked: Asked,
     began: Instant,
     last_hit: Option<Instant>,
-    pub(super) hits: Vec<HitView>,
-    /// Of what was listed: who has it under which number, and its content; hashed, for there may be many.
+    pub(super) hits: List,
+    /// Of what was listed: who has it under which number; hashed, for there may be many.
     seen: HashSet<u64>,
-    files: HashSet<u64>,
     hasher: RandomState,
     left_out: BTreeMap<&'static str, u64>,
     guid: Option<Guid>,
@@ -87,9 +87,8 @@ impl Session {
             asked,
             began: Instant::now(),
             last_hit: None,
-            hits: Vec::new(),
+            hits: List::default(),
             seen: HashSet::new(),
-            files: HashSet::new(),
             hasher: RandomState::new(),
             left_out: BTreeMap::new(),
             guid: None,
@@ -200,10 +199,8 @@ impl Session {
             return Err("duplicate");
         }
         let now = Instant::now();
-        view.hit = self.hits.len() as u32 + 1;
         view.via = via.map(|via| via.to_string());
         view.query_ms = now.duration_since(self.began).as_millis() as u64;
-        self.files.insert(self.hasher.hash_one(content_of(&view)));
         self.names += view.name.len() + view.folder.len();
         self.last_hit = Some(now);
         self.hits.push(view);
@@ -220,7 +217,7 @@ impl Session {
             id,
             query: self.request.query.clone(),
             hits: self.hits.len() as u64,
-            files: self.files.len() as u64,
+            files: self.hits.contents() as u64,
             neighbours_asked: self.neighbours_asked,
             elapsed_ms: self.elapsed_ms(),
             ended: self.ended.is_some(),
@@ -231,13 +228,13 @@ impl Session {
     /// The last line of its stream.
     pub(super) fn done(&self) -> SearchDone {
         let mut hops: BTreeMap<u8, u64> = BTreeMap::new();
-        for hit in &self.hits {
+        for hit in self.hits.iter() {
             *hops.entry(hit.hops).or_default() += 1;
         }
         SearchDone {
             event: "done".to_owned(),
             hits: self.hits.len() as u64,
-            files: self.files.len() as u64,
+            files: self.hits.contents() as u64,
             neighbours_asked: self.neighbours_asked,
             elapsed_ms: self.elapsed_ms(),
             explain: match &self.asked {
@@ -274,15 +271,6 @@ pub(super) fn file_name(name: &str) -> &str {
 /// Whether two names share a hash.
 pub(super) fn same_urn(a: &Urn, b: &Urn) -> bool {
     Expected::of_urn(a).same_content(&Expected::of_urn(b))
-}
-
-/// What hits of the same content have in common; without a hash, name and size.
-pub(super) fn content_of(hit: &HitView) -> String {
-    match (&hit.sha1, &hit.urn) {
-        (Some(sha1), _) => sha1.clone(),
-        (None, Some(urn)) => urn.clone(),
-        (None, None) => format!("{}/{}", hit.name.to_lowercase(), hit.size),
-    }
 }
 
 pub(super) fn view_of(hit: &QueryHit, entry: &Entry, name: String, hops: u8) -> HitView {
@@ -370,7 +358,7 @@ pub(super) mod tests {
         session.take(&hit(3, vec![entry(7, "blue train live.ogg", &[])]), 3, None, own);
         let listed: Vec<_> = session.hits.iter().map(|hit| (hit.hit, hit.name.as_str(), hit.hops)).collect();
         assert_eq!(listed, [(1, "Blue Train.ogg", 2), (2, "the blue train.ogg", 3)]);
-        assert_eq!(session.files.len(), 1, "both are one content");
+        assert_eq!(session.hits.contents(), 1, "both are one content");
         assert_eq!(session.left_out, BTreeMap::from([("duplicate", 1), ("no_match", 2), ("own", 1)]));
         assert_eq!(session.done().explain["hits_by_hops"], json!({"2": 1, "3": 1}));
     }

@@ -6,7 +6,8 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use super::WatchRequest;
-use crate::app::session::{MAX_NAME, content_of, file_name, matches, view_of};
+use crate::app::list::content_of;
+use crate::app::session::{MAX_NAME, file_name, matches, view_of};
 use crate::app::view::HitView;
 use crate::app::{Error, ErrorCode};
 use crate::base::{HashSeed, Lru};

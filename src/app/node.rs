@@ -562,6 +562,12 @@ impl Node {
         views
     }
 
+    /// A download or an upload.
+    pub async fn transfer(&self, id: u64) -> Option<TransferView> {
+        let download = self.inner.downloads.view(id);
+        download.or_else(|| self.inner.uploads.views().into_iter().find(|view| view.id == id))
+    }
+
     /// Its state now, then each change (at most ten a second), ends after `done`, `failed` or `cancelled`.
     pub async fn watch_transfer(&self, id: u64) -> Result<BoxStream<TransferView>, Error> {
         self.inner.downloads.watch(id).ok_or_else(|| {

@@ -211,7 +211,7 @@ pub(super) async fn transfer(call: Call) -> Result<Answer, Error> {
         let changes = call.context.node.watch_transfer(id).await?;
         return Ok(answer::lines(changes.take_until(call.context.stopped())));
     }
-    match call.context.node.transfers().await.into_iter().find(|transfer| transfer.id == id) {
+    match call.context.node.transfer(id).await {
         Some(transfer) => Ok(answer::value(&transfer)),
         None => Err(Error::new(ErrorCode::NotFound, format!("there is no transfer {id}"))),
     }

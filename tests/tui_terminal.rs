@@ -122,7 +122,7 @@ fn search_get_and_look_on_a_small_and_a_large_screen() {
     terminal.keys(&["Space", "Space"]);
     terminal.shows("2 selected");
     terminal.keys(&["Enter"]);
-    terminal.keys(&["2"]);
+    terminal.keys(&["3"]);
     terminal.shows("2 transfers, 0 active");
     assert_eq!(
         std::fs::read_dir(near.join("downloads"))
@@ -137,12 +137,12 @@ fn search_get_and_look_on_a_small_and_a_large_screen() {
         (terminal.screen().lines().position(|line| line.starts_with("p pause")) == Some(49)).then_some(())
     });
     terminal.tmux(&["resize-window", "-x", "60", "-y", "12"]);
-    terminal.shows("[2 Transfers] 3  4  5  6");
+    terminal.shows("[3 Transfers] 4  5  6  7  8");
     until("nothing is wider than the screen", || {
         let screen = terminal.screen();
         screen.lines().all(|line| unicode_width::UnicodeWidthStr::width(line) <= 60).then_some(())
     });
-    terminal.keys(&["4"]);
+    terminal.keys(&["5"]);
     terminal.shows("1 peer connected");
     terminal.keys(&["b"]);
     terminal.shows("all of 127.0.0.1");
@@ -159,7 +159,7 @@ fn search_get_and_look_on_a_small_and_a_large_screen() {
 fn without_colours_marks_and_words_say_it_all() {
     let (near, _far, _ours, _source) = pair();
     let Some(terminal) = Terminal::open(&near, (80, 24), "NO_COLOR=1", "tui") else { return };
-    terminal.keys(&["3", "1", "/"]);
+    terminal.keys(&["4", "1", "/"]);
     terminal.words("nothing like this");
     terminal.keys(&["Enter"]);
     terminal.shows("Nothing found");
@@ -176,6 +176,59 @@ fn without_colours_marks_and_words_say_it_all() {
             "{codes:?}"
         );
     }
+}
+
+/// A press and a release of the left button at that column and row (from 1), as a terminal tells them (SGR).
+fn click(terminal: &Terminal, x: u16, y: u16) {
+    terminal.words(&format!("\x1b[<0;{x};{y}M\x1b[<0;{x};{y}m"));
+}
+
+#[test]
+fn filters_the_mouse_saved_searches_shares_and_limits() {
+    let (near, _far, _ours, _source) = pair();
+    let Some(terminal) = Terminal::open(&near, (80, 24), "", "tui") else { return };
+    terminal.shows("1 peer");
+    terminal.keys(&["/"]);
+    terminal.words("blue");
+    terminal.keys(&["Enter"]);
+    terminal.shows("3 hits of 3 files, 1 peer asked");
+    terminal.keys(&["f"]);
+    terminal.words("two");
+    terminal.shows("2 hidden (filter two); Esc shows all");
+    assert!(!terminal.screen().contains("blue one"));
+    // The first escape ends the line and its filter.
+    terminal.keys(&["Escape"]);
+    terminal.shows("blue one");
+    let row = |name: &str| {
+        let screen = terminal.screen();
+        screen.lines().position(|line| line.contains(name)).unwrap_or_else(|| panic!("{name}: {screen}"))
+    };
+    let at = row("blue two");
+    click(&terminal, 10, u16::try_from(at + 1).expect("small"));
+    until("the row that was clicked", || terminal.screen().lines().nth(at)?.starts_with("> ").then_some(()));
+    terminal.keys(&["w"]);
+    // The second tab.
+    click(&terminal, 14, 2);
+    terminal.shows("1 saved search");
+    terminal.keys(&["s"]);
+    terminal.shows("the terminal selects text");
+    let dir = near.folder("mine", &[("mine.txt", b"m")]);
+    terminal.keys(&["4", "n"]);
+    terminal.words(&dir.display().to_string());
+    terminal.keys(&["Enter"]);
+    terminal.shows("Share 1 file, 1 B, of");
+    terminal.keys(&["y"]);
+    terminal.shows("1 folder shared");
+    terminal.keys(&["6"]);
+    terminal.shows("What strangers see: 1 file, read over the wire");
+    terminal.shows("mine.txt");
+    terminal.keys(&["7", "d"]);
+    terminal.words("500K");
+    terminal.keys(&["Enter"]);
+    terminal.shows("down 488.3 KiB/s");
+    terminal.keys(&["q"]);
+    terminal.shows("ended 0");
+    assert!(!terminal.tmux(&["display-message", "-p", "#{mouse_any_flag}"]).contains('1'), "the mouse is given back");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! one channel; what the face asks is done through the control API, each ask in a task of its own.
 
 use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,12 +17,12 @@ use super::client::Client;
 use super::config::Config;
 use super::exit::{Exit, Failure};
 use super::{interrupt, servent};
-use crate::app::view::{MagnetView, SearchLine, SearchView, SpeedsView};
+use crate::app::view::{HitView, MagnetView, SearchLine, SearchView, ShareView, SpeedsView};
 use crate::net::rt;
 use crate::tui::ask::{MagnetOf, SettingView};
 use crate::tui::draw::{self, Paint};
 use crate::tui::screen::{self, Screen, Typed};
-use crate::tui::{Ask, Model, Told, View};
+use crate::tui::{Ask, Model, ROWS, Told, View};
 use crate::web::uri;
 
 /// What waits to be heard; who has more to say waits.
@@ -161,6 +161,10 @@ impl Desk<'_> {
                     Heard::Signal => return Err(Failure::silent(Exit::Interrupted)),
                     Heard::Typed(Typed::Gone) => return Ok(()),
                     Heard::Typed(Typed::Key(key)) => model.key(key),
+                    Heard::Typed(Typed::Clicked(x, y)) => {
+                        let on = draw::spot(&model, screen.size().map_err(lost)?, (x, y));
+                        model.clicked(on)
+                    }
                     Heard::Typed(Typed::Pasted(text)) => {
                         model.pasted(&text);
                         Vec::new()
@@ -189,6 +193,7 @@ impl Desk<'_> {
                             return Ok(());
                         }
                         Ask::EndSearch => self.end_search().await,
+                        Ask::Mouse(ours) => screen.mouse(ours).map_err(lost)?,
                         Ask::Copy(text) => {
                             screen.copy(&text).map_err(lost)?;
                             model.told(Told::Said(format!("copied: {text}")));
@@ -242,6 +247,7 @@ impl Desk<'_> {
         let (client, mut tell) = (self.client.clone(), self.tell.clone());
         match ask {
             Ask::Search(serial, query) => self.read_hits(serial, "/api/v1/searches", json!({ "query": query })),
+            Ask::WatchHits(serial, id) => self.read_kept(serial, id),
             Ask::Browse(serial, host) => self.read_hits(serial, "/api/v1/browse", json!({ "host": host })),
             Ask::Look(view) => {
                 let looking = Arc::clone(&self.looking);
@@ -268,6 +274,22 @@ impl Desk<'_> {
                 .detach();
             }
         }
+    }
+
+    /// What a saved search found; then it is new no more.
+    fn read_kept(&self, serial: u64, id: u64) {
+        let (client, mut tell) = (self.client.clone(), self.tell.clone());
+        rt::spawn(async move {
+            let told = match client.get::<Vec<HitView>>(&format!("/api/v1/watches/{id}/hits")).await {
+                Ok(hits) => {
+                    let _ = client.post::<Value>(&format!("/api/v1/watches/{id}/read"), Value::Null).await;
+                    Told::Kept(serial, hits)
+                }
+                Err(failure) => Told::Broken(serial, words(&failure)),
+            };
+            let _ = tell.send(Heard::Told(told)).await;
+        })
+        .detach();
     }
 
     fn read_hits(&mut self, serial: u64, path: &'static str, body: Value) {
@@ -332,10 +354,11 @@ async fn look(client: &Client, view: View) -> Vec<Told> {
         Err(_) => return vec![Told::Gone],
     };
     let shown = match view {
-        View::Search | View::Help => return vec![status],
+        View::Search | View::Strangers | View::Help => return vec![status],
         View::Transfers => client.get("/api/v1/transfers").await.map(Told::Transfers),
         View::Shares => client.get("/api/v1/shares").await.map(Told::Shares),
         View::Peers => client.get("/api/v1/peers").await.map(Told::Peers),
+        View::Watches => client.get("/api/v1/watches").await.map(Told::Watches),
         View::Settings => settings(client).await,
     };
     vec![status, shown.unwrap_or_else(|failure| Told::Failed(words(&failure)))]
@@ -361,6 +384,30 @@ async fn ask_servent(client: &Client, ask: Ask) -> Told {
             }
         }
         Ask::Get(what) => get(client, what).await,
+        Ask::Strangers(listen) => return Told::Strangers(strangers(client, &listen).await.map_err(|it| words(&it))),
+        Ask::Preview(path) => match home_path(&path) {
+            Ok(path) => match client.post::<ShareView>("/api/v1/shares/preview", json!({ "path": path })).await {
+                Ok(preview) => return Told::Preview(Box::new(preview)),
+                Err(failure) => Err(failure),
+            },
+            Err(failure) => Err(failure),
+        },
+        Ask::Share(path) => {
+            client.post::<Value>("/api/v1/shares", json!({ "path": path })).await.map(|_| format!("shared: {path}"))
+        }
+        Ask::Watch(query) => client
+            .post::<Value>("/api/v1/watches", json!({ "query": query }))
+            .await
+            .map(|_| format!("saved: {query} (press 2 to see it)")),
+        Ask::WatchAct(id, act) => {
+            client.post::<Value>(&format!("/api/v1/watches/{id}/{act}"), Value::Null).await.map(|_| String::new())
+        }
+        Ask::Unwatch(id) => client.delete(&format!("/api/v1/watches/{id}")).await.map(|()| "saved no more".to_owned()),
+        Ask::TransferAll(ids, act) => all(client, ids, act).await,
+        Ask::Limit(name, speed) => client
+            .put::<Value>("/api/v1/limits", json!({ name: speed }))
+            .await
+            .map(|_| "the limit holds now".to_owned()),
         Ask::Transfer(id, act) => {
             client.post::<Value>(&format!("/api/v1/transfers/{id}/{act}"), Value::Null).await.map(|_| String::new())
         }
@@ -380,14 +427,57 @@ async fn ask_servent(client: &Client, ask: Ask) -> Told {
             words.to_owned()
         }),
         // These are done elsewhere.
-        Ask::Look(_) | Ask::Search(..) | Ask::Browse(..) | Ask::EndSearch | Ask::Copy(_) | Ask::Quit => {
-            Ok(String::new())
-        }
+        Ask::Look(_)
+        | Ask::Search(..)
+        | Ask::Browse(..)
+        | Ask::WatchHits(..)
+        | Ask::EndSearch
+        | Ask::Copy(_)
+        | Ask::Mouse(_)
+        | Ask::Quit => Ok(String::new()),
     };
     match done {
         Ok(words) => Told::Said(words),
         Err(failure) => Told::Failed(words(&failure)),
     }
+}
+
+/// Our list as who connects and asks gets it; hit numbers go on to mean the search before.
+async fn strangers(client: &Client, listen: &str) -> Result<Vec<HitView>, Failure> {
+    let host = listen.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "127.0.0.1:");
+    let began: SearchView = client.post("/api/v1/browse", json!({ "host": host, "keep_numbers": true })).await?;
+    let mut lines = client.lines::<SearchLine>(&format!("/api/v1/searches/{}/hits?follow=1", began.id)).await?;
+    let mut files = Vec::new();
+    while let Some(line) = lines.next().await {
+        match line? {
+            SearchLine::Hit(hit) if files.len() < ROWS => files.push(hit),
+            SearchLine::Hit(_) => {}
+            SearchLine::Done(_) => break,
+        }
+    }
+    Ok(files)
+}
+
+/// A path as it is typed: from the root, or from the home directory with `~/`. The servent runs in another folder.
+fn home_path(typed: &str) -> Result<PathBuf, Failure> {
+    match (typed.strip_prefix("~/"), std::env::var_os("HOME")) {
+        (Some(below), Some(home)) => Ok(Path::new(&home).join(below)),
+        _ => super::config::absolute(Path::new(typed)),
+    }
+}
+
+async fn all(client: &Client, ids: Vec<u64>, act: &str) -> Result<String, Failure> {
+    let mut done = 0u64;
+    for id in ids {
+        match client.post::<Value>(&format!("/api/v1/transfers/{id}/{act}"), Value::Null).await {
+            Ok(_) => done += 1,
+            // It has come to its end meanwhile.
+            Err(failure) if failure.exit == Exit::Failed && done == 0 => return Err(failure),
+            Err(_) => {}
+        }
+    }
+    let words = if act == "pause" { "pause" } else { "go on" };
+    Ok(format!("{} {words}", super::text::count(done, "download")))
 }
 
 async fn get(client: &Client, what: Vec<String>) -> Result<String, Failure> {
@@ -405,8 +495,8 @@ async fn get(client: &Client, what: Vec<String>) -> Result<String, Failure> {
         Some(failure) => {
             Err(Failure { message: format!("{begun} of {all} are under way: {}", failure.message), ..failure })
         }
-        None if begun == 1 => Ok("it is under way: press 2 to watch".into()),
-        None => Ok(format!("{begun} are under way: press 2 to watch")),
+        None if begun == 1 => Ok("it is under way: press 3 to watch".into()),
+        None => Ok(format!("{begun} are under way: press 3 to watch")),
     }
 }
 

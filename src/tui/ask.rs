@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 
-use crate::app::view::{EventView, HitView, PeerView, SearchDone, ShareView, SpeedsView, StatusView, TransferView};
+use crate::app::view::{
+    EventView, HitView, PeerView, SearchDone, ShareView, SpeedsView, StatusView, TransferView, WatchView,
+};
 
 use super::View;
 
@@ -25,6 +27,26 @@ pub enum Ask {
     Connect(String),
     /// Close the link to a peer.
     Disconnect(String),
+    /// Tell what sharing a folder would share.
+    Preview(String),
+    /// Share a folder.
+    Share(String),
+    /// Save a search.
+    Watch(String),
+    /// `pause` or `resume` a saved search.
+    WatchAct(u64, &'static str),
+    /// Save it no more.
+    Unwatch(u64),
+    /// List what it found, as hits with this number of ours.
+    WatchHits(u64, u64),
+    /// List what strangers see of us, at the address where we listen.
+    Strangers(String),
+    /// `pause` or `resume` these transfers.
+    TransferAll(Vec<u64>, &'static str),
+    /// Set a speed: its name in the API, and what was typed.
+    Limit(&'static str, String),
+    /// Whether the mouse is ours.
+    Mouse(bool),
     /// Stop sharing a folder.
     Unshare(String),
     /// The slow speeds, on or off.
@@ -57,10 +79,18 @@ pub enum Told {
     Shares(Vec<ShareView>),
     /// All links.
     Peers(Vec<PeerView>),
+    /// All saved searches.
+    Watches(Vec<WatchView>),
+    /// What strangers see, or why that cannot be told.
+    Strangers(Result<Vec<HitView>, String>),
+    /// What sharing a folder would share.
+    Preview(Box<ShareView>),
     /// All settings, and the speeds.
     Settings(Vec<SettingView>, Box<SpeedsView>),
     /// Hits of the search with that number of ours.
     Hits(u64, Vec<HitView>),
+    /// All hits of a saved search, with that number of ours.
+    Kept(u64, Vec<HitView>),
     /// That search is over.
     Done(u64, Box<SearchDone>),
     /// That search could not be made, or broke off.

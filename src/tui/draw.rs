@@ -18,24 +18,40 @@ const SMALLEST: (u16, u16) = (40, 8);
 /// What the last view shows.
 pub const HELP: &str = "\
 Everywhere
-  1-6, Tab        the views                /       search (or paste a magnet link)
+  1-8, Tab        the views                /       search (or paste a magnet link)
   Up, Down        the rows (also j, k)     t       turtle: slow speeds on, off
   PgUp, PgDn      ten rows                 ?       this help
   Home, End       first, last row          q       leave; the servent goes on
+  f               filter what is listed    Esc     show all again
+  Mouse           rows, views, wheel       s       let the terminal select text
 
 Search
   Enter           get the row, or all that are selected
   Space           select the row           b       browse who has it
-  m               copy its magnet link to the clipboard
+  m               copy its magnet link     w       save the search
+  o               sort: next order         c       next kind of file
+  a               only who has a free slot
+
+Saved searches (they are asked again from time to time)
+  n               save a search            Enter   what it found
+  p               pause, go on             x       save it no more (asks first)
 
 Transfers
-  p               pause, go on             r       try again now
-  m               copy its magnet link
-  x               cancel (asks first)      Enter   where the file is
+  p, P            pause (P: all), go on    r       try again now
+  R               all that pause go on     c       downloads, uploads, ...
+  m               copy its magnet link     Enter   where the file is
+  x               cancel (asks first)
 
 Shares
+  n               share a folder; says first what would be seen, and asks
   x               stop sharing (asks first)
-  Share a folder:  filbert share DIR  (it shows first what would be seen)
+
+Seen: what strangers see of your shares
+  r               look again
+
+Settings
+  d, u, e         limit downloads, uploads, uploads to each peer
+  D, U            the same while the turtle is on (500K, 1.5M, 0 pauses, off)
 
 Peers
   c               connect to a host        b       browse the peer
@@ -125,28 +141,71 @@ fn header(frame: &mut Frame<'_>, area: Rect, model: &Model, paint: Paint) {
 
 fn tab_line(view: View, width: u16) -> Line<'static> {
     // Without room for the names the numbers must do.
-    let short = width < 72;
-    let spans = View::ALL.into_iter().map(|tab| {
-        let name = if short && tab != view { String::new() } else { format!(" {}", tab.name()) };
-        let number = tab.index() + 1;
-        // The brackets say without reversed colours which it is.
-        if tab == view {
-            Span::styled(format!("[{number}{name}]"), Modifier::REVERSED)
-        } else {
-            Span::raw(format!(" {number}{name} "))
-        }
+    let spans = tabs(view, width).map(|(tab, words)| match tab == view {
+        true => Span::styled(words, Modifier::REVERSED),
+        false => Span::raw(words),
     });
     Line::from_iter(spans)
 }
 
+fn tabs(view: View, width: u16) -> impl Iterator<Item = (View, String)> {
+    let short = width < 79;
+    View::ALL.into_iter().map(move |tab| {
+        let name = if short && tab != view { String::new() } else { format!(" {}", tab.name()) };
+        let number = tab.index() + 1;
+        // The brackets say without reversed colours which it is.
+        (tab, if tab == view { format!("[{number}{name}]") } else { format!(" {number}{name} ") })
+    })
+}
+
+/// What a click can be meant for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spot {
+    /// Its view.
+    Tab(View),
+    /// A row of the table that is shown.
+    Row(usize),
+}
+
+/// What stands at that column and row of a screen of that size.
+pub fn spot(model: &Model, (width, height): (u16, u16), (x, y): (u16, u16)) -> Option<Spot> {
+    if width < SMALLEST.0 || height < SMALLEST.1 {
+        return None;
+    }
+    if y == 1 {
+        let mut end = 0;
+        return tabs(model.view, width).find_map(|(view, words)| {
+            end += words.len();
+            (usize::from(x) < end).then_some(Spot::Tab(view))
+        });
+    }
+    let area = Rect { x: 0, y: 2, width, height: height - 4 };
+    if model.view == View::Help || !(area.top()..area.bottom()).contains(&y) {
+        return None;
+    }
+    let titles = tables::of(model, width.into()).title.len();
+    let row = usize::from(y - area.y).checked_sub(titles + 1)?;
+    let place = top(model, area.height.into(), titles).1 + row;
+    (place < model.rows()).then_some(Spot::Row(place))
+}
+
+/// Rows that there is room for below the titles and the heads, and the first of them: a page at a time, the cursor's
+/// own.
+fn top(model: &Model, height: usize, titles: usize) -> (usize, usize) {
+    let height = height.saturating_sub(titles + 1).max(1);
+    (height, model.at() / height * height)
+}
+
 fn keys_of(view: View) -> &'static str {
     match view {
-        View::Search => "/ search  Enter get  Space select  b browse  m magnet  t turtle  ? help  q quit",
-        View::Transfers => "p pause  r retry  x cancel  Enter where  / search  t turtle  ? help  q quit",
-        View::Shares => "x stop sharing  / search  t turtle  ? help  q quit",
+        View::Search => "/ search  Enter get  Space select  f filter  o sort  b browse  ? help  q quit",
+        View::Watches => "n save  Enter what it found  p pause  x remove  / search  ? help  q quit",
+        View::Transfers => "p pause  r retry  x cancel  f filter  c which  Enter where  ? help  q quit",
+        View::Shares => "n share a folder  x stop sharing  / search  t turtle  ? help  q quit",
         View::Peers => "c connect  b browse  x disconnect  / search  t turtle  ? help  q quit",
-        View::Settings => "Enter how to change it  / search  t turtle  ? help  q quit",
-        View::Help => "1-6 views  / search  q quit",
+        View::Strangers => "r look again  f filter  / search  t turtle  ? help  q quit",
+        View::Settings => "d down  u up  e each peer  t turtle  f filter  Enter how  ? help  q quit",
+        View::Help => "1-8 views  / search  q quit",
     }
 }
 
@@ -163,6 +222,10 @@ fn bottom(frame: &mut Frame<'_>, area: Rect, model: &Model, paint: Paint) {
     let before = match purpose {
         Purpose::Search => "Search: ".to_owned(),
         Purpose::Connect => "Connect to HOST[:PORT]: ".to_owned(),
+        Purpose::Share => "Share the folder: ".to_owned(),
+        Purpose::Watch => "Save the search: ".to_owned(),
+        Purpose::Filter => "Filter: ".to_owned(),
+        Purpose::Limit(_, what) => format!("Limit of {what} (500K, 1.5M, 0 pauses, off): "),
         Purpose::Confirm(question, _) => format!("{} [y/N] ", text::cut(question, width.saturating_sub(8))),
     };
     // The end of a long line is what is being typed.
@@ -193,6 +256,7 @@ fn table(frame: &mut Frame<'_>, area: Rect, model: &Model, paint: Paint) {
     let Table { title, empty, columns, row, bad } = tables::of(model, width);
     let mut lines: Vec<(String, Style)> =
         title.into_iter().map(|title| (text::cut(&title, width), Style::new())).collect();
+    let titles = lines.len();
     let rows = model.rows();
     if rows == 0 {
         lines.push(Default::default());
@@ -203,14 +267,13 @@ fn table(frame: &mut Frame<'_>, area: Rect, model: &Model, paint: Paint) {
         let heads: Vec<String> = columns.iter().map(|column| column.head.to_owned()).collect();
         let underlined = Style::new().add_modifier(Modifier::UNDERLINED);
         lines.push((tables::join("  ", &columns, &widths, &heads), underlined));
-        // A page at a time: the cursor's own.
-        let height = usize::from(area.height).saturating_sub(lines.len()).max(1);
         let at = model.at();
-        let top = at / height * height;
-        for place in top..rows.min(top + height) {
-            let mark = if place == at { "> " } else { "  " };
+        let (height, top) = top(model, area.height.into(), titles);
+        for shown in top..rows.min(top + height) {
+            let place = model.place(shown);
+            let mark = if shown == at { "> " } else { "  " };
             let style = if bad(place) { paint.tint(Color::Red) } else { Style::new() };
-            let style = if place == at { style.add_modifier(Modifier::REVERSED) } else { style };
+            let style = if shown == at { style.add_modifier(Modifier::REVERSED) } else { style };
             lines.push((tables::join(mark, &columns, &widths, &row(place)), style));
         }
     }

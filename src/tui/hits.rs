@@ -1,7 +1,7 @@
 //! The hits of the latest search: one row for each content, however many have it. Bounded: what comes above
 //! [`HITS`] is only counted.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use crate::app::view::{HitView, SearchDone};
 
@@ -17,6 +17,10 @@ pub struct Row {
     pub sources: usize,
     /// Whether it was chosen with the space bar.
     pub chosen: bool,
+    /// Whether one of them has a slot free.
+    pub free: bool,
+    /// Links to the nearest of them.
+    pub hops: u8,
 }
 
 /// What was found.
@@ -34,6 +38,8 @@ pub struct Hits {
     pub beyond: usize,
     /// Whether more may come.
     pub running: bool,
+    /// Whether they are kept hits, whose numbers are of other searches: they are got by their content.
+    pub kept: bool,
     /// How it ended.
     pub done: Option<SearchDone>,
     by_urn: HashMap<String, usize>,
@@ -54,25 +60,33 @@ impl Hits {
         }
         self.taken += 1;
         if let Some(&at) = hit.urn.as_ref().and_then(|urn| self.by_urn.get(urn)) {
-            self.rows[at].sources += 1;
+            let row = &mut self.rows[at];
+            row.sources += 1;
+            row.free |= !hit.source.busy;
+            row.hops = row.hops.min(hit.hops);
             return;
         }
         if let Some(urn) = &hit.urn {
             self.by_urn.insert(urn.clone(), self.rows.len());
         }
-        self.rows.push(Row { first: hit, sources: 1, chosen: false });
+        let (free, hops) = (!hit.source.busy, hit.hops);
+        self.rows.push(Row { first: hit, sources: 1, chosen: false, free, hops });
     }
 
     /// The numbers to get: of those chosen, or else of the row at the cursor. They are chosen no more.
     pub fn take_chosen(&mut self, cursor: usize) -> Vec<String> {
-        let mut numbers: BTreeSet<u32> = BTreeSet::new();
+        let what = |hit: &HitView| match self.kept {
+            true => hit.urn.clone().unwrap_or_default(),
+            false => hit.hit.to_string(),
+        };
+        let mut chosen: BTreeMap<u32, String> = BTreeMap::new();
         for row in self.rows.iter_mut().filter(|row| row.chosen) {
             row.chosen = false;
-            numbers.insert(row.first.hit);
+            chosen.insert(row.first.hit, what(&row.first));
         }
-        if numbers.is_empty() {
-            numbers.extend(self.rows.get(cursor).map(|row| row.first.hit));
+        if chosen.is_empty() {
+            chosen.extend(self.rows.get(cursor).map(|row| (row.first.hit, what(&row.first))));
         }
-        numbers.into_iter().map(|number| number.to_string()).collect()
+        chosen.into_values().filter(|what| !what.is_empty()).collect()
     }
 }

@@ -14,12 +14,13 @@ mod hits;
 mod keys;
 mod model;
 pub mod screen;
+mod shown;
 pub mod text;
 mod told;
 
 pub use ask::{Ask, Told};
 pub use keys::Key;
-pub use model::{Model, View};
+pub use model::{Model, ROWS, View};
 
 #[cfg(test)]
 mod tests;

@@ -2,24 +2,33 @@
 
 use super::ask::{Ask, SettingView};
 use super::hits::Hits;
-use crate::app::view::{PeerView, ShareView, SpeedsView, StatusView, TransferView};
+use super::shown::{Order, Which};
+use crate::app::view::{HitView, PeerView, ShareView, SpeedsView, StatusView, TransferView, WatchView};
+use crate::library::Kind;
 
 /// Rows that a table keeps; what is beyond is told in words.
 pub const ROWS: usize = 10_000;
 /// Characters that can be typed into the line.
 pub const TYPED: usize = 512;
 
+/// Views.
+pub const VIEWS: usize = 8;
+
 /// Which table is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum View {
     /// Hits.
     Search,
+    /// Saved searches.
+    Watches,
     /// Downloads and uploads.
     Transfers,
     /// Our folders.
     Shares,
     /// Links.
     Peers,
+    /// What strangers see of us.
+    Strangers,
     /// Speeds and settings.
     Settings,
     /// Keys.
@@ -28,15 +37,26 @@ pub enum View {
 
 impl View {
     /// In the order of their numbers.
-    pub const ALL: [Self; 6] = [Self::Search, Self::Transfers, Self::Shares, Self::Peers, Self::Settings, Self::Help];
+    pub const ALL: [Self; VIEWS] = [
+        Self::Search,
+        Self::Watches,
+        Self::Transfers,
+        Self::Shares,
+        Self::Peers,
+        Self::Strangers,
+        Self::Settings,
+        Self::Help,
+    ];
 
     /// What stands on its tab.
     pub fn name(self) -> &'static str {
         match self {
             Self::Search => "Search",
+            Self::Watches => "Saved",
             Self::Transfers => "Transfers",
             Self::Shares => "Shares",
             Self::Peers => "Peers",
+            Self::Strangers => "Seen",
             Self::Settings => "Settings",
             Self::Help => "Help",
         }
@@ -60,6 +80,14 @@ pub enum Purpose {
     Search,
     /// A host to link to.
     Connect,
+    /// A folder to share; what is in it is told before.
+    Share,
+    /// Words to save.
+    Watch,
+    /// What the rows must hold; it works while it is typed.
+    Filter,
+    /// A speed, by its name in the API, and what it is of.
+    Limit(&'static str, &'static str),
     /// A `y` does this.
     Confirm(String, Ask),
 }
@@ -88,11 +116,25 @@ pub struct Model {
     /// What is looked at.
     pub view: View,
     /// The row at which each view's cursor stands.
-    pub cursor: [usize; 6],
+    pub cursor: [usize; VIEWS],
+    /// Of the views that can be filtered, what rows must hold.
+    pub filter: [String; VIEWS],
+    /// Of views that are filtered or sorted, the places of what is shown.
+    pub shown: [Option<Vec<usize>>; VIEWS],
+    /// How hits are sorted.
+    pub order: Order,
+    /// Hits of which kind are shown.
+    pub kind: Option<Kind>,
+    /// Whether only hits with a free slot are shown.
+    pub free: bool,
+    /// Which transfers are shown.
+    pub which: Which,
     /// What is being typed.
     pub input: Option<Input>,
     /// The latest word about something that was asked.
     pub notice: Option<(Tone, String)>,
+    /// The words of the search that is shown, which can be saved.
+    pub saved: Option<String>,
     /// What was found.
     pub hits: Hits,
     /// One line about everything, once it was told.
@@ -103,6 +145,14 @@ pub struct Model {
     pub shares: Vec<ShareView>,
     /// Links.
     pub peers: Vec<PeerView>,
+    /// Saved searches.
+    pub watches: Vec<WatchView>,
+    /// Our list as it is given to strangers.
+    pub strangers: Vec<HitView>,
+    /// Whether it is being asked for, or why it is not there.
+    pub strangers_word: String,
+    /// Whether the mouse is ours; else the terminal selects text with it.
+    pub mouse: bool,
     /// Settings.
     pub settings: Vec<SettingView>,
     /// Speeds.
@@ -118,14 +168,25 @@ impl Model {
     pub fn new(home_flag: String) -> Self {
         Self {
             view: View::Search,
-            cursor: [0; 6],
+            cursor: [0; VIEWS],
+            filter: Default::default(),
+            shown: Default::default(),
+            order: Order::default(),
+            kind: None,
+            free: false,
+            which: Which::default(),
             input: None,
             notice: None,
+            saved: None,
             hits: Hits::default(),
             status: None,
             transfers: Vec::new(),
             shares: Vec::new(),
             peers: Vec::new(),
+            watches: Vec::new(),
+            strangers: Vec::new(),
+            strangers_word: String::new(),
+            mouse: true,
             settings: Vec::new(),
             speeds: SpeedsView::default(),
             gone: false,
@@ -133,13 +194,20 @@ impl Model {
         }
     }
 
-    /// Rows of the view that is looked at.
+    /// Rows of the view that is looked at, without those that are hidden.
     pub fn rows(&self) -> usize {
+        self.shown[self.view.index()].as_ref().map_or_else(|| self.all_rows(), Vec::len)
+    }
+
+    /// Rows of the view that is looked at, hidden ones too.
+    pub(super) fn all_rows(&self) -> usize {
         match self.view {
             View::Search => self.hits.rows.len(),
+            View::Watches => self.watches.len(),
             View::Transfers => self.transfers.len(),
             View::Shares => self.shares.len(),
             View::Peers => self.peers.len(),
+            View::Strangers => self.strangers.len(),
             View::Settings => self.settings.len(),
             View::Help => super::draw::HELP.lines().count(),
         }
@@ -148,6 +216,11 @@ impl Model {
     /// The row at the cursor of the view that is looked at, which may have become shorter.
     pub fn at(&self) -> usize {
         self.cursor[self.view.index()].min(self.rows().saturating_sub(1))
+    }
+
+    /// The place in its table of what the cursor stands on.
+    pub fn here(&self) -> usize {
+        self.place(self.at())
     }
 
     /// Whether the turtle is on.

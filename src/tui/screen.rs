@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ratatui::crossterm::event::{
-    self, DisableBracketedPaste, EnableBracketedPaste, Event, KeyCode, KeyEventKind, KeyModifiers,
+    self, DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture, Event, KeyCode,
+    KeyEventKind, KeyModifiers, MouseButton, MouseEventKind,
 };
 use ratatui::crossterm::execute;
 use ratatui::layout::Rect;
@@ -26,6 +27,8 @@ pub struct Screen {
 pub enum Typed {
     /// A key.
     Key(Key),
+    /// A click at that column and row.
+    Clicked(u16, u16),
     /// Text at once.
     Pasted(String),
     /// The size has changed.
@@ -45,7 +48,7 @@ impl Screen {
             tell(panic);
         }));
         let screen = Self { terminal };
-        execute!(io::stdout(), EnableBracketedPaste)?;
+        execute!(io::stdout(), EnableBracketedPaste, EnableMouseCapture)?;
         Ok(screen)
     }
 
@@ -57,6 +60,19 @@ impl Screen {
             self.terminal.resize(Rect::new(0, 0, size.width, size.height))?;
         }
         self.terminal.draw(paint).map(|_| ())
+    }
+
+    /// Columns and rows.
+    pub fn size(&self) -> io::Result<(u16, u16)> {
+        self.terminal.size().map(|size| (size.width, size.height))
+    }
+
+    /// Whether the mouse is ours, or the terminal's to select text with.
+    pub fn mouse(&mut self, ours: bool) -> io::Result<()> {
+        match ours {
+            true => execute!(io::stdout(), EnableMouseCapture),
+            false => execute!(io::stdout(), DisableMouseCapture),
+        }
     }
 
     /// Puts text into the terminal's clipboard (OSC 52; not every terminal takes it).
@@ -76,7 +92,7 @@ impl Drop for Screen {
 /// Gives the terminal back, if it is taken. Harmless at any time.
 pub fn give_back() {
     if TAKEN.swap(false, Ordering::SeqCst) {
-        let _ = execute!(io::stdout(), DisableBracketedPaste);
+        let _ = execute!(io::stdout(), DisableMouseCapture, DisableBracketedPaste);
         ratatui::restore();
     }
 }
@@ -90,6 +106,12 @@ pub fn next() -> Typed {
             }
             Ok(Event::Paste(text)) => Some(Typed::Pasted(text)),
             Ok(Event::Resize(..)) => Some(Typed::Resized),
+            Ok(Event::Mouse(mouse)) => match mouse.kind {
+                MouseEventKind::ScrollUp => Some(Typed::Key(Key::WheelUp)),
+                MouseEventKind::ScrollDown => Some(Typed::Key(Key::WheelDown)),
+                MouseEventKind::Down(MouseButton::Left) => Some(Typed::Clicked(mouse.column, mouse.row)),
+                _ => None,
+            },
             Ok(_) => None,
             Err(_) => Some(Typed::Gone),
         };

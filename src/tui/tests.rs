@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use unicode_width::UnicodeWidthStr;
 
 use super::ask::{Ask, MagnetOf, Told};
-use super::draw::{Paint, draw};
+use super::draw::{Paint, Spot, draw, spot};
 use super::hits::HITS;
 use super::model::{Model, TYPED, View};
 use super::{Key, screen};
-use crate::app::view::{EventView, HitView, SearchDone, StatusView, TransferView};
+use crate::app::view::{EventView, HitView, SearchDone, ShareView, StatusView, TransferView, WatchView};
 
 const SMALL: (u16, u16) = (80, 24);
 const LARGE: (u16, u16) = (200, 50);
@@ -106,7 +106,7 @@ fn the_hits_stand_in_columns_also_of_wide_names() {
     let (rows, _) = picture(&busy(), SMALL, true);
     let expected = [
         "filbert  3 peers  ! not reachable  [turtle]  down 1.4 MiB/s  up 0 B/s  12 files",
-        "[1 Search] 2 Transfers  3 Shares  4 Peers  5 Settings  6 Help",
+        "[1 Search] 2 Saved  3 Transfers  4 Shares  5 Peers  6 Seen  7 Settings  8 Help",
         "blue: 7 hits of 6 files, 3 peers asked, 2.0 s",
         "     NAME                                SIZE   SRC  FROM                   HOPS",
         ">    東京の夜景と富士山の写真集 …     4.2 KiB     1  192.168.100.200:6346      2",
@@ -165,7 +165,7 @@ fn keys_become_asks() {
     assert_eq!(model.key(Key::Char('m')), [Ask::Magnet(MagnetOf::Hit(6))]);
     assert_eq!(model.told(Told::Magnet("magnet:?x".into())), [Ask::Copy("magnet:?x".into())]);
     assert_eq!(model.key(Key::Char('t')), [Ask::Turtle(false)], "it is on");
-    assert_eq!(model.key(Key::Char('2')), [Ask::Look(View::Transfers)]);
+    assert_eq!(model.key(Key::Char('3')), [Ask::Look(View::Transfers)]);
     assert_eq!(model.key(Key::Char('m')), [Ask::Magnet(MagnetOf::Transfer(1))]);
     assert_eq!(model.key(Key::Char('p')), [Ask::Transfer(1, "pause")], "what goes on stands before what is over");
     model.told(Told::Event(Box::new(EventView::Transfer(transfer(1, "paused", "")))));
@@ -174,6 +174,7 @@ fn keys_become_asks() {
     assert_eq!(model.key(Key::Char('n')), [], "anything but y is a no");
     model.key(Key::Char('x'));
     assert_eq!(model.key(Key::Char('y')), [Ask::Transfer(1, "cancel")]);
+    assert_eq!(model.key(Key::BackTab), [Ask::Look(View::Watches)]);
     assert_eq!(model.key(Key::BackTab), [Ask::Look(View::Search)]);
     assert_eq!(model.key(Key::BackTab), [Ask::Look(View::Help)]);
     assert_eq!(model.key(Key::Tab), [Ask::Look(View::Search)]);
@@ -190,7 +191,7 @@ fn a_typed_line_is_a_search_or_a_link_and_is_bounded() {
     assert_eq!(type_line(&mut model, " blue q "), [Ask::EndSearch, Ask::Search(1, "blue q".into())]);
     assert_eq!(type_line(&mut model, "magnet:?xt=x"), [Ask::Get(vec!["magnet:?xt=x".into()])]);
     assert_eq!(type_line(&mut model, "  "), []);
-    model.key(Key::Char('4'));
+    model.key(Key::Char('5'));
     model.key(Key::Char('c'));
     "h:1!".chars().for_each(|c| drop(model.key(Key::Char(c))));
     model.key(Key::Backspace);
@@ -226,6 +227,143 @@ fn what_a_stranger_sends_is_bounded_and_what_is_old_is_not_shown() {
     assert!(rows[22].starts_with("! cannot search: no? neighbours"), "{rows:#?}");
     model.told(Told::Gone);
     assert!(picture(&model, SMALL, true).0[0].starts_with("! the servent does not answer"));
+}
+
+#[test]
+fn filters_hide_and_count_and_orders_keep_the_cursor_on_its_row() {
+    let mut model = busy();
+    model.key(Key::Char('f'));
+    "blue .F".chars().for_each(|c| drop(model.key(Key::Char(c))));
+    let (rows, _) = picture(&model, SMALL, true);
+    assert_eq!(rows[3], "5 hidden (filter blue .F); Esc shows all", "it works while it is typed: {rows:#?}");
+    assert!(rows[5].contains("🎷🎺 Blue Train") && rows[6].is_empty(), "{rows:#?}");
+    assert_eq!(model.key(Key::Enter), []);
+    assert_eq!(model.key(Key::Enter), [Ask::Get(vec!["2".into()])], "the row that is seen, not the first of all");
+    assert_eq!(model.key(Key::Esc), []);
+    assert_eq!(model.rows(), 6);
+    model.key(Key::Home);
+    assert_eq!(model.key(Key::Enter), [Ask::Get(vec!["1".into()])]);
+    // Most sources first: what the cursor stands on moves, and the cursor with it.
+    model.key(Key::Char('o'));
+    let (rows, _) = picture(&model, SMALL, true);
+    assert!(rows[2].ends_with("most sources first") && rows[4].contains("Blue Train"), "{rows:#?}");
+    assert!(rows[5].starts_with("> ") && rows[5].contains("東京"), "{rows:#?}");
+    (0..4).for_each(|_| drop(model.key(Key::Char('o'))));
+    assert_eq!(model.at(), 0, "as they came, again");
+    // Kinds and free slots.
+    model.key(Key::Char('c'));
+    assert_eq!((model.rows(), model.hidden()), (2, 4), "two of them are audio");
+    assert!(picture(&model, SMALL, true).0[3].contains("4 hidden (only audio)"));
+    model.key(Key::Char('a'));
+    assert_eq!(model.rows(), 2, "all have a slot free");
+    // What comes meanwhile is filtered too.
+    model.told(Told::Hits(1, vec![hit(8, "more.mp3", "8"), hit(9, "more.txt", "9")]));
+    assert_eq!((model.rows(), model.hidden()), (3, 5));
+    type_line(&mut model, "other words");
+    assert_eq!((model.rows(), model.hidden()), (0, 0), "of the search before nothing is left");
+    model.told(Told::Hits(2, vec![hit(1, "a.txt", "1")]));
+    assert!(picture(&model, SMALL, true).0.iter().any(|row| row.contains("All of it is hidden")));
+    model.key(Key::Char('3'));
+    model.told(Told::Transfers(vec![
+        transfer(1, "downloading", ""),
+        transfer(2, "failed", "x"),
+        transfer(3, "paused", ""),
+    ]));
+    (0..3).for_each(|_| drop(model.key(Key::Char('c'))));
+    assert_eq!(model.rows(), 2, "under way");
+    model.told(Told::Event(Box::new(EventView::Transfer(transfer(1, "done", "")))));
+    assert_eq!((model.rows(), model.hidden()), (1, 2));
+    assert_eq!(model.key(Key::Char('p')), [Ask::Transfer(3, "resume")]);
+    assert_eq!(model.key(Key::Char('R')), [Ask::TransferAll(vec![3], "resume")]);
+    assert_eq!(model.key(Key::Char('P')), [], "there is none to pause");
+}
+
+#[test]
+fn clicks_and_the_wheel_choose_what_is_under_them() {
+    let mut model = busy();
+    let click = |model: &mut Model, x, y| {
+        let on = spot(model, SMALL, (x, y));
+        (on, model.clicked(on))
+    };
+    assert_eq!(click(&mut model, 5, 6), (Some(Spot::Row(2)), vec![]));
+    assert_eq!(model.at(), 2);
+    assert!(picture(&model, SMALL, true).0[6].starts_with("> "), "the row that was clicked");
+    for (x, y) in [(5, 0), (5, 2), (5, 3), (5, 20), (5, 23), (79, 1)] {
+        assert_eq!(click(&mut model, x, y).0, None, "{x} {y}");
+    }
+    model.key(Key::WheelDown);
+    assert_eq!(model.at(), 5);
+    model.key(Key::WheelUp);
+    assert_eq!(model.at(), 2);
+    assert_eq!(click(&mut model, 22, 1), (Some(Spot::Tab(View::Transfers)), vec![Ask::Look(View::Transfers)]));
+    model.key(Key::Char('/'));
+    assert_eq!(click(&mut model, 5, 1).1, [], "what is typed is not lost");
+    model.key(Key::Esc);
+    assert_eq!(model.key(Key::Char('s')), [Ask::Mouse(false)]);
+    assert_eq!(model.key(Key::Char('s')), [Ask::Mouse(true)]);
+    // On each screen, in each view, what a click means is what is seen there.
+    for size in [SMALL, LARGE, (50, 10)] {
+        for at in 0..model.hits.rows.len() {
+            model.view = View::Search;
+            model.cursor[0] = at;
+            let (rows, _) = picture(&model, size, true);
+            let y = rows.iter().position(|row| row.starts_with("> ")).expect("a cursor");
+            assert_eq!(spot(&model, size, (3, u16::try_from(y).expect("small"))), Some(Spot::Row(at)), "{size:?}");
+        }
+    }
+}
+
+#[test]
+fn saved_searches_shares_strangers_and_limits_have_their_keys() {
+    let mut model = busy();
+    let typed = |model: &mut Model, key: char, words: &str| {
+        model.key(Key::Char(key));
+        words.chars().for_each(|c| drop(model.key(Key::Char(c))));
+        model.key(Key::Enter)
+    };
+    assert_eq!(model.key(Key::Char('w')), [Ask::Watch("blue".into())], "the search that is seen");
+    assert_eq!(model.key(Key::Char('2')), [Ask::Look(View::Watches)]);
+    assert_eq!(typed(&mut model, 'n', "rare thing"), [Ask::Watch("rare thing".into())]);
+    let watch: WatchView = serde_json::from_value(json!({
+        "id": 7, "query": "rare\u{1b} thing", "get": true, "max": 5_000_000, "paused": false, "asked_ago_s": 3,
+        "next_s": 61, "hits": 2, "new": 1, "fetched": 1,
+    }))
+    .expect("a saved search");
+    model.told(Told::Watches(vec![watch]));
+    let (rows, _) = picture(&model, SMALL, false);
+    assert!(rows[4].contains("rare? thing") && rows[4].contains("asks again in"), "{rows:#?}");
+    assert_eq!(model.key(Key::Char('p')), [Ask::WatchAct(7, "pause")]);
+    model.key(Key::Char('x'));
+    assert_eq!(model.key(Key::Char('y')), [Ask::Unwatch(7)]);
+    assert_eq!(model.key(Key::Enter), [Ask::EndSearch, Ask::WatchHits(2, 7)]);
+    model.told(Told::Kept(2, vec![hit(1, "one.txt", "1"), hit(2, "two.txt", "2")]));
+    assert_eq!(model.key(Key::Enter), [Ask::Get(vec![format!("urn:sha1:{:A<32}", "2")])], "by content, the latest");
+    assert!(matches!(&model.key(Key::Char('m'))[..], [Ask::Copy(link)] if link.starts_with("magnet:?xt=urn:sha1:2A")));
+    model.key(Key::Char('4'));
+    assert_eq!(typed(&mut model, 'n', "~/Music"), [Ask::Preview("~/Music".into())]);
+    let preview: ShareView = serde_json::from_value(json!({
+        "path": "/home/me/Music", "files": 12, "bytes": 4096, "hashed": 0, "state": "preview", "this_run_only": false,
+        "exclude": [], "unhashed": 12, "unhashed_bytes": 4096, "skipped": {}, "left_out": [], "warnings": [],
+        "looks_private": ["id_rsa", "b"], "eta_s": null,
+    }))
+    .expect("a preview");
+    model.told(Told::Preview(Box::new(preview)));
+    let (rows, _) = picture(&model, LARGE, false);
+    assert!(
+        rows[48].starts_with("Share 12 files, 4.0 KiB, of /home/me/Music? Looks private: id_rsa and 1 more. [y/N]"),
+        "{rows:#?}"
+    );
+    assert_eq!(model.key(Key::Char('y')), [Ask::Share("/home/me/Music".into())]);
+    let listen = "127.0.0.1:6346".to_owned();
+    assert_eq!(model.key(Key::Char('6')), [Ask::Look(View::Strangers), Ask::Strangers(listen)]);
+    model.told(Told::Strangers(Ok(vec![hit(1, "seen.txt", "1")])));
+    assert!(picture(&model, SMALL, false).0[2].contains("What strangers see: 1 file, read over the wire"));
+    model.told(Told::Strangers(Err("refused".into())));
+    assert!(picture(&model, SMALL, false).0[4].contains("refused"));
+    model.key(Key::Char('7'));
+    for (key, name) in [('d', "down"), ('u', "up"), ('e', "peer_up"), ('D', "turtle_down"), ('U', "turtle_up")] {
+        assert_eq!(typed(&mut model, key, "500K"), [Ask::Limit(name, "500K".into())]);
+    }
 }
 
 #[test]

@@ -18,15 +18,40 @@ impl Model {
                 transfers.sort_by_key(|it| (is_over(&it.state), std::cmp::Reverse(it.id)));
                 transfers.truncate(ROWS);
                 self.transfers = transfers;
+                self.arrange(View::Transfers);
             }
             Told::Shares(shares) => self.shares = shares,
             Told::Peers(mut peers) => {
                 peers.truncate(ROWS);
                 self.peers = peers;
             }
-            Told::Settings(settings, speeds) => (self.settings, self.speeds) = (settings, *speeds),
+            Told::Watches(mut watches) => {
+                watches.truncate(ROWS);
+                self.watches = watches;
+            }
+            Told::Strangers(Ok(mut files)) => {
+                files.truncate(ROWS);
+                (self.strangers, self.strangers_word) = (files, String::new());
+                self.arrange(View::Strangers);
+            }
+            Told::Strangers(Err(why)) => {
+                (self.strangers, self.strangers_word) = (Vec::new(), text::safe(&why));
+                self.arrange(View::Strangers);
+            }
+            Told::Preview(preview) => self.offer(&preview),
+            Told::Settings(settings, speeds) => {
+                (self.settings, self.speeds) = (settings, *speeds);
+                self.arrange(View::Settings);
+            }
             Told::Hits(serial, hits) if serial == self.hits.serial => {
                 hits.into_iter().for_each(|hit| self.hits.take(hit));
+                self.arrange(View::Search);
+            }
+            Told::Kept(serial, hits) if serial == self.hits.serial => {
+                // The latest is what one looks for.
+                hits.into_iter().rev().for_each(|hit| self.hits.take(hit));
+                self.hits.running = false;
+                self.arrange(View::Search);
             }
             Told::Done(serial, done) if serial == self.hits.serial => {
                 self.hits.running = false;
@@ -37,7 +62,7 @@ impl Model {
                 self.say(Tone::Bad, text::safe(&why));
             }
             // Of a search that nobody looks at any more.
-            Told::Hits(..) | Told::Done(..) | Told::Broken(..) => {}
+            Told::Hits(..) | Told::Kept(..) | Told::Done(..) | Told::Broken(..) => {}
             Told::Event(event) => return self.happened(*event),
             Told::Magnet(link) => return vec![Ask::Copy(link)],
             Told::Said(words) => {
@@ -63,7 +88,11 @@ impl Model {
                 }
                 match self.transfers.iter_mut().find(|known| known.id == now.id) {
                     Some(known) => {
+                        let moved = known.state != now.state;
                         *known = now.clone();
+                        if moved {
+                            self.arrange(View::Transfers);
+                        }
                         return Vec::new();
                     }
                     None => View::Transfers,
@@ -71,6 +100,11 @@ impl Model {
             }
             EventView::NeighbourUp { .. } | EventView::NeighbourDown { .. } => View::Peers,
             EventView::Shares { .. } => View::Shares,
+            EventView::WatchHit { query, hit, .. } => {
+                let words = format!("{} found {}", text::safe(query), text::safe(&hit.name));
+                self.say(Tone::Fine, words);
+                View::Watches
+            }
             EventView::Warning { message } => {
                 self.say(Tone::Bad, text::safe(message));
                 return Vec::new();

@@ -3,6 +3,7 @@
 use unicode_width::UnicodeWidthStr;
 
 use super::super::model::{Model, View};
+use super::super::shown::Order;
 use super::super::text;
 use super::super::told::is_over;
 use crate::app::view::{PeerView, ShareView, TransferView};
@@ -13,6 +14,8 @@ const BROAD: usize = 100;
 const WIDE: usize = 124;
 /// The name never gets fewer columns than these.
 const NARROWEST: usize = 8;
+/// Said in place of a table whose rows are all hidden.
+const ALL_HIDDEN: &str = "All of it is hidden. Esc shows it.";
 
 /// A column.
 pub struct Column {
@@ -59,6 +62,8 @@ fn right(head: &'static str, width: usize) -> Column {
 pub fn of(model: &Model, width: usize) -> Table<'_> {
     match model.view {
         View::Search => hits(model),
+        View::Watches => watches(model),
+        View::Strangers => strangers(model),
         View::Transfers => transfers(model, width),
         View::Shares => shares(model),
         View::Peers => peers(model),
@@ -90,6 +95,64 @@ pub fn join(mark: &str, columns: &[Column], widths: &[usize], cells: &[String]) 
     // The last column needs no gap behind it.
     line.truncate(line.trim_end().len());
     line
+}
+
+/// What filters hide, if they do: what is not seen is counted.
+fn hidden(model: &Model) -> Option<String> {
+    let filters = model.filters();
+    (!filters.is_empty()).then(|| format!("{} hidden ({filters}); Esc shows all", model.hidden()))
+}
+
+fn watches(model: &Model) -> Table<'_> {
+    let columns = vec![
+        left("SEARCH", 0),
+        right("FOUND", 6),
+        right("NEW", 5),
+        left("STATE", 22),
+        left("FETCHES", 12).from(ROOMY),
+        right("SO FAR", 6).from(BROAD),
+    ];
+    let row = move |at: usize| {
+        let watch = &model.watches[at];
+        let state = match watch.next_s {
+            _ if watch.paused => "paused".to_owned(),
+            Some(secs) if secs > 0 => format!("asks again in {}", text::clock(secs)),
+            _ => "its turn comes next".to_owned(),
+        };
+        let fetches = match (watch.get, watch.max) {
+            (false, _) => "no".to_owned(),
+            (true, None) => "all".to_owned(),
+            (true, Some(most)) => format!("<= {}", text::size(most)),
+        };
+        let fetched = watch.fetched.to_string();
+        vec![text::safe(&watch.query), watch.hits.to_string(), watch.new.to_string(), state, fetches, fetched]
+    };
+    let title = vec![match model.watches.len() {
+        1 => "1 saved search".to_owned(),
+        n => format!("{n} saved searches"),
+    }];
+    let empty = vec!["No search is saved. Save one (n), and filbert goes on looking for what is rare.".to_owned()];
+    Table { title, empty, columns, row: Box::new(row), bad: Box::new(|_| false) }
+}
+
+fn strangers(model: &Model) -> Table<'_> {
+    let columns =
+        vec![left("NAME", 0), right("SIZE", 10), left("FOLDER", 20).from(BROAD), left("SHA-1", 32).from(WIDE)];
+    let row = move |at: usize| {
+        let file = &model.strangers[at];
+        let sha1 = file.sha1.clone().unwrap_or_else(|| "not hashed yet".into());
+        vec![text::safe(&file.name), text::size(file.size), text::safe(&file.folder), sha1]
+    };
+    let word = if model.strangers_word.is_empty() { "read over the wire" } else { &model.strangers_word };
+    let files = text::count(model.strangers.len() as u64, "file");
+    let mut title = vec![format!("What strangers see: {files}, {word}")];
+    title.extend(hidden(model));
+    let empty = vec![match (model.hidden() > 0, model.strangers_word.is_empty()) {
+        (true, _) => ALL_HIDDEN.to_owned(),
+        (_, true) => "Nothing. Nobody can see or fetch a file of yours, because you share none.".to_owned(),
+        _ => model.strangers_word.clone(),
+    }];
+    Table { title, empty, columns, row: Box::new(row), bad: Box::new(|_| false) }
 }
 
 fn hits(model: &Model) -> Table<'_> {
@@ -131,15 +194,20 @@ fn hits(model: &Model) -> Table<'_> {
         if hits.beyond > 0 {
             line += &format!(", {} more are not shown: search for more words", hits.beyond);
         }
+        if model.order != Order::Came {
+            line += &format!(", {}", model.order.words());
+        }
         title.push(line);
     }
+    title.extend(hidden(model));
     let empty = match (hits.serial, hits.running) {
+        _ if model.hidden() > 0 => vec![ALL_HIDDEN.to_owned()],
         (0, _) => vec!["Press / and type what you look for.".to_owned()],
         (_, true) => vec!["Nothing yet ...".to_owned()],
         _ if model.status.as_ref().is_some_and(|status| status.neighbours == 0) => vec![
             "No peers yet, so nobody could be asked.".to_owned(),
             format!(
-                "Same network: run filbert there. Elsewhere: press 4, then c, and name a host. Public hosts: filbert{} hosts import FILE",
+                "Same network: run filbert there. Elsewhere: press 5, then c, and name a host. Public hosts: filbert{} hosts import FILE",
                 model.home_flag
             ),
         ],
@@ -176,8 +244,9 @@ fn transfers(model: &Model, width: usize) -> Table<'_> {
     ];
     let active = model.transfers.iter().filter(|it| !is_over(&it.state)).count();
     let mut title = vec![format!("{}, {active} active", text::count(model.transfers.len() as u64, "transfer"))];
+    title.extend(hidden(model));
     // What the column has no room for.
-    title.extend(model.transfers.get(model.at()).map(|it| format!("{}: {}", text::safe(&it.name), state(it))));
+    title.extend(model.transfers.get(model.here()).map(|it| format!("{}: {}", text::safe(&it.name), state(it))));
     let row = move |at: usize| {
         let it = &model.transfers[at];
         vec![
@@ -196,7 +265,11 @@ fn transfers(model: &Model, width: usize) -> Table<'_> {
         ]
     };
     let bad = move |at: usize| model.transfers[at].state == "failed";
-    let empty = vec!["No transfers. Search (/) and press Enter on what you want.".to_owned()];
+    let empty = if model.hidden() > 0 {
+        vec![ALL_HIDDEN.to_owned()]
+    } else {
+        vec!["No transfers. Search (/) and press Enter on what you want.".to_owned()]
+    };
     Table { title, empty, columns, row: Box::new(row), bad: Box::new(bad) }
 }
 
@@ -234,7 +307,7 @@ fn shares(model: &Model) -> Table<'_> {
     let mut title = vec![format!("{} shared", text::count(model.shares.len() as u64, "folder"))];
     let warnings = model.shares.get(model.at()).map(|share| share.warnings.iter().take(2));
     title.extend(warnings.into_iter().flatten().map(|warning| format!("! {}", text::safe(warning))));
-    let empty = vec![format!("Nothing is shared. Offer a folder: filbert{} share DIR", model.home_flag)];
+    let empty = vec!["Nothing is shared. Offer a folder: press n and name it.".to_owned()];
     Table { title, empty, columns, row: Box::new(row), bad: Box::new(bad) }
 }
 
@@ -293,8 +366,9 @@ fn settings(model: &Model, width: usize) -> Table<'_> {
             speed(speeds.down_now_bps),
             speed(speeds.up_now_bps)
         ),
-        format!("Change them: filbert{} limits --down 1M --up 200K", model.home_flag),
+        "Change them: d down, u up, e to each peer; D, U while the turtle is on".to_owned(),
     ];
+    let title = title.into_iter().chain(hidden(model)).collect();
     let row = move |at: usize| {
         let setting = &model.settings[at];
         let value = match &setting.value {
@@ -308,7 +382,7 @@ fn settings(model: &Model, width: usize) -> Table<'_> {
     };
     Table {
         title,
-        empty: vec!["Asking the servent ...".to_owned()],
+        empty: vec![if model.hidden() > 0 { ALL_HIDDEN } else { "Asking the servent ..." }.to_owned()],
         columns,
         row: Box::new(row),
         bad: Box::new(|_| false),

@@ -124,6 +124,20 @@ fn numbers_for_prometheus_are_well_formed() {
             assert!(kinds.contains(family) && value.parse::<f64>().is_ok(), "{line}");
         }
     }
+    let value = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+        line.and_then(|value| value.parse::<f64>().ok())
+    };
+    assert_eq!((value("filbert_verify_fail_total"), value("filbert_watch_degraded")), (Some(0.0), Some(0.0)));
+    if cfg!(target_os = "linux") {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs_f64();
+        let start = value("process_start_time_seconds").expect("told");
+        assert!((now - 600.0..=now + 2.0).contains(&start), "{start} is not just before {now}");
+        assert!(value("process_cpu_seconds_total").is_some_and(|secs| secs < 600.0));
+        assert!(value("process_resident_memory_bytes").is_some_and(|bytes| bytes > 1e6));
+        let (open, most) = (value("process_open_fds").expect("told"), value("process_max_fds"));
+        assert!(open >= 3.0 && most.is_none_or(|most| open < most), "{open} of {most:?}");
+    }
     for wanted in ["filbert_share_files 1", "filbert_peers{role=\"ultrapeer\",direction=\"in\"} 0"] {
         assert!(text.lines().any(|line| line == wanted), "{wanted} in {text}");
     }

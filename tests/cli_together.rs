@@ -441,6 +441,40 @@ fn limits_hold_in_the_running_servent_and_for_the_next_one() {
 }
 
 #[test]
+fn limits_set_by_the_api_hold_after_a_restart_unless_something_stronger_says_otherwise() {
+    let home = common::Home::new();
+    let servent = home.up(&[]);
+    let (code, limits) = servent.call("PUT", "/api/v1/limits", r#"{"down":"1.5M/s","up":"64Ki","turtle":true}"#);
+    assert_eq!((code, &limits["down_bps"]), (200, &1_500_000.into()), "{limits}");
+    servent.call("PUT", "/api/v1/limits", r#"{"up":"32Ki"}"#);
+    assert_eq!(servent.call("PUT", "/api/v1/limits", r#"{"down":"fast"}"#).0, 400, "nothing of it is kept");
+    let origin = |key: &str| home.run(&["config", "get", "--origin", key]).expect(0).stdout.trim().to_owned();
+    assert_eq!(origin("limit_down"), "1500K (state)");
+    let told = |servent: &common::Servent| {
+        let all = servent.get("/api/v1/config");
+        let one = all.as_array().expect("a list").iter().find(|one| one["key"] == "limit_up").expect("there").clone();
+        (one["value"].clone(), one["origin"].clone())
+    };
+    assert_eq!(told(&servent), ("32Ki".into(), "state".into()), "as the page shows it");
+    servent.kill();
+    let servent = home.up(&[]);
+    let limits = servent.get("/api/v1/limits");
+    let set =
+        |limits: &serde_json::Value| (limits["down_bps"].clone(), limits["up_bps"].clone(), limits["turtle"].clone());
+    assert_eq!(set(&limits), (1_500_000.into(), 32_768.into(), true.into()), "after kill -9: {limits}");
+    assert_eq!(told(&servent), ("32Ki".into(), "state".into()));
+    drop(servent);
+    std::fs::write(home.join("config.toml"), "limit_up = \"5K\"\n").expect("written");
+    let servent = home.up(&[]);
+    assert_eq!(set(&servent.get("/api/v1/limits")), (1_500_000.into(), 5_000.into(), true.into()));
+    assert_eq!(origin("limit_up"), "5K (file)");
+    drop(servent);
+    std::fs::write(home.join("state").join("speeds.json"), "{").expect("written");
+    let servent = home.up(&[]);
+    assert_eq!(set(&servent.get("/api/v1/limits")).0, serde_json::Value::Null, "what cannot be read is set aside");
+}
+
+#[test]
 fn several_numbers_a_template_magnets_and_priorities() {
     let (giver, home) = (common::Home::new(), common::Home::new());
     let share = giver.folder("share", &[("a.ogg", b"one"), ("b.ogg", b"two"), ("c.txt", b"three")]);

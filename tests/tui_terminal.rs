@@ -269,6 +269,43 @@ fn without_a_servent_it_asks_before_it_starts_one() {
 }
 
 #[test]
+fn who_shares_what_looks_private_is_asked_what_of_it() {
+    // More than are named in one look.
+    let keys: Vec<String> = (0..27).map(|n| format!("id_rsa [{n}]")).collect();
+    let mut files: Vec<(&str, &[u8])> = keys.iter().map(|name| (name.as_str(), b"key".as_slice())).collect();
+    files.extend([("song.ogg", b"la".as_slice()), ("other.ogg", b"lala".as_slice())]);
+    for (answer, code, shared) in [("x", 0, Some((2, 27))), ("a", 0, Some((29, 0))), ("y", 6, None), ("", 6, None)] {
+        let home = Home::new();
+        let dir = home.folder("mine", &files);
+        let Some(terminal) = Terminal::open(&home, (100, 24), "", &format!("share '{}'", dir.display())) else {
+            return;
+        };
+        let screen = terminal.shows("[x/a/N]");
+        assert!(screen.contains("29 files") && screen.contains("Looks private: id_rsa"), "{screen}");
+        terminal.words(answer);
+        terminal.keys(&["Enter"]);
+        terminal.shows(&format!("ended {code}"));
+        let shares = home.run(&["shares", "--json"]).expect(0).lines();
+        let found = shares.first().map(|share| {
+            let excluded = share["exclude"].as_array().map_or(0, Vec::len);
+            (share["files"].as_u64().expect("a number"), excluded)
+        });
+        assert_eq!(found, shared, "{answer:?}: {shares:?}");
+    }
+    // Nobody is asked who does not look, or has answered before.
+    let home = Home::new();
+    let dir = home.folder("mine", &files);
+    for (how, code) in [("--json", 6), ("| cat; false", 1), ("--yes", 0)] {
+        let Some(terminal) = Terminal::open(&home, (100, 24), "", &format!("share '{}' {how}", dir.display())) else {
+            return;
+        };
+        let screen = terminal.shows(&format!("ended {code}"));
+        assert!(!screen.contains("[x/a/N]"), "{screen}");
+        assert_eq!(home.run(&["shares", "--json"]).expect(0).lines().len(), usize::from(code == 0), "{how}");
+    }
+}
+
+#[test]
 fn without_a_terminal_it_says_what_to_use_instead() {
     let home = Home::new();
     let ended = home.run(&["tui"]).expect(2);

@@ -23,6 +23,7 @@ pub(super) struct Kept {
     pub(super) search: StateFile,
     caches: StateFile,
     pub(super) watches: StateFile,
+    pub(super) speeds: StateFile,
 }
 
 /// A shared folder, and the patterns of what is not shared of it.
@@ -70,6 +71,7 @@ impl Kept {
             search: file("search.json", "search"),
             caches: file("caches.json", "caches"),
             watches: file("watches.json", "watches"),
+            speeds: file("speeds.json", "speeds"),
         }
     }
 

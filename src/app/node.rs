@@ -211,6 +211,7 @@ impl Node {
         totals.insert("queries_late".to_owned(), inner.queries_late.load(SeqCst));
         totals.insert("bytes_downloaded".to_owned(), inner.speeds.down().moved());
         totals.insert("bytes_uploaded".to_owned(), inner.uploads.sent());
+        totals.insert("verify_fails".to_owned(), inner.downloads.verify_fails());
         totals.extend(inner.pushes.counters().map(|(name, count)| (name.to_owned(), count)));
         StatusView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -236,6 +237,26 @@ impl Node {
     /// How fast files may come and go.
     pub fn limits(&self) -> SpeedsView {
         self.inner.speeds.limits().view()
+    }
+
+    /// Changes that, at once, for this run and for later ones: until a flag, the environment or `config.toml` says
+    /// otherwise.
+    pub async fn keep_limits(&self, change: &SpeedsRequest) -> Result<SpeedsView, Error> {
+        let view = self.set_limits(change)?;
+        let (file, change) = (self.inner.kept.speeds.clone(), change.normal()?);
+        let kept = rt::spawn_blocking(move || file.update(|kept: &mut SpeedsRequest| kept.take(change))).await;
+        kept.map_err(|error| {
+            let file = self.inner.kept.speeds.path().display();
+            Error::new(ErrorCode::Failed, format!("the limits hold now, but cannot be kept in {file}: {error}"))
+                .hint("Make room on that disk, or let it be written to; then set them again")
+        })?;
+        Ok(view)
+    }
+
+    /// What was so kept, by the names of the settings.
+    pub async fn kept_limits(&self) -> Vec<(&'static str, String)> {
+        let file = self.inner.kept.speeds.clone();
+        rt::spawn_blocking(move || file.load::<SpeedsRequest>().or_log().unwrap_or_default().settings()).await
     }
 
     /// Changes that, at once and for this run.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::kept::{Kept, KeptShare, unwritten};
 use super::kept_hosts::{KeptHost, unix_now};
 use super::view::{HostView, LeftOutView, ShareView};
-use super::{Error, ErrorCode, ShareRequest};
+use super::{Error, ErrorCode, ShareRequest, SpeedsRequest};
 use crate::disk::{self, Home};
 use crate::proto;
 use crate::wire::addr;
@@ -20,6 +20,11 @@ pub fn may_share(home: &Home, dir: &Path, i_mean_it: bool) -> Result<(), Error> 
     let user_home = std::env::var_os("HOME").map(PathBuf::from);
     disk::may_share(dir, home, user_home.as_deref(), i_mean_it)
         .map_err(|refusal| Error::new(ErrorCode::Refused, format!("cannot share it: {refusal}")))
+}
+
+/// The limits that were set in a running servent and kept, by the names of the settings.
+pub fn limits(home: &Home) -> Vec<(&'static str, String)> {
+    Kept::at(&home.state).speeds.load::<SpeedsRequest>().or_log().unwrap_or_default().settings()
 }
 
 /// What sharing this folder would share. Walks through all of it.

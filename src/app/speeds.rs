@@ -65,6 +65,46 @@ pub struct SpeedsRequest {
     pub turtle_up: Option<String>,
 }
 
+impl SpeedsRequest {
+    /// The same, as speeds are shown; bounded, whatever was typed.
+    pub(super) fn normal(&self) -> Result<Self, UnknownSpeed> {
+        let speed = |text: &Option<String>| text.as_deref().map(|text| parse_speed(text).map(speed_text)).transpose();
+        Ok(Self {
+            down: speed(&self.down)?,
+            up: speed(&self.up)?,
+            peer_up: speed(&self.peer_up)?,
+            turtle: self.turtle,
+            turtle_down: speed(&self.turtle_down)?,
+            turtle_up: speed(&self.turtle_up)?,
+        })
+    }
+
+    /// Adds what is newer.
+    pub(super) fn take(&mut self, newer: Self) {
+        let Self { down, up, peer_up, turtle, turtle_down, turtle_up } = newer;
+        let take = |old: &mut Option<String>, new: Option<String>| *old = new.or(old.take());
+        take(&mut self.down, down);
+        take(&mut self.up, up);
+        take(&mut self.peer_up, peer_up);
+        take(&mut self.turtle_down, turtle_down);
+        take(&mut self.turtle_up, turtle_up);
+        self.turtle = turtle.or(self.turtle);
+    }
+
+    /// What is in it, by the names of the settings.
+    pub fn settings(self) -> Vec<(&'static str, String)> {
+        let all = [
+            ("limit_down", self.down),
+            ("limit_up", self.up),
+            ("limit_peer_up", self.peer_up),
+            ("turtle", self.turtle.map(|on| on.to_string())),
+            ("turtle_down", self.turtle_down),
+            ("turtle_up", self.turtle_up),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+}
+
 /// What is no speed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownSpeed(String);

@@ -161,6 +161,18 @@ impl Settings {
         Ok(Self(settings))
     }
 
+    /// Lets what was kept of earlier runs, by name and as it would be typed, beat the defaults. What cannot be read is
+    /// passed over: it is no user's text.
+    pub fn with_kept(mut self, kept: Vec<(&'static str, String)>) -> Self {
+        for (name, text) in kept {
+            let value = find(name).and_then(|key| key.parse(&text).ok());
+            if let (Some(value), Some(now)) = (value, self.0.get_mut(name).filter(|(_, origin)| *origin == "default")) {
+                *now = (value, "state");
+            }
+        }
+        self
+    }
+
     /// As the API lists them.
     pub fn views(&self) -> Vec<Setting> {
         let views = self.0.iter();
@@ -376,6 +388,21 @@ mod tests {
         assert_eq!((settings.text("listen"), origin("listen")), ("0.0.0.0:6346", "default"));
         assert_eq!(settings.list("connect"), ["a:1", "b"]);
         assert!(settings.given("lan") && !settings.given("listen"));
+    }
+
+    #[test]
+    fn what_was_kept_beats_the_default_alone() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("config.toml");
+        std::fs::write(&file, "limit_up = \"1M\"\n").expect("written");
+        let settings = Settings::load(&file, |_| None, &BTreeMap::new()).expect("all readable");
+        let kept = [("limit_up", "2M"), ("limit_down", "3M"), ("turtle", "true"), ("turtle_up", "no speed")];
+        let settings = settings.with_kept(kept.map(|(name, text)| (name, text.to_owned())).to_vec());
+        let now = |name: &str| (settings.0[name].0.clone(), settings.0[name].1);
+        assert_eq!(now("limit_up"), (json!("1M"), "file"));
+        assert_eq!(now("limit_down"), (json!("3M"), "state"));
+        assert_eq!(now("turtle"), (json!(true), "state"));
+        assert_eq!(now("turtle_up"), (json!("16K"), "default"));
     }
 
     #[test]

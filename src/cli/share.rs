@@ -23,6 +23,9 @@ use crate::web::uri;
 /// Private-looking names that are shown.
 const SHOWN: usize = 5;
 
+/// Looks at a folder, to leave out what looks private; each names up to twenty such files.
+const ROUNDS: usize = 50;
+
 /// `share`.
 pub async fn share(config: &Config, args: &Share) -> Result<(), Failure> {
     let dir = folder(&args.dir)?;
@@ -41,10 +44,38 @@ pub async fn share(config: &Config, args: &Share) -> Result<(), Failure> {
     if args.dry_run {
         return Ok(());
     }
-    if !args.yes && !consent(config, &preview).await? {
-        return Err(Failure::new(Exit::Refused, "nothing is shared"));
+    let mut exclude = args.exclude.clone();
+    let mut preview = preview;
+    if !args.yes {
+        match consent(config, &preview, MayLeaveOut::Yes).await? {
+            Consent::All => {}
+            Consent::ButPrivate => {
+                // A look names some of them: what it did not name the next one does.
+                for _ in 0..ROUNDS {
+                    exclude.extend(preview.looks_private.iter().map(|path| pattern(path)));
+                    preview = self::preview(config, &dir, [&*everywhere, &exclude].concat()).await?;
+                    if preview.looks_private.is_empty() {
+                        break;
+                    }
+                }
+                if !preview.looks_private.is_empty() {
+                    return Err(Failure::new(
+                        Exit::Refused,
+                        "not shared: too much of it looks private to leave it out by name",
+                    )
+                    .hint("Leave it out by patterns, --exclude '*.pem', or share a folder in it"));
+                }
+                config.say.note(&format!(
+                    "Left out as private: {}. Shared: {}, {}.",
+                    exclude.len() - args.exclude.len(),
+                    text::count(preview.files, "file"),
+                    text::size(preview.bytes)
+                ));
+            }
+            Consent::No => return Err(Failure::new(Exit::Refused, "nothing is shared")),
+        }
     }
-    let request = ShareRequest { path: dir, i_mean_it: args.i_mean_it, exclude: args.exclude.clone() };
+    let request = ShareRequest { path: dir, i_mean_it: args.i_mean_it, exclude };
     let view = match servent::find(&config.home).await {
         Some(client) => {
             let body = serde_json::to_value(&request).map_err(std::io::Error::from)?;
@@ -72,7 +103,7 @@ pub async fn agreed_for_this_run(config: &Config, dirs: &[PathBuf], exclude: &[S
         offline::may_share(&config.home, &dir, false)?;
         let preview = preview(config, &dir, exclude.to_vec()).await?;
         config.say.note(&sentence(&preview));
-        if !consent(config, &preview).await? {
+        if consent(config, &preview, MayLeaveOut::No).await? != Consent::All {
             return Ok(false);
         }
     }
@@ -217,11 +248,28 @@ fn sentence(preview: &ShareView) -> String {
     out
 }
 
+/// What was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Consent {
+    All,
+    ButPrivate,
+    No,
+}
+
+/// Whether what looks private can be left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MayLeaveOut {
+    Yes,
+    No,
+}
+
 /// Asks, where somebody can answer.
-async fn consent(config: &Config, preview: &ShareView) -> Result<bool, Failure> {
-    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        if preview.looks_private.is_empty() {
-            return Ok(true);
+async fn consent(config: &Config, preview: &ShareView, may: MayLeaveOut) -> Result<Consent, Failure> {
+    let private = !preview.looks_private.is_empty();
+    let there = std::io::stdin().is_terminal() && std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
+    if config.say.json || !there {
+        if !private {
+            return Ok(Consent::All);
         }
         if config.say.quiet {
             config.say.failure(&Failure::new(Exit::Refused, sentence(preview)));
@@ -232,19 +280,71 @@ async fn consent(config: &Config, preview: &ShareView) -> Result<bool, Failure> 
         )
         .hint("Say --yes if all of it may be seen by everyone"));
     }
-    let answer = rt::spawn_blocking(|| {
-        let _ = write!(std::io::stderr(), "Share it? [y/N] ");
+    let choose = private && may == MayLeaveOut::Yes;
+    let question = match choose {
+        true => "Share it? x: without what looks private, a: all of it, n: nothing [x/a/N] ",
+        false => "Share it? [y/N] ",
+    };
+    let answer = rt::spawn_blocking(move || {
+        let _ = write!(std::io::stderr(), "{question}");
         let mut answer = String::new();
         let _ = std::io::stdin().lock().read_line(&mut answer);
         answer
     })
     .await;
-    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+    Ok(understood(&answer, choose))
+}
+
+/// Anything but a clear yes is a no. Where there is a choice, a `y` does not say which.
+fn understood(answer: &str, choose: bool) -> Consent {
+    match (answer.trim().to_lowercase().as_str(), choose) {
+        ("x" | "exclude", true) => Consent::ButPrivate,
+        ("a" | "all", true) | ("y" | "yes", false) => Consent::All,
+        _ => Consent::No,
+    }
+}
+
+/// The pattern that leaves out that path alone.
+fn pattern(path: &str) -> String {
+    let special = |c: char| matches!(c, '*' | '?' | '[' | ']' | '{' | '}' | '\\');
+    // With a slash it is a path from the shared folder, not a name anywhere.
+    let mut pattern = String::from("/");
+    for c in path.chars() {
+        if special(c) {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_clear_yes_shares_and_where_there_is_a_choice_it_is_made() {
+        for (answer, choose, means) in [
+            ("x\n", true, Consent::ButPrivate),
+            (" A \n", true, Consent::All),
+            ("y\n", true, Consent::No),
+            ("n", true, Consent::No),
+            ("", true, Consent::No),
+            ("y\n", false, Consent::All),
+            ("YES", false, Consent::All),
+            ("x", false, Consent::No),
+            ("a", false, Consent::No),
+            ("\n", false, Consent::No),
+        ] {
+            assert_eq!(understood(answer, choose), means, "{answer:?} {choose}");
+        }
+    }
+
+    #[test]
+    fn a_path_left_out_is_that_path_alone() {
+        assert_eq!(pattern("a/id_rsa"), "/a/id_rsa");
+        assert_eq!(pattern("tax [1]*{x}?.pdf"), "/tax \\[1\\]\\*\\{x\\}\\?.pdf");
+    }
     use crate::app::view::LeftOutView;
 
     #[test]

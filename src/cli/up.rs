@@ -156,7 +156,8 @@ pub fn settings(config: &Config, args: &Up) -> Result<Settings, Failure> {
                 .map_err(|why| Failure::new(Exit::Usage, format!("cannot use --{}: {why}", name.replace('_', "-"))))?;
         }
     }
-    Settings::load(&config.home.config, |name| std::env::var(name).ok(), &flags)
+    let settings = Settings::load(&config.home.config, |name| std::env::var(name).ok(), &flags)?;
+    Ok(settings.with_kept(crate::app::offline::limits(&config.home)))
 }
 
 /// What the servent is started with.

@@ -12,7 +12,7 @@ use super::bodies::{
     Stopping, Unshared,
 };
 use super::routes::{Call, ROUTES};
-use super::{guard, metrics, openapi, stream, uri};
+use super::{Setting, guard, metrics, openapi, process, stream, uri};
 use crate::app::view::SearchLine;
 use crate::app::{
     BrowseRequest, Error, ErrorCode, GetRequest, MagnetRequest, SearchRequest, ShareRequest, SpeedsRequest,
@@ -62,7 +62,16 @@ pub(super) async fn doctor(call: Call) -> Result<Answer, Error> {
 }
 
 pub(super) async fn config(call: Call) -> Result<Answer, Error> {
-    Ok(answer::value(&call.context.settings))
+    let mut settings = call.context.settings.clone();
+    // Kept since the start: nothing that beats it was said then.
+    for (name, text) in call.context.node.kept_limits().await {
+        let weaker = |setting: &&mut Setting| setting.key == name && matches!(&*setting.origin, "default" | "state");
+        if let Some(setting) = settings.iter_mut().find(weaker) {
+            setting.value = text.parse::<bool>().map_or_else(|_| text.into(), Into::into);
+            setting.origin = "state".into();
+        }
+    }
+    Ok(answer::value(&settings))
 }
 
 pub(super) async fn shares(call: Call) -> Result<Answer, Error> {
@@ -108,7 +117,7 @@ pub(super) async fn limits(call: Call) -> Result<Answer, Error> {
 
 pub(super) async fn set_limits(call: Call) -> Result<Answer, Error> {
     let change: SpeedsRequest = call.json()?;
-    Ok(answer::value(&call.context.node.set_limits(&change)?))
+    Ok(answer::value(&call.context.node.keep_limits(&change).await?))
 }
 
 pub(super) async fn hosts(call: Call) -> Result<Answer, Error> {
@@ -312,7 +321,9 @@ pub(super) async fn openapi_document(_: Call) -> Result<Answer, Error> {
 pub(super) async fn prometheus(call: Call) -> Result<Answer, Error> {
     let node = &call.context.node;
     let (status, peers, transfers) = (node.status().await, node.peers().await, node.transfers().await);
-    Ok(answer::metrics(metrics::text(&status, &peers, &transfers)))
+    let shares = node.shares().await;
+    let process = rt::spawn_blocking(process::look).await;
+    Ok(answer::metrics(metrics::text(&status, &peers, &transfers, &shares, process.as_ref())))
 }
 
 pub(super) async fn shutdown(call: Call) -> Result<Answer, Error> {

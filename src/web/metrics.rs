@@ -3,10 +3,17 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::app::view::{PeerView, StatusView, TransferView};
+use super::process::Process;
+use crate::app::view::{PeerView, ShareView, StatusView, TransferView};
 
 /// All of them.
-pub fn text(status: &StatusView, peers: &[PeerView], transfers: &[TransferView]) -> String {
+pub fn text(
+    status: &StatusView,
+    peers: &[PeerView],
+    transfers: &[TransferView],
+    shares: &[ShareView],
+    process: Option<&Process>,
+) -> String {
     let mut out = Exposition(String::with_capacity(8 * 1024));
     let counter = |name: &str| status.counters.get(name).copied().unwrap_or(0);
 
@@ -33,6 +40,13 @@ pub fn text(status: &StatusView, peers: &[PeerView], transfers: &[TransferView])
     out.one("filbert_share_files", "gauge", "Files that can be found.", status.files);
     out.one("filbert_share_hashed_files", "gauge", "Files that are hashed.", status.hashed);
     out.one("filbert_share_bytes", "gauge", "Bytes of the files that can be found.", status.bytes);
+    let degraded = shares.iter().filter(|share| share.state != "missing" && !share.warnings.is_empty()).count();
+    out.one(
+        "filbert_watch_degraded",
+        "gauge",
+        "Shared folders whose watch missed something in this run, or does not reach all of them.",
+        degraded as u64,
+    );
     out.one("filbert_warnings", "gauge", "What works less well than it should.", status.warnings.len() as u64);
 
     for (name, from, what) in [
@@ -43,6 +57,7 @@ pub fn text(status: &StatusView, peers: &[PeerView], transfers: &[TransferView])
         ("filbert_query_rate_dropped_total", "dropped_rate_limited", "Messages that came too fast."),
         ("filbert_query_answered_total", "queries_answered", "Queries that we had something for."),
         ("filbert_hits_total", "hits_received", "Hits for our own searches."),
+        ("filbert_verify_fail_total", "verify_fails", "Fetched blocks and files that were not what they should be."),
     ] {
         out.one(name, "counter", what, counter(from));
     }
@@ -67,6 +82,18 @@ pub fn text(status: &StatusView, peers: &[PeerView], transfers: &[TransferView])
     out.family("filbert_transfers", "gauge", "Transfers that are listed, by state.");
     for ((direction, state), n) in states {
         out.sample("filbert_transfers", &[("dir", direction), ("state", state)], n);
+    }
+
+    if let Some(it) = process {
+        out.family("process_cpu_seconds_total", "counter", "Seconds of processors, of user and system.");
+        out.number("process_cpu_seconds_total", it.cpu_seconds);
+        out.one("process_resident_memory_bytes", "gauge", "Memory in use.", it.resident_bytes);
+        out.one("process_open_fds", "gauge", "Open file descriptors.", it.open_fds);
+        if let Some(most) = it.max_fds {
+            out.one("process_max_fds", "gauge", "File descriptors that may be open.", most);
+        }
+        out.family("process_start_time_seconds", "gauge", "Start, in seconds since 1970.");
+        out.number("process_start_time_seconds", it.start_seconds);
     }
 
     out.family("filbert_events_total", "counter", "Everything that is counted, by the name it has in `status`.");
@@ -95,6 +122,10 @@ impl Exposition {
             self.0.push('}');
         }
         let _ = writeln!(self.0, " {value}");
+    }
+
+    fn number(&mut self, name: &str, value: f64) {
+        let _ = writeln!(self.0, "{name} {value:.2}");
     }
 
     fn one(&mut self, name: &str, kind: &str, what: &str, value: u64) {

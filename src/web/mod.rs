@@ -15,6 +15,7 @@ pub mod io;
 mod metrics;
 pub mod openapi;
 pub mod page;
+mod process;
 pub mod routes;
 mod serve;
 mod stream;

@@ -120,7 +120,7 @@ routes! {
     Token GET "/api/v1/doctor" doctor(Nothing) -> 200 Json<Vec<FindingView>>, "What is wrong, each with its fix.";
     Token GET "/api/v1/config" config(Nothing) -> 200 Json<Vec<Setting>>, "Settings with the place each came from.";
     Token GET "/api/v1/limits" limits(Nothing) -> 200 Json<SpeedsView>, "How fast files may come and go.";
-    Token PUT "/api/v1/limits" set_limits(Json<SpeedsRequest>) -> 200 Json<SpeedsView>, "Changes that for this run: {down?, up?, peer_up?, turtle?, turtle_down?, turtle_up?}; speeds are texts: 500K, 0, off.";
+    Token PUT "/api/v1/limits" set_limits(Json<SpeedsRequest>) -> 200 Json<SpeedsView>, "Changes that, now and for later runs: {down?, up?, peer_up?, turtle?, turtle_down?, turtle_up?}; speeds are texts: 500K, 0, off.";
     Token GET "/api/v1/shares" shares(Nothing) -> 200 Json<Vec<ShareView>>, "Shared folders.";
     Token POST "/api/v1/shares" share(Json<ShareRequest>) -> 201 Json<ShareView>, "Shares a folder: {path, i_mean_it?, exclude?}.";
     Token DELETE "/api/v1/shares" ["path": "the folder"] unshare(Nothing) -> 200 Json<Unshared>, "Stops sharing a folder: ?path=.";

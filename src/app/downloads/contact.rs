@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -230,7 +231,8 @@ impl Contact {
         skip: usize,
         offset: u64,
     ) -> impl Future<Output = Option<Vec<u8>>> + Send + Unpin + use<> {
-        let (live, slot, source) = (Arc::clone(&self.live), Arc::clone(slot), self.id);
+        let (inner, live) = (Arc::clone(&self.inner), Arc::clone(&self.live));
+        let (slot, source) = (Arc::clone(slot), self.id);
         rt::spawn_blocking(move || {
             let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
             let partial = slot.as_mut()?;
@@ -239,7 +241,7 @@ impl Contact {
                     let range = offset..offset + (piece.len() - skip) as u64;
                     let judged = partial.judged();
                     live.tell(Input::Wrote { source, range, stored });
-                    tell_judged(&live, judged);
+                    tell_judged(&inner, &live, judged);
                     Some(piece)
                 }
                 Err(error) => {
@@ -275,7 +277,8 @@ pub(super) fn host(source: &Source, link: &Link) -> String {
 }
 
 /// What the tree says of blocks.
-pub(super) fn tell_judged(live: &Live, judged: Judged) {
+pub(super) fn tell_judged(inner: &Inner, live: &Live, judged: Judged) {
+    inner.verify_fails.fetch_add(judged.wrong.len() as u64, SeqCst);
     if !judged.is_empty() {
         live.tell(Input::Judged { right: judged.right, wrong: judged.wrong });
     }

@@ -126,6 +126,8 @@ struct Inner {
     saving: futures::lock::Mutex<()>,
     /// How often a save was asked for, and of how many of these the last one that was written knew.
     saves: (AtomicU64, AtomicU64),
+    /// Blocks and whole files that were not what they should be.
+    verify_fails: AtomicU64,
     /// Nothing is fetched for now: its limit is 0.
     holding: AtomicBool,
     /// One `get` after the other: two of the same content become one download.
@@ -153,6 +155,7 @@ impl Downloads {
             save_bell: Mutex::new(save_bell),
             saving: futures::lock::Mutex::new(()),
             saves: (AtomicU64::new(0), AtomicU64::new(0)),
+            verify_fails: AtomicU64::new(0),
             holding: AtomicBool::new(false),
             getting: futures::lock::Mutex::new(()),
         });

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use super::{Downloads, Inner};
@@ -69,6 +70,11 @@ impl Downloads {
                 tree: machine.tree().cloned(),
             })
         })
+    }
+
+    /// Blocks and whole files, so far, that were not what they should be.
+    pub fn verify_fails(&self) -> u64 {
+        self.inner().verify_fails.load(SeqCst)
     }
 
     /// Who has which content.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant as Clock};
@@ -236,10 +237,14 @@ impl Runner {
     async fn verify(&mut self) {
         let found = self.with_partial(|slot| slot.as_mut().map(|it| (it.check(), it.judged()))).await;
         let Some((found, judged)) = found else { return };
-        tell_judged(&self.live, judged);
+        tell_judged(&self.inner, &self.live, judged);
         match found {
             Ok(Checked::Wrong) => {}
-            Ok(Checked::Digests(found)) => self.live.tell(Input::Verified(found)),
+            Ok(Checked::Digests(found)) => {
+                let wrong = self.live.lock().machine().is_some_and(|machine| !machine.expected().matches(&found));
+                self.inner.verify_fails.fetch_add(u64::from(wrong), SeqCst);
+                self.live.tell(Input::Verified(found));
+            }
             Ok(Checked::Changed(blocks, words)) => self.live.tell(Input::Changed { blocks, words }),
             Err(error) => self.disk_failed(error),
         }

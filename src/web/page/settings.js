@@ -18,7 +18,7 @@ export function view(main, known) {
   const fields = LIMITS.map(([name, label]) => [name, h("input", { type: "text", id: `limit-${name}`, name, autocomplete: "off", spellcheck: "false" }), label]);
   const turtle = h("input", { type: "checkbox", id: "limit-turtle" });
   const now = h("p.dim", { role: "status" });
-  const form = h("form.panel", { onsubmit: save }, h("h2", "Limits"), h("p.dim", "Bytes a second: 500K, 1.5M, 64Ki. 0 is a pause, off is no limit. They hold at once, for this run; ", h("code", "filbert limits"), " sets them for later too."),
+  const form = h("form.panel", { onsubmit: save }, h("h2", "Limits"), h("p.dim", "Bytes a second: 500K, 1.5M, 64Ki. 0 is a pause, off is no limit. They hold at once, and for later runs unless a flag or ", h("code", "config.toml"), " says otherwise."),
     h("div.fields", fields.map(([name, field, label]) => h("div.field", h("label", { for: `limit-${name}` }, label), field))),
     h("label.check", { for: "limit-turtle" }, turtle, "The turtle is on"),
     now, h("div.row", h("button.main", { type: "submit" }, "Set limits")));

@@ -1,7 +1,7 @@
 //! A state of many parts that change one by one: a state file, and beside it a log of what has changed since.
 //!
 //! The file (`NAME.json`) is all of it as it was once. The log (`NAME.log`) is a first line that says what it is, and a
-//! line for each change (see [`line`]). Changes that come together are appended together and synced once; so a change costs
+//! line for each change (see [`mod@line`]). Changes that come together are appended together and synced once; so a change costs
 //! its own bytes, not those of all the others. When the log has grown past [`LEAST_LOG`] and past the file, the file is
 //! written anew, and the log cut to nothing. A crash between the two does no harm: to apply the changes of a log again to
 //! what has them already changes nothing ([`Journalled::apply`]).

@@ -56,6 +56,7 @@ fn a_wrong_block_names_its_source_and_only_that_block_is_fetched_again() {
     let downloads = place.open();
     let id = rt::block_on(downloads.get(named(&bytes, &[liar.addr, good.addr]))).expect("begun").id;
     let view = finish(&downloads, id);
+    assert!(downloads.verify_fails() >= 1, "it is counted");
     rt::block_on(downloads.shutdown());
     assert_eq!((view.state.as_str(), view.verified.as_deref()), ("done", Some("blake3")), "{view:?}");
     assert!(read(&view.path.clone().expect("a path")) == bytes);

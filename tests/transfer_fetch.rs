@@ -158,7 +158,11 @@ fn wrong_bytes_fail_the_download_name_the_source_and_leave_nothing() {
     let mut wrong = bytes.clone();
     wrong[MIB + 3] ^= 1;
     let source = Script::new(move |head, stream| send_206(stream, &wrong, asked(head).0, wrong.len()));
-    let view = get(&place, wanted("a", &bytes, &[source.addr]));
+    let downloads = place.open();
+    let id = rt::block_on(downloads.get(wanted("a", &bytes, &[source.addr]))).expect("begun").id;
+    let view = finish(&downloads, id);
+    assert_eq!(downloads.verify_fails(), 1, "it is counted");
+    rt::block_on(downloads.shutdown());
     assert_eq!((view.state.as_str(), view.error), ("failed", Some(ErrorCode::VerificationFailed)), "{view:?}");
     assert_eq!(view.reason, format!("{} sent bytes that do not match {}", source.addr, urn(&bytes)));
     assert_eq!(place.files(), Vec::<String>::new());

@@ -235,10 +235,18 @@ try {
   });
 
   await check("what a saved search finds is told on the desktop, for who wants that and looks elsewhere", async () => {
-    const told = await window_();
+    // The browser's own notifications, with the permission given; only noted as they are made.
+    const told = await window_({ permissions: ["notifications"] });
     await told.addInitScript(() => {
       window.shown = [];
-      window.Notification = class { constructor(title) { window.shown.push(title); } static permission = "default"; static async requestPermission() { return (this.permission = "granted"); } };
+      const Own = window.Notification;
+      window.Notification = class extends Own {
+        constructor(title, options) {
+          super(title, options);
+          this.addEventListener("show", () => window.shown.push(title));
+          this.addEventListener("error", () => window.shown.push(`not shown: ${title}`));
+        }
+      };
     });
     await told.goto(`${a.page}`);
     await told.locator('nav a[href="#/watches"]').click();

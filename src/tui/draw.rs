@@ -18,7 +18,7 @@ const SMALLEST: (u16, u16) = (40, 8);
 /// What the last view shows.
 pub const HELP: &str = "\
 Everywhere
-  1-8, Tab        the views                /       search (or paste a magnet link)
+  1-8, Tab        the views                /       search, or get a magnet link
   Up, Down        the rows (also j, k)     t       turtle: slow speeds on, off
   PgUp, PgDn      ten rows                 ?       this help
   Home, End       first, last row          q       leave; the servent goes on

@@ -142,6 +142,8 @@ fn every_view_fits_every_screen_and_says_without_colour_what_colour_says() {
             assert!(plain[1].contains(&format!("[{} {}]", view.index() + 1, view.name())), "{}", plain[1]);
         }
     }
+    let widest = super::draw::HELP.lines().map(UnicodeWidthStr::width).max();
+    assert!(widest.is_some_and(|width| width <= SMALL.0.into()), "the help is not cut at 80 columns: {widest:?}");
     let mut model = busy();
     model.view = View::Transfers;
     let (rows, colour) = picture(&model, SMALL, true);

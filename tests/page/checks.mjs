@@ -40,6 +40,8 @@ try {
   page = await window_({ permissions: ["clipboard-read", "clipboard-write"] });
   const seen = (words) => page.getByText(words).first().waitFor();
   const goto = async (view) => { await page.locator(`nav a[href="#/${view}"]`).click(); await page.locator(`nav a[href="#/${view}"][aria-current=page]`).waitFor(); };
+  // What waits for an animation frame is drawn in the first, and stands when the second begins.
+  const drawn = () => page.evaluate(() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go))));
   const toastless = async () => { for (const close of await page.locator(".toast [aria-label=Close]").all()) await close.click({ timeout: 500 }).catch(() => {}); };
 
   await check("without a token the page asks for it, and says that a wrong one is wrong", async () => {
@@ -113,6 +115,8 @@ try {
   });
 
   await check("a download: got, paused, resumed, its parts seen, done", async () => {
+    // Half a minute's worth: also a slow machine finds the time to pause it.
+    await a.call("PUT", "/api/v1/limits", { down: "200K" });
     await page.locator(".list-row", { hasText: "Blue Train.flac" }).getByRole("button", { name: "Get" }).click();
     await page.locator(".toast", { hasText: "Fetching Blue Train.flac" }).getByRole("button", { name: "Show" }).click();
     const row = page.locator(".transfer", { hasText: "Blue Train.flac" });
@@ -313,6 +317,7 @@ try {
         for (const view of VIEWS) {
           await goto(view);
           await page.waitForTimeout(400);
+          await drawn();
           await page.evaluate(axe);
           const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
           wrong.push(...violations.map((one) => `${view}: ${one.id} ${one.nodes.slice(0, 3).map((node) => `${node.target} ${node.any[0]?.message || ""}`).join(" | ")}`));

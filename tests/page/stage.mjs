@@ -93,7 +93,8 @@ export async function window_(options = {}) {
       route.fulfill({ body: readFileSync(join(process.env.PAGE_FILES, file)), contentType: kind });
     });
   }
-  page.setDefaultTimeout(15_000);
+  // A small machine that others load too is slow, not wrong.
+  page.setDefaultTimeout(30_000);
   return page;
 }
 

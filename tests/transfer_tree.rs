@@ -5,7 +5,7 @@ mod transfer_support;
 
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use filbert::app::ErrorCode;
@@ -46,9 +46,6 @@ fn source(
         send(stream, &said, b"") && body(stream, first, end)
     })
 }
-
-/// How a source sends a part of the file.
-type Body = Box<dyn Fn(&mut TcpStream, usize, usize) -> bool + Send + Sync>;
 
 fn honest(bytes: &[u8]) -> Script {
     liar(bytes, bytes.to_vec())
@@ -219,38 +216,7 @@ fn of_four_sources_one_lies_one_stalls_one_closes_and_one_is_slow() {
     let row = row(&bytes);
     let make = |body: Body| source(row.root(), thex::encode(&row), bytes.len(), body);
     let all = Arc::new(bytes.clone());
-    let corrupt = {
-        let all = Arc::clone(&all);
-        make(Box::new(move |stream, first, end| {
-            let mut sent = all[first..end].to_vec();
-            sent.iter_mut().step_by(700_001).for_each(|byte| *byte ^= 0x10);
-            send(stream, "", &sent)
-        }))
-    };
-    let stalled = {
-        let all = Arc::clone(&all);
-        make(Box::new(move |stream, first, end| {
-            send(stream, "", &all[first..end.min(first + 200_000)]);
-            pause(Duration::from_secs(40));
-            false
-        }))
-    };
-    let closing = {
-        let (all, count) = (Arc::clone(&all), AtomicUsize::new(0));
-        make(Box::new(move |stream, first, end| {
-            let so_far = 300_000 + 411_111 * count.fetch_add(1, Ordering::SeqCst);
-            send(stream, "", &all[first..end.min(first + so_far)]) && first + so_far >= end
-        }))
-    };
-    let slow = {
-        let all = Arc::clone(&all);
-        make(Box::new(move |stream, first, end| {
-            all[first..end].chunks(64 << 10).all(|piece| {
-                pause(Duration::from_millis(20));
-                send(stream, "", piece)
-            })
-        }))
-    };
+    let [corrupt, stalled, closing, slow] = four(&all, 64 << 10, make);
     let view = get(&place, wanted("a", &bytes, &[corrupt.addr, stalled.addr, closing.addr, slow.addr]));
     assert_eq!((view.state.as_str(), view.verified.as_deref()), ("done", Some("sha1")), "{view:?}");
     assert!(read(&view.path.clone().expect("a path")) == bytes);

@@ -222,25 +222,24 @@ impl Partial {
         Arc::clone(&self.file)
     }
 
-    /// Writes bytes of the file, at most to its end. Returns the blocks that became whole by them.
+    /// Writes bytes of the file, at most to its end, but for those that are there already: two sources may have sent them,
+    /// and what the first one sent was hashed. Returns the blocks that became whole by them.
     pub fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<Vec<(usize, Blake3)>, DiskError> {
         let room = usize::try_from(self.spec.size.saturating_sub(offset)).unwrap_or(usize::MAX);
         let bytes = &bytes[..bytes.len().min(room)];
         self.checked = None;
-        write_at(&self.file, bytes, offset).map_err(|error| DiskError::new("write", &self.part, &error))?;
-        let seen = self.checker.0.taken().checked_sub(offset).filter(|seen| *seen < bytes.len() as u64);
-        // With a tree only what it has proven is hashed: see `catch_up`.
-        if let Some(seen) = seen.filter(|_| self.proof.is_none()) {
-            self.checker.0.update(&bytes[seen as usize..]);
-        }
         let mut stored = Vec::new();
         let (mut at, mut rest) = (offset, bytes);
         while !rest.is_empty() {
             let index = self.map.index_at(at);
             let block = self.map.range(index);
             let (now, later) = rest.split_at(rest.len().min((block.end - at) as usize));
-            if let Some(hash) = self.fill(index, at, now) {
-                stored.push((index, hash));
+            let there = self.there_of(index, at).min(now.len() as u64);
+            let (fresh, begins) = (&now[there as usize..], at + there);
+            if !fresh.is_empty() {
+                write_at(&self.file, fresh, begins).map_err(|error| DiskError::new("write", &self.part, &error))?;
+                self.hash_whole(begins, fresh);
+                stored.extend(self.fill(index, begins, fresh).map(|hash| (index, hash)));
             }
             at += now.len() as u64;
             rest = later;
@@ -254,6 +253,15 @@ impl Partial {
         self.catch_up()?;
         self.sync_now_and_then()?;
         Ok(stored)
+    }
+
+    /// The hash of the whole takes these bytes, if it is their turn. With a tree only what that has proven is hashed: see
+    /// [`Partial::catch_up`].
+    fn hash_whole(&mut self, at: u64, bytes: &[u8]) {
+        let seen = self.checker.0.taken().checked_sub(at).filter(|seen| *seen < bytes.len() as u64);
+        if let Some(seen) = seen.filter(|_| self.proof.is_none()) {
+            self.checker.0.update(&bytes[seen as usize..]);
+        }
     }
 
     /// Blocks that came before their turn are hashed when it has come, while they are still in memory.

@@ -709,7 +709,8 @@ impl Download {
         self.phase = Phase::Fetching;
         let [liar] = suspects.as_slice() else {
             self.alone = true;
-            return;
+            // They may have been found out meanwhile, by their trees.
+            return self.fail_if_all_lied(out);
         };
         let what = self.expected.urn().map(|urn| urn.to_string()).unwrap_or_default();
         self.sources.ban(*liar, format!("sent bytes that do not match {what}"));

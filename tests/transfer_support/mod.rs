@@ -339,3 +339,44 @@ pub fn read(path: &Path) -> Vec<u8> {
     std::io::Read::read_to_end(&mut File::open(path).expect("a file"), &mut bytes).expect("read");
     bytes
 }
+
+/// How a source sends a part of the file.
+pub type Body = Box<dyn Fn(&mut TcpStream, usize, usize) -> bool + Send + Sync>;
+
+/// Four sources of a file, each made of how it sends: one that sends wrong bytes, one that stalls, one that closes
+/// in the middle, and an honest one that sends `piece` bytes fifty times a second.
+pub fn four(all: &Arc<Vec<u8>>, piece: usize, make: impl Fn(Body) -> Script) -> [Script; 4] {
+    let corrupt = {
+        let all = Arc::clone(all);
+        make(Box::new(move |stream, first, end| {
+            let mut sent = all[first..end].to_vec();
+            sent.iter_mut().step_by(700_001).for_each(|byte| *byte ^= 0x10);
+            send(stream, "", &sent)
+        }))
+    };
+    let stalled = {
+        let all = Arc::clone(all);
+        make(Box::new(move |stream, first, end| {
+            send(stream, "", &all[first..end.min(first + 200_000)]);
+            pause(Duration::from_secs(40));
+            false
+        }))
+    };
+    let closing = {
+        let (all, count) = (Arc::clone(all), AtomicUsize::new(0));
+        make(Box::new(move |stream, first, end| {
+            let so_far = 300_000 + 411_111 * count.fetch_add(1, Ordering::SeqCst);
+            send(stream, "", &all[first..end.min(first + so_far)]) && first + so_far >= end
+        }))
+    };
+    let slow = {
+        let all = Arc::clone(all);
+        make(Box::new(move |stream, first, end| {
+            all[first..end].chunks(piece).all(|piece| {
+                pause(Duration::from_millis(20));
+                send(stream, "", piece)
+            })
+        }))
+    };
+    [corrupt, stalled, closing, slow]
+}

@@ -27,6 +27,16 @@ struct Slices {
 }
 
 impl Partial {
+    /// How many bytes from there on are in a block already.
+    pub(super) fn there_of(&self, index: usize, at: u64) -> u64 {
+        let block = self.map.range(index);
+        match (self.map.block(index), self.filling.get(&index)) {
+            (Block::Stored(_), _) => block.end.saturating_sub(at),
+            (_, Some(filling)) => (block.start + filling.taken).saturating_sub(at),
+            (_, None) => 0,
+        }
+    }
+
     /// Bytes of one block were written; its hash, if it is whole now.
     pub(super) fn fill(&mut self, index: usize, at: u64, bytes: &[u8]) -> Option<Blake3> {
         if let Block::Stored(_) = self.map.block(index) {

@@ -318,6 +318,28 @@ fn a_tree_finds_the_wrong_bytes_whenever_it_comes_and_in_whatever_pieces_they_ca
 }
 
 #[test]
+fn bytes_of_a_second_source_that_come_late_change_nothing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (bytes, other) = (content(2 * MIB), vec![7; 2 * MIB]);
+    // The whole is hashed as it comes: what it hears is what lies on the disk.
+    for first in [0, MIB] {
+        let mut partial = Partial::open(spec(dir.path(), &bytes)).expect("opened");
+        partial.write(first as u64, &bytes[first..first + MIB]).expect("written");
+        let rest = MIB - first;
+        partial.write(rest as u64, &bytes[rest..rest + 1000]).expect("written");
+        // A whole block, the begun part of another, and both in one go.
+        let both = if rest > 0 { 0..rest + 900 } else { 0..900 };
+        for late in [first..first + MIB, rest..rest + 900, both] {
+            partial.write(late.start as u64, &other[late.clone()]).expect("written");
+        }
+        partial.write((rest + 1000) as u64, &bytes[rest + 1000..rest + MIB]).expect("written");
+        assert_eq!(partial.check().expect("read"), Checked::Digests(Expected::from(Digests::of(&bytes)).checked()));
+        let path = partial.finish(dir.path(), "a.bin", OnExists::Overwrite).expect("finished");
+        assert!(fs::read(&path).expect("read") == bytes);
+    }
+}
+
+#[test]
 fn blocks_beyond_four_gibibytes_are_kept_like_others() {
     let dir = tempfile::tempdir().expect("a folder");
     let bytes = content(MIB);

@@ -131,6 +131,23 @@ fn a_row_that_is_none_bans_its_sender_and_another_is_asked() {
 }
 
 #[test]
+fn when_all_lie_about_the_tree_while_the_whole_is_read_it_fails_at_once() {
+    let mut file = Named::with(&[1, 2]);
+    let names = [file.blake3_at()];
+    file.head(0, &names);
+    file.head(1, &names);
+    file.bench.wrote(0, 0..2 * MIB);
+    let lie = || Some("it hashes to something else".to_owned());
+    let out = file.bench.feed(Input::NoTree { source: S0, lie: lie() });
+    assert_eq!(asked(&out).map(|(id, ..)| id), Some(1));
+    file.bench.wrote(1, 2 * MIB..SIZE);
+    assert_eq!(file.bench.machine.state(), State::Verifying);
+    file.bench.feed(Input::NoTree { source: SourceId(1), lie: lie() });
+    file.bench.feed(Input::Verified(WRONG));
+    assert_eq!(file.bench.machine.failure(), Some(Failure::Verification), "{}", file.bench.reason());
+}
+
+#[test]
 fn when_all_blocks_are_right_and_the_whole_is_not_whoever_named_both_lied() {
     let mut file = Named::with(&[1]);
     let names = [file.blake3_at()];

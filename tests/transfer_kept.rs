@@ -124,3 +124,48 @@ fn damage_costs_what_was_damaged() {
     let aside = log.with_extension("log.corrupt-1");
     assert_eq!(fs::read(aside).expect("kept"), bytes);
 }
+
+#[test]
+fn a_servent_and_a_get_of_its_own_process_give_no_number_twice() {
+    let place = Place::new();
+    let servent = place.open();
+    let private = place.open_private();
+    // More than are set apart at a time, and by turns.
+    let mut all = Vec::new();
+    for seed in 0..150 {
+        all.push(begin(&servent, hopeless(seed)));
+        if seed % 3 == 0 {
+            all.push(begin(&private, hopeless(1000 + seed)));
+        }
+    }
+    let count = all.len();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), count, "a number was given twice");
+    // As after a crash.
+    drop((servent, private));
+    assert_eq!(names(&place.open()).len(), count);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_list_that_cannot_be_read_is_not_begun_anew() {
+    for file in ["transfers.json", "transfers.log"] {
+        let place = Place::new();
+        let downloads = place.open();
+        let id = begin(&downloads, hopeless(1));
+        if file == "transfers.json" {
+            rt::block_on(downloads.shutdown());
+        }
+        drop(downloads);
+        let path = place.dir.path().join("state").join(file);
+        let away = place.dir.path().join("away");
+        fs::rename(&path, &away).expect("it is there");
+        // The system refuses to read it, as it does when there is no descriptor left.
+        std::os::unix::fs::symlink(&path, &path).expect("a link to itself");
+        assert!(place.try_open().is_err(), "{file}");
+        fs::rename(&away, &path).expect("as it was");
+        let names = names(&place.open());
+        assert_eq!(names, [(id, "file 1".to_owned())], "{file}");
+    }
+}

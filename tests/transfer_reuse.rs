@@ -96,3 +96,29 @@ fn one_that_nobody_wants_is_closed() {
         pause(Duration::from_millis(50));
     }
 }
+
+#[test]
+fn what_a_source_says_unasked_is_no_answer() {
+    // At once, or while the connection rests.
+    for later in [false, true] {
+        let place = Place::new();
+        let files: Vec<_> = (0..2).map(|seed| content(3000, seed)).collect();
+        let has = files.clone();
+        let source = Script::new(move |head, stream| {
+            let bytes = has.iter().find(|bytes| head.contains(&urn(bytes).to_string())).expect("it has it");
+            let stale = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+            let (first, last) = asked(head);
+            send_206(stream, bytes, first, last.saturating_add(1).min(bytes.len()));
+            if later {
+                pause(Duration::from_millis(100));
+            }
+            send(stream, "", stale)
+        });
+        let downloads = place.open();
+        get(&downloads, "0", &files[0], &source);
+        pause(Duration::from_millis(400));
+        get(&downloads, "1", &files[1], &source);
+        rt::block_on(downloads.shutdown());
+        assert_eq!(source.connections.load(Ordering::SeqCst), 2, "later: {later}");
+    }
+}

@@ -189,7 +189,9 @@ async fn watch(config: &Config, client: &Client, id: u64, whose: Whose, played: 
                 progress.clear();
                 let exit = transfer.error.map_or(Exit::Failed, Exit::from);
                 let hint = match transfer.error {
-                    Some(ErrorCode::VerificationFailed) => "Nothing was kept; search for another source".to_owned(),
+                    Some(ErrorCode::VerificationFailed) => {
+                        "At most what was proven is kept; search for another source".to_owned()
+                    }
                     Some(ErrorCode::NotFound) => String::new(),
                     _ if whose == Whose::Private => "Then say the same again: what is there is kept".to_owned(),
                     _ => format!("Try again: filbert{} retry {id}", config.home_flag),

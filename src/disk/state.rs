@@ -93,8 +93,18 @@ impl StateFile {
         }
     }
 
+    /// The same, and of which version it is; only a file that is damaged is set aside.
+    pub(super) fn load_damaged<T: DeserializeOwned>(&self) -> io::Result<Loaded<(u32, T)>> {
+        let kept = [io::ErrorKind::NotFound, io::ErrorKind::InvalidData];
+        match self.read::<T>() {
+            Ok(value) => Ok(Loaded::Some(value)),
+            Err(error) if kept.contains(&error.kind()) || self.path.is_dir() => Ok(self.load_any()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The same, and of which version it is.
-    pub(super) fn load_any<T: DeserializeOwned>(&self) -> Loaded<(u32, T)> {
+    fn load_any<T: DeserializeOwned>(&self) -> Loaded<(u32, T)> {
         let why = match self.read() {
             Ok(value) => return Loaded::Some(value),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Loaded::None,

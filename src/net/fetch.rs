@@ -94,9 +94,15 @@ impl Link {
         self.stream.peer_addr().ok().map(|addr| SocketAddr::new(addr.ip().to_canonical(), addr.port()))
     }
 
-    /// Whether another request may be sent on it.
+    /// Whether another request may be sent on it: nothing is left of the answer before.
     pub fn is_reusable(&self) -> bool {
-        self.keep_alive && self.framing == Framing::Over
+        self.keep_alive && self.framing == Framing::Over && self.ahead.is_empty()
+    }
+
+    /// Whether the other end has neither closed it nor said anything since; what it says unasked is no answer to what is
+    /// asked next.
+    pub fn is_quiet(&mut self) -> bool {
+        self.is_reusable() && self.stream.read(&mut [0]).now_or_never().is_none()
     }
 
     /// Sends a request and reads the head of the answer. The body is to be read next.

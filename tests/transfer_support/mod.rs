@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use filbert::app::Error;
 use filbert::app::downloads::{Downloads, DownloadsConfig, Hooks, Wanted};
 use filbert::app::uploads::{UploadHooks, Uploads, UploadsConfig};
 use filbert::app::view::TransferView;
@@ -53,15 +54,20 @@ impl Place {
     }
 
     pub fn open(&self) -> Downloads {
+        self.open_as(true).expect("opened")
+    }
+
+    /// Where the state may be out of order.
+    pub fn try_open(&self) -> Result<Downloads, Error> {
         self.open_as(true)
     }
 
     /// As a command does that finds no servent.
     pub fn open_private(&self) -> Downloads {
-        self.open_as(false)
+        self.open_as(false).expect("opened")
     }
 
-    fn open_as(&self, resume: bool) -> Downloads {
+    fn open_as(&self, resume: bool) -> Result<Downloads, Error> {
         let config = DownloadsConfig {
             dir: self.downloads(),
             state: self.dir.path().join("state"),
@@ -79,7 +85,7 @@ impl Place {
             push: Box::new(|_| Box::pin(async { Err(filbert::transfer::Lost::NoWay) })),
             changed: Box::new(|_| {}),
         };
-        rt::block_on(Downloads::open(config, hooks, Rng::from_number(1))).expect("opened")
+        rt::block_on(Downloads::open(config, hooks, Rng::from_number(1)))
     }
 
     /// What the network was asked for, as soon as it was asked so often.

@@ -131,7 +131,9 @@ impl Contact {
     /// Sends the request and tells the machine of the head.
     async fn ask(&mut self) -> Result<Link, Lost> {
         let mut answered = None;
-        if let Some(mut link) = self.link.take() {
+        if let Some(mut link) = self.link.take()
+            && link.is_quiet()
+        {
             // A source may have closed the connection while we did not use it: that is no failure.
             let request = self.request(&link);
             match link.ask(&request).await {

@@ -168,7 +168,7 @@ impl Inner {
         let journal = Arc::clone(&self.journal);
         let taken = rt::spawn_blocking(move || {
             journal.update(|saved| {
-                let id = saved.next_id.max(1);
+                let id = saved.free_id();
                 (vec![Change::NextId(id + 1)], id)
             })
         });

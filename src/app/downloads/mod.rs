@@ -56,6 +56,8 @@ pub use wanted::{OnExists, Wanted};
 const ELSEWHERE: Duration = Duration::from_secs(1);
 /// The state is written at most so often, but for what must not be lost.
 const SAVE_EVERY: Duration = Duration::from_millis(500);
+/// What could not be written is tried again after this.
+const RETRY: Duration = Duration::from_secs(5);
 /// Where downloads go and how many run.
 #[derive(Clone, Debug)]
 pub struct DownloadsConfig {
@@ -159,12 +161,16 @@ impl Downloads {
             holding: AtomicBool::new(false),
             getting: futures::lock::Mutex::new(()),
         });
-        inner.load().await;
+        inner.load().await?;
         let saver = Arc::clone(&inner);
         let saver = rt::spawn(async move {
             while heard.next().await.is_some() {
                 saver.save().await;
                 rt::sleep(SAVE_EVERY).await;
+                if saver.is_unsaved() {
+                    rt::sleep(RETRY).await;
+                    saver.ring_saver();
+                }
             }
         });
         Ok(Self(Arc::new(Owner { inner, saver: Mutex::new(Some(saver)) })))

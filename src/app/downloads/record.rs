@@ -33,6 +33,14 @@ pub(super) enum Change {
     Put(Box<Record>),
 }
 
+impl Saved {
+    /// The first number that nobody has, one that the state forgot to count among them.
+    pub(super) fn free_id(&self) -> u64 {
+        let highest = self.downloads.last_key_value().map_or(0, |(id, _)| *id);
+        self.next_id.max(highest.saturating_add(1)).max(1)
+    }
+}
+
 impl Journalled for Saved {
     type Change = Change;
 

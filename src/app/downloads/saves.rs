@@ -9,7 +9,9 @@ use std::{io, mem};
 
 use super::live::{Live, Whose};
 use super::record::{Change, Record, Saved};
+use super::table::Table;
 use super::{ELSEWHERE, Inner};
+use crate::app::{Error, ErrorCode};
 use crate::disk::{Claim, Journalled};
 use crate::net::rt;
 use crate::transfer::name;
@@ -19,17 +21,26 @@ const IDS_AHEAD: u64 = 64;
 
 impl Inner {
     /// Takes up what an earlier run left.
-    pub(super) async fn load(self: &Arc<Self>) {
+    pub(super) async fn load(self: &Arc<Self>) -> Result<(), Error> {
         let journal = Arc::clone(&self.journal);
-        let mut saved: Saved = rt::spawn_blocking(move || journal.load()).await;
-        self.table().next_id = saved.next_id.max(1);
+        let loaded: io::Result<Saved> = rt::spawn_blocking(move || journal.load()).await;
+        let mut saved = loaded.map_err(|error| {
+            let words = format!("cannot read {} or its log: {error}", self.journal.path().display());
+            Error::new(ErrorCode::Failed, words)
+                .hint("Nothing was changed. Check who owns the files there, and ulimit -n")
+        })?;
+        self.table().next_id = saved.free_id();
         if !self.config.resume {
-            return;
+            return Ok(());
+        }
+        let inner = Arc::clone(self);
+        if let Err(error) = rt::spawn_blocking(move || inner.set_ids_apart()).await {
+            log::warn!(
+                "cannot write {}: {error}; downloads may be forgotten at a crash",
+                self.journal.path().display()
+            );
         }
         saved.tidy();
-        // A number that the state forgot to count must not be used again either.
-        let highest = saved.downloads.last_key_value().map_or(0, |(id, _)| *id);
-        self.table().next_id = saved.next_id.max(highest.saturating_add(1)).max(1);
         for mut record in saved.downloads.into_values() {
             record.name = name::sanitise(&record.name);
             let over = record.standing.is_over();
@@ -41,6 +52,30 @@ impl Inner {
                 self.begin(&live);
             }
         }
+        Ok(())
+    }
+
+    /// Takes numbers out of the state, which no other process then gives to its downloads. May block.
+    fn set_ids_apart(&self) -> io::Result<()> {
+        let ahead = {
+            let table = self.table();
+            // Who gives many needs not ask often.
+            IDS_AHEAD.max(table.given_ids)
+        };
+        let begin = self.journal.update(|saved| {
+            let begin = saved.free_id();
+            (vec![Change::NextId(begin + ahead)], begin)
+        })?;
+        let mut table = self.table();
+        if table.next_id >= table.saved_id {
+            table.next_id = table.next_id.max(begin);
+            table.saved_id = begin + ahead;
+        } else if table.saved_id == begin {
+            table.saved_id += ahead;
+        } else {
+            table.more = begin..begin + ahead;
+        }
+        Ok(())
     }
 
     /// One more in the table.
@@ -64,7 +99,9 @@ impl Inner {
                 rt::sleep(ELSEWHERE).await;
             }
             let journal = Arc::clone(&inner.journal);
-            let mut saved: Saved = rt::spawn_blocking(move || journal.load()).await;
+            let loaded: io::Result<Saved> = rt::spawn_blocking(move || journal.load()).await;
+            let unread = |error: &io::Error| log::warn!("cannot read {}: {error}", inner.journal.path().display());
+            let Ok(mut saved) = loaded.inspect_err(unread) else { return };
             let Some(mut record) = saved.downloads.remove(&id) else { return };
             record.name = name::sanitise(&record.name);
             let over = record.standing.is_over();
@@ -81,17 +118,22 @@ impl Inner {
     /// A fresh number.
     pub(super) fn next_id(&self) -> u64 {
         let mut table = self.table();
+        if table.next_id >= table.saved_id && !table.more.is_empty() {
+            (table.next_id, table.saved_id) = (table.more.start, table.more.end);
+            table.more = 0..0;
+        }
         let id = table.next_id.max(1);
         table.next_id = id + 1;
-        if self.is_low(table.next_id, table.saved_id) {
+        table.given_ids += 1;
+        if self.is_low(&table) {
             self.ring_saver();
         }
         id
     }
 
     /// Whether the numbers that the state has set apart for us are nearly used up.
-    fn is_low(&self, next_id: u64, saved_id: u64) -> bool {
-        self.config.resume && next_id + IDS_AHEAD / 4 > saved_id
+    fn is_low(&self, table: &Table) -> bool {
+        self.config.resume && !table.closed && table.more.is_empty() && table.next_id + IDS_AHEAD / 2 > table.saved_id
     }
 
     /// Something about a download may have to be written down.
@@ -102,7 +144,12 @@ impl Inner {
         }
     }
 
-    fn ring_saver(&self) {
+    /// Whether something that has changed waits to be written down.
+    pub(super) fn is_unsaved(&self) -> bool {
+        !self.table().changed.is_empty()
+    }
+
+    pub(super) fn ring_saver(&self) {
         // It is rung already when it is full.
         let _ = self.save_bell.lock().unwrap_or_else(PoisonError::into_inner).try_send(());
     }
@@ -152,12 +199,11 @@ impl Inner {
     /// What is written last is what was seen last: a save that was given up may still come to its end.
     fn write_changes(&self) -> io::Result<()> {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let (changed, ids) = {
+        let (changed, low) = {
             let mut table = self.table();
-            let low = self.is_low(table.next_id, table.saved_id);
-            let ids = low.then(|| table.next_id + if table.closed { 0 } else { IDS_AHEAD });
-            (mem::take(&mut table.changed), ids.filter(|next| *next > table.saved_id))
+            (mem::take(&mut table.changed), self.is_low(&table))
         };
+        let set_apart = if low { self.set_ids_apart() } else { Ok(()) };
         let records: Vec<Record> = changed
             .iter()
             .filter_map(|id| self.find(*id).ok())
@@ -166,19 +212,17 @@ impl Inner {
             .map(|live| live.record())
             .collect();
         let over: Vec<(u64, bool)> = records.iter().map(|record| (record.id, record.standing.is_over())).collect();
-        let puts = records.into_iter().map(|record| Change::Put(Box::new(record)));
-        let changes: Vec<Change> = ids.map(Change::NextId).into_iter().chain(puts).collect();
+        let changes: Vec<Change> = records.into_iter().map(|record| Change::Put(Box::new(record))).collect();
         let appended = if changes.is_empty() { Ok(()) } else { self.journal.append(&changes) };
         let mut table = self.table();
-        match &appended {
-            Ok(()) => table.saved_id = ids.unwrap_or(table.saved_id),
-            Err(_) => table.changed.extend(changed),
+        if appended.is_err() {
+            table.changed.extend(changed);
         }
         over.into_iter().for_each(|(id, over)| table.is_over(id, over));
         let gone = table.take_too_old();
         drop(table);
         // A task that is dropped may want the table.
         drop(gone);
-        appended
+        appended.and(set_apart)
     }
 }

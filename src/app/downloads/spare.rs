@@ -63,7 +63,8 @@ impl Spare {
 impl Inner {
     /// A download needs it no more; another one of the same source may.
     pub(super) fn lay_by(self: &Arc<Self>, addr: SocketAddr, link: Link) {
-        if !link.is_reusable() || self.table().closed || !self.spare.put(addr, link) {
+        // Who called us because it was asked to may be another one than its address says.
+        if !link.is_reusable() || link.peer() != Some(addr) || self.table().closed || !self.spare.put(addr, link) {
             return;
         }
         let inner = Arc::downgrade(self);

@@ -1,6 +1,7 @@
 //! All downloads: by number, and by what they are of, so that a new one need not be held against all others.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::live::Live;
@@ -38,8 +39,12 @@ pub(super) struct Table {
     /// Those whose finished files are given to others, the oldest first.
     pub(super) given: VecDeque<u64>,
     pub(super) next_id: u64,
-    /// What the state says is the next number.
+    /// The end of the numbers that the state has set apart for us, of which the next one is the first that is free ...
     pub(super) saved_id: u64,
+    /// ... and more of them behind those that other processes took meanwhile.
+    pub(super) more: Range<u64>,
+    /// Numbers given in this run.
+    pub(super) given_ids: u64,
     pub(super) closed: bool,
 }
 

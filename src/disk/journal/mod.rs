@@ -63,8 +63,9 @@ impl<T: Journalled> Journal<T> {
         self.file.path()
     }
 
-    /// All of it as it is now. What cannot be read is set aside, and the log tells of it.
-    pub fn load(&self) -> T {
+    /// All of it as it is now. What is damaged is set aside, and the log tells of it; what cannot be read for another reason
+    /// stays what it is, and that is an error.
+    pub fn load(&self) -> io::Result<T> {
         // Who may not write there may still read: then nobody else writes either.
         let turn = self.file.lock().inspect_err(|error| log::debug!("{}: {error}", self.path().display()));
         let value = self.read();
@@ -82,7 +83,7 @@ impl<T: Journalled> Journal<T> {
     /// Changes what is there, while no other process does. Reads all of it.
     pub fn update<R>(&self, change: impl FnOnce(&T) -> (Vec<T::Change>, R)) -> io::Result<R> {
         let _turn = self.file.lock()?;
-        let (changes, result) = change(&self.read());
+        let (changes, result) = change(&self.read()?);
         self.write(&lines(&changes)?)?;
         Ok(result)
     }
@@ -102,9 +103,10 @@ impl<T: Journalled> Journal<T> {
         format!("filbert {kind}, a log of changes, version {version}\n")
     }
 
-    /// The whole as the file and the log say.
-    fn read(&self) -> T {
-        let (mut value, older) = match self.file.load_any() {
+    /// The whole as the file and the log say. Without a descriptor left, or the right to read them, nothing is known of
+    /// them: they are not begun anew for that.
+    fn read(&self) -> io::Result<T> {
+        let (mut value, older) = match self.file.load_damaged()? {
             Loaded::Some((version, value)) => (value, version != self.file.kind().1),
             Loaded::None => (T::default(), false),
             Loaded::SetAside(message) => {
@@ -114,22 +116,23 @@ impl<T: Journalled> Journal<T> {
         };
         if older {
             self.begin_log_anew(&value, "it belongs to no file of an older version");
-            return value;
+            return Ok(value);
         }
         let bytes = match read_bounded(&self.log) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return value,
-            Err(error) => {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(value),
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
                 self.begin_log_anew(&value, &error.to_string());
-                return value;
+                return Ok(value);
             }
+            Err(error) => return Err(error),
         };
         let found = line::read::<T::Change>(&bytes, &self.header());
         found.changes.into_iter().for_each(|change| value.apply(change));
         if let Some(damage) = found.damage {
             self.begin_log_anew(&value, &damage);
         }
-        value
+        Ok(value)
     }
 
     /// What could be read becomes the whole, and the log, if there is one, is kept for whoever wants to look at it.
@@ -191,7 +194,7 @@ impl<T: Journalled> Journal<T> {
 
     /// The log becomes part of the file.
     fn compact(&self, log: Option<&File>) -> io::Result<()> {
-        let mut value = self.read();
+        let mut value = self.read()?;
         value.tidy();
         self.file.write(&value)?;
         // Set aside meanwhile, as it was damaged: then that file stays as it is.
@@ -240,7 +243,7 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let meta = fs::metadata(path)?;
     // A pipe in its place would be waited for, for ever.
     if !meta.is_file() {
-        return Err(io::Error::other("it is no file"));
+        return Err(io::Error::new(ErrorKind::InvalidData, "it is no file"));
     }
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;

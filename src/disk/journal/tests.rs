@@ -75,7 +75,7 @@ fn what_is_appended_is_there_and_becomes_the_file_when_the_log_is_long() {
         journal.append(&group).expect("appended");
         all.extend(group);
         let mut expected = after(&all);
-        assert_eq!(place.journal().load().0.iter().filter(|(_, number)| **number > 0).count(), {
+        assert_eq!(place.journal().load().expect("read").0.iter().filter(|(_, number)| **number > 0).count(), {
             expected.tidy();
             expected.0.len()
         });
@@ -88,11 +88,11 @@ fn what_is_appended_is_there_and_becomes_the_file_when_the_log_is_long() {
         (vec![Set(0, highest + 1)], highest)
     });
     assert_eq!(highest.expect("updated"), 199);
-    assert_eq!(journal.load().0.get(&0), Some(&200));
-    let kept = journal.load();
+    assert_eq!(journal.load().expect("read").0.get(&0), Some(&200));
+    let kept = journal.load().expect("read");
     journal.rewrite().expect("rewritten");
     assert_eq!(fs::metadata(place.log()).expect("a log").len(), 0);
-    assert_eq!((journal.load(), place.files().len()), (kept, 2));
+    assert_eq!((journal.load().expect("read"), place.files().len()), (kept, 2));
 }
 
 #[test]
@@ -100,10 +100,14 @@ fn a_file_of_the_version_before_is_moved_on_and_a_log_that_is_not_its_own_set_as
     let place = Place::new();
     place.journal().append(&[Set(9, 9)]).expect("appended");
     StateFile::new(place.journal().path(), "numbers", 1).save(&after(&[Set(1, 5)])).expect("saved");
-    assert_eq!(place.journal().load(), after(&[Set(1, 5)]), "what came before the older file is no change of it");
+    assert_eq!(
+        place.journal().load().expect("read"),
+        after(&[Set(1, 5)]),
+        "what came before the older file is no change of it"
+    );
     assert_eq!(place.files(), ["numbers.json", "numbers.log.corrupt-1"]);
     place.journal().append(&[Set(2, 6)]).expect("appended");
-    assert_eq!(place.journal().load(), after(&[Set(1, 5), Set(2, 6)]));
+    assert_eq!(place.journal().load().expect("read"), after(&[Set(1, 5), Set(2, 6)]));
     let older = StateFile::new(place.journal().path(), "numbers", 1).load::<Numbers>();
     assert!(matches!(older, Loaded::SetAside(_)), "a filbert that knows no logs does not take half of it for all");
 }
@@ -114,7 +118,7 @@ fn a_log_that_was_not_cut_when_the_file_was_written_changes_nothing() {
     let changes = [Set(1, 1), Set(2, 2), Unset(1), Set(2, 3)];
     place.journal().append(&changes).expect("appended");
     place.journal().file.save(&after(&changes)).expect("saved");
-    assert_eq!(place.journal().load(), after(&changes));
+    assert_eq!(place.journal().load().expect("read"), after(&changes));
 }
 
 #[test]
@@ -122,7 +126,7 @@ fn a_file_that_cannot_be_read_leaves_what_the_log_says() {
     let place = Place::new();
     place.journal().append(&[Set(1, 1)]).expect("appended");
     fs::write(place.journal().path(), "nonsense").expect("written");
-    assert_eq!(place.journal().load(), after(&[Set(1, 1)]));
+    assert_eq!(place.journal().load().expect("read"), after(&[Set(1, 1)]));
     assert_eq!(place.files(), ["numbers.json.corrupt-1", "numbers.log"]);
 }
 
@@ -132,10 +136,10 @@ fn a_foreign_log_is_set_aside_whether_it_is_read_or_appended_to() {
         let place = Place::new();
         fs::write(place.log(), "filbert numbers, a log of changes, version 77\nwho knows\n").expect("written");
         if read {
-            assert_eq!(place.journal().load(), Numbers::default());
+            assert_eq!(place.journal().load().expect("read"), Numbers::default());
         }
         place.journal().append(&[Set(1, 1)]).expect("appended");
-        assert_eq!(place.journal().load(), after(&[Set(1, 1)]));
+        assert_eq!(place.journal().load().expect("read"), after(&[Set(1, 1)]));
         assert!(place.files().contains(&"numbers.log.corrupt-1".to_owned()), "{:?}", place.files());
     }
 }
@@ -170,10 +174,10 @@ fn a_crash_at_any_byte_costs_what_was_not_finished_and_nothing_else() {
         fs::write(place.log(), &whole[..cut]).expect("written");
         // The header has a line of its own.
         let kept = whole[..cut].iter().filter(|byte| **byte == b'\n').count().saturating_sub(1);
-        assert_eq!(place.journal().load(), after(&changes[..kept]), "cut at {cut}");
+        assert_eq!(place.journal().load().expect("read"), after(&changes[..kept]), "cut at {cut}");
         place.journal().append(&[Set(99, 1)]).expect("appended");
         let more: Vec<_> = changes[..kept].iter().cloned().chain([Set(99, 1)]).collect();
-        assert_eq!(place.journal().load(), after(&more), "cut at {cut}");
+        assert_eq!(place.journal().load().expect("read"), after(&more), "cut at {cut}");
         assert_eq!(place.files(), ["numbers.log"], "nothing was damaged");
     }
 }
@@ -190,7 +194,7 @@ fn a_flipped_bit_costs_two_changes_at_most_and_the_damaged_log_is_kept() {
         let mut bytes = whole.clone();
         bytes[at] ^= 1 << (at % 8);
         fs::write(place.log(), &bytes).expect("written");
-        let found = place.journal().load();
+        let found = place.journal().load().expect("read");
         assert!(found.0.iter().all(|(name, number)| *name < 5 && *number == 7), "byte {at}: nothing is made up");
         if at + 1 == whole.len() {
             // Without its end the last line was never finished.
@@ -201,7 +205,7 @@ fn a_flipped_bit_costs_two_changes_at_most_and_the_damaged_log_is_kept() {
         assert_eq!(place.files(), ["numbers.json", "numbers.log.corrupt-1"], "byte {at}");
         assert_eq!(fs::read(place.0.path().join("numbers.log.corrupt-1")).expect("kept"), bytes);
         place.journal().append(&[Set(9, 9)]).expect("appended");
-        assert_eq!(place.journal().load().0.len(), found.0.len() + 1, "what could be read stays");
+        assert_eq!(place.journal().load().expect("read").0.len(), found.0.len() + 1, "what could be read stays");
     }
 }
 
@@ -225,7 +229,7 @@ fn writers_take_turns_and_lose_nothing() {
         }
     });
     let expected = (0..4).flat_map(|writer| [Set(writer, 25), Set(100 + writer, 50)]).chain([Set(255, 100)]);
-    assert_eq!(place.journal().load(), after(&expected.collect::<Vec<_>>()));
+    assert_eq!(place.journal().load().expect("read"), after(&expected.collect::<Vec<_>>()));
     assert!(!place.files().iter().any(|name| name.contains("corrupt")), "{:?}", place.files());
 }
 
@@ -262,7 +266,7 @@ proptest! {
                     write!(file, "{header}{half}").expect("written");
                 }
             }
-            prop_assert_eq!(place.journal().load(), after(&kept));
+            prop_assert_eq!(place.journal().load().expect("read"), after(&kept));
         }
     }
 
@@ -272,8 +276,8 @@ proptest! {
         let place = Place::new();
         let header = if headed { place.journal().header().into_bytes() } else { Vec::new() };
         fs::write(place.log(), [header, bytes].concat()).expect("written");
-        prop_assert_eq!(place.journal().load(), Numbers::default());
+        prop_assert_eq!(place.journal().load().expect("read"), Numbers::default());
         place.journal().append(&[Set(1, 1)]).expect("appended");
-        prop_assert_eq!(place.journal().load(), after(&[Set(1, 1)]));
+        prop_assert_eq!(place.journal().load().expect("read"), after(&[Set(1, 1)]));
     }
 }

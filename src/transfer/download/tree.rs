@@ -425,6 +425,10 @@ impl Download {
     pub(super) fn fail_if_all_lied(&mut self, out: &mut Vec<Output>) {
         if self.phase == Phase::Fetching && self.sources.are_all_banned() {
             let words = self.sources.blames();
+            if self.tree.row.is_none() {
+                // What a tree has proven is worth something to the next try.
+                self.start_anew(out);
+            }
             self.fail(Failure::Verification, words, out);
         }
     }

@@ -79,9 +79,10 @@ fn one_that_nobody_wants_is_closed() {
     let (count, all) = (Arc::clone(&open), bytes.clone());
     let source = Script::new(move |head, stream| {
         let (first, last) = asked(head);
-        send_206(stream, &all, first, last.saturating_add(1).min(all.len()));
-        let (count, mut stream) = (Arc::clone(&count), stream.try_clone().expect("a handle"));
+        let count = Arc::clone(&count);
         count.fetch_add(1, Ordering::SeqCst);
+        send_206(stream, &all, first, last.saturating_add(1).min(all.len()));
+        let mut stream = stream.try_clone().expect("a handle");
         // Nothing more is asked for: what is read next is the end.
         std::io::copy(&mut stream, &mut std::io::sink()).expect("an end");
         count.fetch_sub(1, Ordering::SeqCst);

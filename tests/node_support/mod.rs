@@ -132,9 +132,9 @@ pub async fn finished(node: &Node, id: u64) -> TransferView {
     last.expect("its state now, at least")
 }
 
-/// Waits until `is` holds; fails after ten seconds.
+/// Waits until `is` holds; fails after half a minute.
 pub async fn eventually(what: &str, is: impl AsyncFn() -> bool) {
-    within(Duration::from_secs(10), what, is).await;
+    within(Duration::from_secs(30), what, is).await;
 }
 
 /// Waits until `is` holds; fails after `limit`.
@@ -146,10 +146,10 @@ pub async fn within(limit: Duration, what: &str, is: impl AsyncFn() -> bool) {
     }
 }
 
-/// Runs a test that must end within a minute.
+/// Runs a test that must end within three minutes.
 pub fn run(test: impl Future<Output = ()>) {
     let _ = env_logger::builder().is_test(true).try_init();
-    rt::block_on(async { rt::timeout(Duration::from_secs(60), test).await.expect("the test ends in time") });
+    rt::block_on(async { rt::timeout(Duration::from_secs(180), test).await.expect("the test ends in time") });
 }
 
 /// A peer made by hand: it speaks bytes.

@@ -141,7 +141,7 @@ pub fn wait(downloads: &Downloads, id: u64, states: &[&str]) -> TransferView {
 }
 
 pub fn wait_for(downloads: &Downloads, id: u64, test: impl Fn(&TransferView) -> bool) -> TransferView {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_secs(180);
     loop {
         let view = downloads.view(id).expect("a download");
         if test(&view) {
@@ -155,7 +155,7 @@ pub fn wait_for(downloads: &Downloads, id: u64, test: impl Fn(&TransferView) -> 
 /// The end of a download.
 pub fn finish(downloads: &Downloads, id: u64) -> TransferView {
     let watch = downloads.watch(id).expect("a download");
-    let end = async { rt::timeout(Duration::from_secs(60), watch.collect::<Vec<_>>()).await };
+    let end = async { rt::timeout(Duration::from_secs(180), watch.collect::<Vec<_>>()).await };
     rt::block_on(end).expect("it ends").pop().expect("at least one view")
 }
 

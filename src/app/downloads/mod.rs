@@ -165,9 +165,9 @@ impl Downloads {
         let saver = Arc::clone(&inner);
         let saver = rt::spawn(async move {
             while heard.next().await.is_some() {
-                saver.save().await;
-                rt::sleep(SAVE_EVERY).await;
-                if saver.is_unsaved() {
+                if saver.save().await {
+                    rt::sleep(SAVE_EVERY).await;
+                } else {
                     rt::sleep(RETRY).await;
                     saver.ring_saver();
                 }

@@ -144,11 +144,6 @@ impl Inner {
         }
     }
 
-    /// Whether something that has changed waits to be written down.
-    pub(super) fn is_unsaved(&self) -> bool {
-        !self.table().changed.is_empty()
-    }
-
     pub(super) fn ring_saver(&self) {
         // It is rung already when it is full.
         let _ = self.save_bell.lock().unwrap_or_else(PoisonError::into_inner).try_send(());
@@ -177,21 +172,25 @@ impl Inner {
     }
 
     /// Writes down what has changed, unless somebody does just now; then after that. Returns when all that had changed
-    /// before is on the disk: one save does for all who wait for their turn.
-    pub(super) async fn save(self: &Arc<Self>) {
+    /// before is on the disk, or cannot be: whether it is. One save does for all who wait for their turn.
+    pub(super) async fn save(self: &Arc<Self>) -> bool {
         let (asked, written) = &self.saves;
         let wanted = asked.fetch_add(1, Ordering::SeqCst) + 1;
         let _turn = self.saving.lock().await;
         if written.load(Ordering::SeqCst) >= wanted {
-            return;
+            return true;
         }
         let known = asked.load(Ordering::SeqCst);
         let inner = Arc::clone(self);
         match rt::spawn_blocking(move || inner.write_changes()).await {
-            Ok(()) => written.store(known, Ordering::SeqCst),
+            Ok(()) => {
+                written.store(known, Ordering::SeqCst);
+                true
+            }
             Err(error) => {
                 let path = self.journal.path().display();
                 log::warn!("cannot write {path}: {error}; downloads may be forgotten at a crash");
+                false
             }
         }
     }

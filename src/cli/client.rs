@@ -28,7 +28,7 @@ const ANSWER: usize = 512 << 20;
 /// Bytes of one line of a stream.
 const LINE: usize = 1 << 20;
 
-/// Connections that rest between two calls: many calls are under way at a time in no command.
+/// Connections that rest between two calls.
 const RESTING: usize = 16;
 /// ... for so long: well within the time that the servent waits for a head.
 const RESTS: Duration = Duration::from_secs(4);

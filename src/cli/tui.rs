@@ -471,8 +471,8 @@ async fn all(client: &Client, ids: Vec<u64>, act: &str) -> Result<String, Failur
     for id in ids {
         match client.post::<Value>(&format!("/api/v1/transfers/{id}/{act}"), Value::Null).await {
             Ok(_) => done += 1,
-            // It has come to its end meanwhile.
             Err(failure) if failure.exit == Exit::Failed && done == 0 => return Err(failure),
+            // It has come to its end meanwhile.
             Err(_) => {}
         }
     }

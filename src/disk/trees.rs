@@ -3,7 +3,7 @@
 //!
 //! A row is kept when its file is hashed. One that is missing (the log was lost, or full) is computed again when
 //! it is asked for, in the background, one file at a time. The log is only appended to; when it has grown to
-//! [`MAX_LOG`] it becomes the old one (`trees.old`), in place of the one before, and what is found there is kept anew: rows that
+//! [`MAX_LOG`] it becomes the old one (`trees.old`, `blake3.old`), in place of the one before, and what is found there is kept anew: rows that
 //! nobody asks for fade. Nothing is synced and nothing needs to be: a row is checked against its root whenever it
 //! is read, and what a crash has torn off is forgotten. Files below 256 KiB have no row but their root.
 

@@ -58,6 +58,7 @@ const ELSEWHERE: Duration = Duration::from_secs(1);
 const SAVE_EVERY: Duration = Duration::from_millis(500);
 /// What could not be written is tried again after this.
 const RETRY: Duration = Duration::from_secs(5);
+
 /// Where downloads go and how many run.
 #[derive(Clone, Debug)]
 pub struct DownloadsConfig {

@@ -7,8 +7,9 @@
 //! what has them already changes nothing ([`Journalled::apply`]).
 //!
 //! What was being appended when the power failed has no end: it is cut off, since nobody was told that it is kept. A line
-//! that is damaged otherwise costs that change alone: the log is set aside as `NAME.log.corrupt-N`, what could be read of
-//! it is kept, and the user hears of it. Nothing is fatal, and nothing is deleted that was not read.
+//! that is damaged otherwise costs that change, two where its end is damaged, and all of the log where it is the first: the log is set aside as `NAME.log.corrupt-N`, what could be read of
+//! it is kept, and the user hears of it. No damage is fatal, and nothing is deleted that was not read;
+//! what the system does not let us read is left as it is, and is an error.
 //!
 //! Several processes may append: they take turns by the lock of [`StateFile`], and nobody holds anything of the files
 //! between two turns.

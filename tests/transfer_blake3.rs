@@ -70,9 +70,8 @@ fn a_wrong_block_names_its_source_and_only_that_block_is_fetched_again() {
     rt::block_on(downloads.shutdown());
     assert_eq!((view.state.as_str(), view.verified.as_deref()), ("done", Some("blake3")), "{view:?}");
     assert!(read(&view.path.clone().expect("a path")) == bytes);
-    let of = |script: &Script| view.from.iter().find(|from| from.addr == script.addr.to_string()).expect("a source");
-    assert!(of(&liar).words.starts_with("sent wrong bytes at "), "{view:?}");
-    assert_eq!((of(&liar).state.as_str(), of(&good).state != "banned"), ("banned", true), "{view:?}");
+    assert!(of(&view, &liar).words.starts_with("sent wrong bytes at "), "{view:?}");
+    assert_eq!((of(&view, &liar).state.as_str(), of(&view, &good).state != "banned"), ("banned", true), "{view:?}");
     let vain = view.received - bytes.len() as u64;
     assert!(vain <= 4 * MIB as u64, "{vain} bytes in vain");
     let asked_for_it =
@@ -103,22 +102,13 @@ fn of_four_sources_of_two_hundred_megabytes_one_lies_one_stalls_one_closes_and_o
     let (place, all) = (Place::new(), Arc::new(content(200_000_005, 8)));
     let row = row(&all);
     let make = |body: Body| sending(row.root(), blake3_tree::encode(&row), all.len(), body);
-    let [corrupt, stalled, closing, slow] = four(&all, 1 << 20, make);
+    let sources = four(&all, 1 << 20, make);
     let downloads = place.open();
-    let sources = [corrupt.addr, stalled.addr, closing.addr, slow.addr];
-    let id = rt::block_on(downloads.get(named(&all, &sources))).expect("begun").id;
+    let id = rt::block_on(downloads.get(named(&all, &sources.each_ref().map(|source| source.addr)))).expect("begun").id;
     let view = finish(&downloads, id);
     rt::block_on(downloads.shutdown());
     assert_eq!((view.state.as_str(), view.verified.as_deref()), ("done", Some("blake3")), "{view:?}");
-    assert!(read(&view.path.clone().expect("a path")) == *all);
-    let of = |script: &Script| view.from.iter().find(|from| from.addr == script.addr.to_string()).expect("a source");
-    assert_eq!(of(&corrupt).state, "banned", "{view:?}");
-    for (source, words) in [(&stalled, "sent nothing for"), (&closing, "closed the connection")] {
-        assert!(of(source).words.contains(words), "{view:?}");
-    }
-    assert!(of(&slow).bytes > 0, "{view:?}");
-    let vain = view.received - all.len() as u64;
-    assert!(vain <= all.len() as u64 / 20, "{vain} bytes in vain: {view:?}");
+    check_four(&view, &sources, &all, all.len() as u64 / 20);
 }
 
 /// What `peer` gives for a tree of `bytes`: the head, and the body if there is one.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use filbert::app::Error;
 use filbert::app::downloads::{Downloads, DownloadsConfig, Hooks, Wanted};
 use filbert::app::uploads::{UploadHooks, Uploads, UploadsConfig};
-use filbert::app::view::TransferView;
+use filbert::app::view::{FromView, TransferView};
 use filbert::base::Rng;
 use filbert::library::{RootId, SharedFile};
 use filbert::net::rt::{self, Task};
@@ -385,4 +385,21 @@ pub fn four(all: &Arc<Vec<u8>>, piece: usize, make: impl Fn(Body) -> Script) -> 
         }))
     };
     [corrupt, stalled, closing, slow]
+}
+
+/// What a finished download says of these four: who was dropped and why; at most so many bytes came in vain.
+pub fn check_four(view: &TransferView, [corrupt, stalled, closing, slow]: &[Script; 4], all: &[u8], most_in_vain: u64) {
+    assert!(read(&view.path.clone().expect("a path")) == all);
+    assert_eq!(of(view, corrupt).state, "banned", "{view:?}");
+    for (source, words) in [(stalled, "sent nothing for"), (closing, "closed the connection")] {
+        assert!(of(view, source).words.contains(words), "{view:?}");
+    }
+    assert!(of(view, slow).bytes > 0, "{view:?}");
+    let vain = view.received - all.len() as u64;
+    assert!(vain <= most_in_vain, "{vain} bytes in vain: {view:?}");
+}
+
+/// What a download says of a source.
+pub fn of<'a>(view: &'a TransferView, source: &Script) -> &'a FromView {
+    view.from.iter().find(|from| from.addr == source.addr.to_string()).expect("a source of it")
 }

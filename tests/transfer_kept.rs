@@ -36,6 +36,14 @@ fn who_asks_for_what_is_just_being_written_down_is_told_when_it_is() {
         rt::spawn(async move { downloads.get(wanted).await.expect("a download").id })
     };
     let (one, other) = (get(0), get(1));
+    // Both are under way.
+    let end = std::time::Instant::now() + Duration::from_secs(30);
+    let knows =
+        || downloads.views().first().and_then(|view| downloads.wanted(view.id).ok()).map_or(0, |it| it.sources.len());
+    while knows() < 2 {
+        assert!(std::time::Instant::now() < end, "they do not join");
+        pause(Duration::from_millis(5));
+    }
     let first = rt::block_on(rt::timeout(Duration::from_millis(300), select(one, other)));
     let Err(_) = first else { panic!("somebody was told of a download that a crash would have lost") };
     assert_eq!(downloads.views().len(), 1, "they want the same");

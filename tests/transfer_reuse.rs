@@ -104,7 +104,8 @@ fn what_a_source_says_unasked_is_no_answer() {
     for later in [false, true] {
         let place = Place::new();
         let files: Vec<_> = (0..2).map(|seed| content(3000, seed)).collect();
-        let has = files.clone();
+        let (has, said) = (files.clone(), Arc::new(AtomicUsize::new(0)));
+        let count = Arc::clone(&said);
         let source = Script::new(move |head, stream| {
             let bytes = has.iter().find(|bytes| head.contains(&urn(bytes).to_string())).expect("it has it");
             let stale = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
@@ -113,11 +114,19 @@ fn what_a_source_says_unasked_is_no_answer() {
             if later {
                 pause(Duration::from_millis(100));
             }
-            send(stream, "", stale)
+            let goes_on = send(stream, "", stale);
+            count.fetch_add(1, Ordering::SeqCst);
+            goes_on
         });
         let downloads = place.open();
         get(&downloads, "0", &files[0], &source);
-        pause(Duration::from_millis(400));
+        // It is on its way, and arrives on this host in a moment.
+        let end = std::time::Instant::now() + Duration::from_secs(30);
+        while said.load(Ordering::SeqCst) == 0 {
+            assert!(std::time::Instant::now() < end, "it says nothing");
+            pause(Duration::from_millis(5));
+        }
+        pause(Duration::from_millis(50));
         get(&downloads, "1", &files[1], &source);
         rt::block_on(downloads.shutdown());
         assert_eq!(source.connections.load(Ordering::SeqCst), 2, "later: {later}");

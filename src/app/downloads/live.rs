@@ -3,10 +3,12 @@
 //! Whoever has something to tell the machine does so here, at once; the download's task is woken to do what
 //! the machine wants done.
 
+mod reader;
+mod view;
+
 use std::fs::File;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Instant as Clock, SystemTime};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant as Clock;
 
 use futures::StreamExt;
 use futures::channel::mpsc;
@@ -14,14 +16,15 @@ use futures::channel::mpsc;
 use super::play::Readers;
 use super::record::{Record, SourceRecord, Standing};
 use super::wanted::Wanted;
-use crate::app::ErrorCode;
 use crate::app::events::BoxStream;
 use crate::app::meter::Meter;
-use crate::app::view::{FromView, TransferView};
+use crate::app::view::TransferView;
 use crate::base::Instant;
 use crate::disk::Claim;
 use crate::net::rt;
-use crate::transfer::{Download, Failure, Input, Output, Shows, SizeFrom, Source, SourceReport, State, name};
+use crate::transfer::{Download, Input, Output, SizeFrom, Source, State, name};
+pub(super) use reader::Reader;
+use view::{differs, error_code, verified};
 
 /// Changes are told at most so often.
 pub(super) const AT_MOST: std::time::Duration = std::time::Duration::from_millis(100);
@@ -60,45 +63,6 @@ pub(super) struct Inner {
     whose: Whose,
     /// It rests because nothing may be fetched for now, not because the user paused it.
     held: bool,
-}
-
-/// Why it rests then.
-const HELD: &str = "downloads are paused: their limit is 0 (filbert limits)";
-
-/// What a player is told to whom nothing can be shown yet.
-const PLAYED_LATER: &str = "it can be played when all of it is checked: no source has its tree";
-
-/// A file to read from, for others.
-#[derive(Clone, Debug)]
-pub(super) struct Reader {
-    part: Weak<File>,
-    /// When it was finished, and what it looked like then.
-    done: Option<(Clock, (u64, SystemTime), Arc<File>)>,
-}
-
-impl Reader {
-    /// To read from, if it still is there, and nobody wrote to it since it was finished.
-    pub(super) fn file(&self) -> Option<Arc<File>> {
-        match &self.done {
-            Some((_, then, file)) => (stamp(file) == Some(*then)).then(|| Arc::clone(file)),
-            None => self.part.upgrade(),
-        }
-    }
-
-    /// How long it has been finished.
-    pub(super) fn age(&self) -> Option<std::time::Duration> {
-        self.done.as_ref().map(|(at, ..)| at.elapsed())
-    }
-}
-
-/// Length and time of a file that still has a name.
-fn stamp(file: &File) -> Option<(u64, SystemTime)> {
-    let meta = file.metadata().ok()?;
-    #[cfg(unix)]
-    if std::os::unix::fs::MetadataExt::nlink(&meta) == 0 {
-        return None;
-    }
-    Some((meta.len(), meta.modified().ok()?))
 }
 
 /// Which process fetches it.
@@ -257,14 +221,12 @@ impl Live {
 
     /// The partial file is open, or is it no more.
     pub(super) fn reads(&self, reader: Option<Arc<File>>) {
-        // Whoever holds the file holds its lock: that is to end with the partial file.
-        self.lock().reader = reader.map(|file| Reader { part: Arc::downgrade(&file), done: None });
+        self.lock().reader = reader.map(|file| Reader::of_part(&file));
     }
 
     /// It has become this finished file.
     pub(super) fn reads_finished(&self, file: File) {
-        let done = stamp(&file).map(|stamp| (Clock::now(), stamp, Arc::new(file)));
-        self.lock().reader = done.map(|done| Reader { part: Weak::new(), done: Some(done) });
+        self.lock().reader = Reader::of_finished(file);
     }
 
     /// To read from the partial file, or from the finished one.
@@ -404,15 +366,6 @@ impl Live {
     }
 }
 
-/// The clock alone is no change.
-fn differs(a: &TransferView, b: &TransferView) -> bool {
-    let facts = |view: &TransferView| {
-        let TransferView { state, done, size, rate_bps, sources, reason, name, priority, .. } = view;
-        (state.clone(), *done, *size, *rate_bps, *sources, reason.clone(), name.clone(), priority.clone())
-    };
-    facts(a) != facts(b)
-}
-
 impl Inner {
     pub(super) fn machine(&self) -> Option<&Download> {
         self.machine.as_ref()
@@ -439,12 +392,6 @@ impl Inner {
 
     fn tell_watchers(&mut self) {
         self.watchers.retain_mut(|watcher| watcher.try_send(()).is_ok() || !watcher.is_closed());
-    }
-
-    /// Wrong bytes are removed before anybody is told of the failure: who hears of it finds nothing left.
-    fn is_removing(&self) -> bool {
-        let failure = self.machine.as_ref().and_then(Download::failure);
-        failure == Some(Failure::Verification) && (self.at_work || !self.outbox.is_empty())
     }
 
     pub(super) fn current_standing(&self) -> Standing {
@@ -493,85 +440,5 @@ impl Inner {
             Some(machine) => machine.done(),
             None => self.record.done,
         }
-    }
-
-    fn view(&self, now: Instant) -> TransferView {
-        let record = &self.record;
-        let machine = self.machine.as_ref();
-        let state = match machine {
-            Some(_) if self.is_removing() => State::Verifying.word(),
-            Some(machine) => machine.state().word(),
-            None => word(record.standing),
-        };
-        let rate = if state == State::Downloading.word() { self.meter.rate(Clock::now()) } else { 0 };
-        let (done, size) = (self.done(), machine.map_or(record.size, Download::size));
-        let left = size.map(|size| size.saturating_sub(done));
-        let next_try = machine.and_then(Download::next_try).map(|at| at.since(now).as_millis().div_ceil(1000) as u64);
-        TransferView {
-            id: record.id,
-            direction: "down".to_owned(),
-            priority: Some(record.priority.word().to_owned()),
-            name: record.name.clone(),
-            urn: record.urn(),
-            state: state.to_owned(),
-            done,
-            size,
-            rate_bps: rate,
-            sources: machine.map_or(record.sources.len(), |machine| machine.sources().count()) as u64,
-            reason: match (machine, &self.whose) {
-                (Some(machine), _) if self.held && machine.state() == State::Paused => HELD.to_owned(),
-                (Some(machine), _) if self.readers.is_played() && machine.shows() == Shows::AtTheEnd => {
-                    format!("{}; {PLAYED_LATER}", machine.reason(now))
-                }
-                (Some(machine), _) => machine.reason(now),
-                (None, Whose::Elsewhere) => "a `get` without the servent fetches it".to_owned(),
-                (None, _) => record.reason.clone(),
-            },
-            eta_s: left.filter(|_| rate > 0).map(|left| left.div_ceil(rate)),
-            next_try_s: next_try,
-            path: Some(self.path()),
-            verified: machine.map_or_else(|| record.verified.clone(), verified),
-            error: machine.map_or(record.error, |machine| machine.failure().map(error_code)),
-            elapsed_ms: self.elapsed_ms(),
-            peer: machine.and_then(|machine| machine.active().next()).map(Source::to_string),
-            received: machine.map_or(0, Download::received),
-            players: self.readers.count(),
-            from: machine.map_or_else(Vec::new, |machine| machine.report().map(FromView::of).collect()),
-        }
-    }
-
-    /// The finished file, or the folder that it will lie in.
-    fn path(&self) -> PathBuf {
-        self.record.path.clone().unwrap_or_else(|| self.record.dir.clone())
-    }
-}
-
-impl FromView {
-    fn of(report: SourceReport<'_>) -> Self {
-        let SourceReport { source, state, bytes, words } = report;
-        Self { addr: source.to_string(), state: state.to_owned(), bytes, words: words.to_owned() }
-    }
-}
-
-fn verified(machine: &Download) -> Option<String> {
-    machine.verified().filter(|_| machine.state() == State::Done).map(|check| check.word().to_owned())
-}
-
-fn word(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Unfinished => State::Queued.word(),
-        Standing::Paused => State::Paused.word(),
-        Standing::Done => State::Done.word(),
-        Standing::Failed => State::Failed.word(),
-        Standing::Cancelled => State::Cancelled.word(),
-    }
-}
-
-fn error_code(failure: Failure) -> ErrorCode {
-    match failure {
-        Failure::Verification => ErrorCode::VerificationFailed,
-        Failure::NotFound => ErrorCode::NotFound,
-        Failure::Refused => ErrorCode::Refused,
-        Failure::Disk => ErrorCode::Failed,
     }
 }

@@ -3,6 +3,7 @@ mod clock;
 mod swarm;
 mod words;
 
+use std::ops::Range;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -11,7 +12,7 @@ use super::*;
 use crate::base::Rng;
 use crate::transfer::Ask;
 use crate::wire::head::Headers;
-use crate::wire::{AnyRow, Sha1, TigerTree};
+use crate::wire::{AnyRow, Blake3, Sha1, TigerTree};
 
 const MIB: u64 = 1 << 20;
 const HASH: Blake3 = Blake3([7; 32]);

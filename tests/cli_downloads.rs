@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+#[cfg(target_os = "linux")]
+use common::mounts::{may_mount, on_small_disk, wrapped};
 use common::{Home, Servent, finish, http, noise, pause, until, within};
 use filbert::wire::{Digester, Digests};
 use serde_json::Value;
@@ -465,44 +467,6 @@ fn without_a_servent_get_play_stays_for_the_player() {
     let ended = finish(child);
     assert_eq!(ended.code, 130, "{}", ended.stderr);
     assert_eq!(ended.stdout, "", "the address was all");
-}
-
-/// The command of that home, run by `wrapper` with the words before it.
-#[cfg(target_os = "linux")]
-fn wrapped(home: &Home, wrapper: &[&str], args: &[&str]) -> std::process::Command {
-    let plain = home.command();
-    let mut command = std::process::Command::new(wrapper[0]);
-    command.args(&wrapper[1..]).arg(plain.get_program()).args(plain.get_args()).args(args);
-    for (name, value) in plain.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    command.stdin(std::process::Stdio::null());
-    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-    command
-}
-
-/// Whether a mount namespace of our own can be had here.
-#[cfg(target_os = "linux")]
-fn may_mount() -> bool {
-    let mut probe = std::process::Command::new("unshare");
-    let may = probe.args(["-rm", "mount", "-t", "tmpfs", "none", "/mnt"]).stderr(std::process::Stdio::null()).status();
-    let may = may.is_ok_and(|status| status.success());
-    if !may {
-        println!("SKIPPED: no mount namespace can be had here (unshare -rm mount -t tmpfs)");
-    }
-    may
-}
-
-/// Runs `script` in a mount namespace with a small file system at `$D`; `"$@"` is the binary with its home.
-#[cfg(target_os = "linux")]
-fn on_small_disk(home: &Home, script: &str) -> common::Ended {
-    let dir = home.join("downloads");
-    std::fs::create_dir_all(&dir).expect("a folder");
-    let script = format!("D={}; mount -t tmpfs -o size=12m none \"$D\" || exit 99; {script}", dir.display());
-    finish(wrapped(home, &["unshare", "-rm", "sh", "-c", &script, "sh"], &[]).spawn().expect("started"))
 }
 
 #[cfg(target_os = "linux")]

@@ -10,6 +10,7 @@ use super::kept_hosts::KeptHost;
 use super::{Error, ErrorCode};
 use crate::base::Rng;
 use crate::disk::state::StateFile;
+use crate::disk::{next_step, why_unwritten};
 use crate::net::Identity;
 use crate::wire::Guid;
 
@@ -130,8 +131,8 @@ fn save<T: Serialize + ?Sized>(file: &StateFile, value: &T) -> Result<(), Error>
 }
 
 pub(super) fn unwritten(file: &StateFile, error: &std::io::Error) -> Error {
-    Error::new(ErrorCode::Failed, format!("cannot write {}: {error}", file.path().display()))
-        .hint("Check that the disk is not full and who owns the state directory")
+    let why = why_unwritten(error);
+    Error::new(ErrorCode::Failed, format!("cannot write {}: {why}", file.path().display())).hint(next_step(error))
 }
 
 #[cfg(test)]

@@ -230,7 +230,10 @@ impl Node {
             limits: inner.speeds.limits().view(),
             uptime_s: now.since(Instant::ZERO).as_secs(),
             counters: totals,
-            warnings: inner.warnings.all().into_iter().chain(inner.alone().await).collect(),
+            warnings: {
+                let now = inner.downloads.unsaved().into_iter().chain(inner.alone().await);
+                inner.warnings.all().into_iter().chain(now).collect()
+            },
         }
     }
 

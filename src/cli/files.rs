@@ -1,10 +1,11 @@
 //! The few files that the command line writes itself: whole or not at all, secrets for the owner alone.
 
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 use super::exit::{Exit, Failure};
+use crate::disk::{next_step, why_unwritten};
 
 /// Who may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,26 +19,42 @@ pub enum Secrecy {
 /// Writes a file beside its place and renames it there, so that a reader sees the old or the new one. Folders
 /// on the way are made; those above a secret are the owner's.
 pub fn write(path: &Path, bytes: &[u8], secrecy: Secrecy) -> Result<(), Failure> {
-    let attempt = || -> std::io::Result<()> {
-        // A name alone is in the folder where we are.
-        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        make_dir(dir, secrecy)?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let beside = dir.join(format!(".{name}.{}", std::process::id()));
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        restrict(&mut options, secrecy);
-        let written = options.open(&beside).and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()
-        });
-        written.and_then(|()| fs::rename(&beside, path)).inspect_err(|_| {
-            let _ = fs::remove_file(&beside);
-        })?;
-        // Without this the rename may be lost with the power.
-        if cfg!(unix) { fs::File::open(dir)?.sync_all() } else { Ok(()) }
-    };
-    attempt().map_err(|error| Failure::new(Exit::Failed, format!("cannot write {}: {error}", path.display())))
+    try_write(path, bytes, secrecy).map_err(|error| {
+        let failure = unwritten(path, &error);
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => failure.hint("Free some space there"),
+            _ => failure,
+        }
+    })
+}
+
+/// The same, for files of the home.
+pub fn write_in_home(path: &Path, bytes: &[u8], secrecy: Secrecy) -> Result<(), Failure> {
+    try_write(path, bytes, secrecy).map_err(|error| unwritten(path, &error).hint(next_step(&error)))
+}
+
+fn try_write(path: &Path, bytes: &[u8], secrecy: Secrecy) -> io::Result<()> {
+    // A name alone is in the folder where we are.
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make_dir(dir, secrecy)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beside = dir.join(format!(".{name}.{}", std::process::id()));
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    restrict(&mut options, secrecy);
+    let written = options.open(&beside).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.and_then(|()| fs::rename(&beside, path)).inspect_err(|_| {
+        let _ = fs::remove_file(&beside);
+    })?;
+    // Without this the rename may be lost with the power.
+    if cfg!(unix) { fs::File::open(dir)?.sync_all() } else { Ok(()) }
+}
+
+fn unwritten(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(Exit::Failed, format!("cannot write {}: {}", path.display(), why_unwritten(error)))
 }
 
 /// Makes that of a file which is opened.
@@ -54,12 +71,12 @@ pub fn restrict(options: &mut OpenOptions, secrecy: Secrecy) {
 pub fn restrict(_: &mut OpenOptions, _: Secrecy) {}
 
 /// Makes a folder for its owner alone, and those on the way to it.
-pub fn private_dir(dir: &Path) -> std::io::Result<()> {
+pub fn private_dir(dir: &Path) -> io::Result<()> {
     make_dir(dir, Secrecy::Owner)
 }
 
 #[cfg(unix)]
-fn make_dir(dir: &Path, secrecy: Secrecy) -> std::io::Result<()> {
+fn make_dir(dir: &Path, secrecy: Secrecy) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     let mut builder = fs::DirBuilder::new();
     if secrecy == Secrecy::Owner {
@@ -69,7 +86,7 @@ fn make_dir(dir: &Path, secrecy: Secrecy) -> std::io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn make_dir(dir: &Path, _: Secrecy) -> std::io::Result<()> {
+fn make_dir(dir: &Path, _: Secrecy) -> io::Result<()> {
     fs::create_dir_all(dir)
 }
 

@@ -1,6 +1,7 @@
 //! How a command finds its servent: the running one of its home, or a private one for this command alone.
 //!
-//! `up` leaves `api.json` (address and pid) and `token` in the state directory. Whether that servent still
+//! `up` leaves `api.json` (address and pid) and `token` in the state directory; where the disk is too full for the first,
+//! the address is in the lock, which has its place already. Whether that servent still
 //! runs is asked, not guessed: its port must answer to our token. A file that a killed servent left behind is
 //! therefore harmless.
 
@@ -49,7 +50,7 @@ pub fn token(home: &Home) -> Result<Token, Failure> {
         return Ok(token);
     }
     let token = fresh_token()?;
-    files::write(&path, token.as_str().as_bytes(), Secrecy::Owner)?;
+    files::write_in_home(&path, token.as_str().as_bytes(), Secrecy::Owner)?;
     Ok(token)
 }
 
@@ -73,11 +74,16 @@ fn read_token(path: &Path) -> Option<Token> {
     Token::parse(&std::fs::read_to_string(path).ok()?)
 }
 
-/// Says where the control API of this home is.
+/// Says where the control API of this home is: for who holds its lock.
 pub fn announce(home: &Home, addr: SocketAddr) -> Result<(), Failure> {
     let record = Record { url: format!("http://{addr}"), pid: std::process::id() };
     let bytes = serde_json::to_vec(&record).map_err(std::io::Error::from)?;
-    files::write(&record_path(home), &bytes, Secrecy::Owner)
+    let path = record_path(home);
+    files::write_in_home(&path, &bytes, Secrecy::Owner).or_else(|failure| {
+        // What a killed servent left would be read first.
+        let _ = std::fs::remove_file(&path);
+        Lock::tell(&home.state, &record.url).map_err(|_| failure)
+    })
 }
 
 /// Takes that back, if it is still ours.
@@ -86,11 +92,12 @@ pub fn retract(home: &Home) {
     if read_record(&path).is_some_and(|record| record.pid == std::process::id()) {
         let _ = std::fs::remove_file(path);
     }
+    Lock::untell(&home.state);
 }
 
 /// Whether a servent of this home still says where it is.
 pub fn announced(home: &Home) -> bool {
-    record_path(home).exists()
+    record_path(home).exists() || Lock::told(&home.state).is_some()
 }
 
 fn read_record(path: &Path) -> Option<Record> {
@@ -99,7 +106,8 @@ fn read_record(path: &Path) -> Option<Record> {
 
 /// The running servent of this home.
 pub async fn find(home: &Home) -> Option<Client> {
-    let record = read_record(&record_path(home))?;
+    let told = || Lock::told(&home.state).map(|(pid, url)| Record { url, pid });
+    let record = read_record(&record_path(home)).or_else(told)?;
     let addr = record.url.strip_prefix("http://")?.parse().ok()?;
     let client = Client::new(addr, read_token(&token_path(home))?);
     match rt::timeout(ANSWERS_WITHIN, client.is_there()).await {

@@ -22,6 +22,7 @@ use super::settings::Settings;
 use super::{files, interrupt, logging, reload, servent, text};
 use crate::app::view::EventView;
 use crate::app::{ErrorCode, Node, Options, PortMapping};
+use crate::disk::{next_step, room_in, why_unwritten};
 use crate::net::rt;
 use crate::proto::{Deflate, Encrypt, OutOfBand, RoleChoice};
 use crate::web::{self, Limits, Server};
@@ -320,8 +321,16 @@ async fn detach(config: &Config, args: &Up) -> Result<(), Failure> {
     let _ = written.seek(SeekFrom::Start(before));
     let _ = written.take(16 * 1024).read_to_string(&mut words);
     let exit = Exit::ALL.into_iter().find(|exit| code == Some(exit.code().into())).unwrap_or(Exit::Failed);
-    let last = words.lines().rev().find_map(|line| line.strip_prefix("filbert: ")).unwrap_or("it ended without a word");
-    Err(Failure::new(exit, last.trim_end_matches('.')))
+    match words.lines().rev().find_map(|line| line.strip_prefix("filbert: ")) {
+        Some(last) => Err(Failure::new(exit, last.trim_end_matches('.'))),
+        // Its words had no place.
+        None if log.parent().is_some_and(|dir| room_in(dir).is_ok_and(|bytes| bytes == 0)) => {
+            let full = std::io::ErrorKind::StorageFull.into();
+            Err(Failure::new(exit, format!("cannot write {}: {}", log.display(), why_unwritten(&full)))
+                .hint(next_step(&full)))
+        }
+        None => Err(Failure::new(exit, "it ended without a word")),
+    }
 }
 
 /// `down`.

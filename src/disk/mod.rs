@@ -32,7 +32,7 @@ pub use partial::{Checked, DiskError, Fault, Judged, Partial, PartialSpec, blake
 pub use pass::{BUFFER, Threads, pass};
 pub use place::{OnExists, UnknownPolicy};
 pub use policy::{Pattern, Refusal, SkipReason, looks_private, may_share};
-pub use room::{last_written, open_to_others, room_in};
+pub use room::{last_written, next_step, open_to_others, room_in, why_unwritten};
 pub use scan::{MAX_DEPTH, Preview, preview};
 pub use share::{LeftOut, Options as ShareOptions, Phase, ShareState, Shares};
 pub use stamp::stamp_of;

@@ -24,6 +24,26 @@ pub fn room_in(dir: &Path) -> io::Result<u64> {
     Ok(u64::MAX)
 }
 
+/// Why something could not be written, in words: `the disk is full`.
+pub fn why_unwritten(error: &io::Error) -> String {
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    match error.kind() {
+        StorageFull => "the disk is full".to_owned(),
+        QuotaExceeded => "your quota is used up".to_owned(),
+        ReadOnlyFilesystem => "the file system is read-only".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// What to do about a file of the home that could not be written.
+pub fn next_step(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "Free some space there, or say another --home DIR",
+        io::ErrorKind::ReadOnlyFilesystem => "Say another --home DIR",
+        _ => "Check who owns the state directory, or say another --home DIR",
+    }
+}
+
 /// Whether others on this machine can look into a folder of ours. Where it is not there yet, they cannot. An error where
 /// we could not use it ourselves.
 pub fn open_to_others(dir: &Path) -> io::Result<bool> {
@@ -50,6 +70,21 @@ pub fn last_written(dir: &Path) -> Option<SystemTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_full_or_read_only_is_said_in_words() {
+        use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        for (kind, why, next) in [
+            (StorageFull, "the disk is full", "Free some space"),
+            (QuotaExceeded, "your quota is used up", "Free some space"),
+            (ReadOnlyFilesystem, "the file system is read-only", "Say another --home"),
+            (PermissionDenied, "permission denied", "Check who owns"),
+        ] {
+            let error = io::Error::from(kind);
+            assert_eq!(why_unwritten(&error), why);
+            assert!(next_step(&error).starts_with(next), "{kind:?}");
+        }
+    }
 
     #[test]
     fn a_folder_has_room_and_a_file_is_none() {

@@ -51,6 +51,12 @@ impl Downloads {
         &self.inner().config.dir
     }
 
+    /// Why what happens to downloads cannot be written down, in words, while that is so.
+    pub fn unsaved(&self) -> Option<String> {
+        let why = self.inner().unsaved.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        Some(format!("{why}; downloads may be forgotten at a crash"))
+    }
+
     /// All downloads, in the order of their ids.
     pub fn views(&self) -> Vec<TransferView> {
         self.inner().all().iter().map(|live| live.view()).collect()

@@ -9,7 +9,7 @@ use super::record::{Change, Record, SourceRecord, Standing};
 use super::{Inner, Wanted};
 use crate::app::view::TransferView;
 use crate::app::{Error, ErrorCode};
-use crate::disk::Claim;
+use crate::disk::{Claim, next_step, why_unwritten};
 use crate::net::rt;
 use crate::transfer::{Input, Source, name};
 
@@ -174,7 +174,8 @@ impl Inner {
         });
         taken.await.map_err(|error| {
             let place = self.journal.path().display();
-            Error::new(ErrorCode::Failed, format!("cannot write {place}: {error}")).hint("Say another --home DIR")
+            let why = why_unwritten(&error);
+            Error::new(ErrorCode::Failed, format!("cannot write {place}: {why}")).hint(next_step(&error))
         })
     }
 }

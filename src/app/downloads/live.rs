@@ -60,6 +60,8 @@ pub(super) struct Inner {
     watchers: Vec<mpsc::Sender<()>>,
     /// Something changed that is not written down yet.
     pub(super) dirty: bool,
+    /// Why what changed could not be written down, in words.
+    unkept: Option<String>,
     whose: Whose,
     /// It rests because nothing may be fetched for now, not because the user paused it.
     held: bool,
@@ -92,6 +94,7 @@ impl Live {
             bell: None,
             watchers: Vec::new(),
             dirty: false,
+            unkept: None,
             whose: Whose::Ours,
             held: false,
             record,
@@ -331,6 +334,15 @@ impl Live {
         inner.dirty = false;
         inner.update_record(self.now());
         inner.record.clone()
+    }
+
+    /// It was written down, or could not be, and why.
+    pub(super) fn kept(&self, why_not: Option<&str>) {
+        let mut inner = self.lock();
+        if inner.unkept.as_deref() != why_not {
+            inner.unkept = why_not.map(str::to_owned);
+            inner.tell_watchers();
+        }
     }
 
     /// Told of each change, though not of how many there were.

@@ -129,6 +129,8 @@ struct Inner {
     saving: futures::lock::Mutex<()>,
     /// How often a save was asked for, and of how many of these the last one that was written knew.
     saves: (AtomicU64, AtomicU64),
+    /// Why the last save failed, in words, if it did.
+    unsaved: Mutex<Option<String>>,
     /// Blocks and whole files that were not what they should be.
     verify_fails: AtomicU64,
     /// Nothing is fetched for now: its limit is 0.
@@ -158,6 +160,7 @@ impl Downloads {
             save_bell: Mutex::new(save_bell),
             saving: futures::lock::Mutex::new(()),
             saves: (AtomicU64::new(0), AtomicU64::new(0)),
+            unsaved: Mutex::default(),
             verify_fails: AtomicU64::new(0),
             holding: AtomicBool::new(false),
             getting: futures::lock::Mutex::new(()),

@@ -12,7 +12,7 @@ use super::record::{Change, Record, Saved};
 use super::table::Table;
 use super::{ELSEWHERE, Inner};
 use crate::app::{Error, ErrorCode};
-use crate::disk::{Claim, Journalled};
+use crate::disk::{Claim, Journalled, why_unwritten};
 use crate::net::rt;
 use crate::transfer::name;
 
@@ -34,11 +34,9 @@ impl Inner {
             return Ok(());
         }
         let inner = Arc::clone(self);
-        if let Err(error) = rt::spawn_blocking(move || inner.set_ids_apart()).await {
-            log::warn!(
-                "cannot write {}: {error}; downloads may be forgotten at a crash",
-                self.journal.path().display()
-            );
+        let set_apart = rt::spawn_blocking(move || inner.set_ids_apart()).await;
+        if self.note_saved(&set_apart).is_some() {
+            self.ring_saver();
         }
         saved.tidy();
         for mut record in saved.downloads.into_values() {
@@ -182,17 +180,25 @@ impl Inner {
         }
         let known = asked.load(Ordering::SeqCst);
         let inner = Arc::clone(self);
-        match rt::spawn_blocking(move || inner.write_changes()).await {
-            Ok(()) => {
-                written.store(known, Ordering::SeqCst);
-                true
-            }
-            Err(error) => {
-                let path = self.journal.path().display();
-                log::warn!("cannot write {path}: {error}; downloads may be forgotten at a crash");
-                false
-            }
+        let saved = rt::spawn_blocking(move || inner.write_changes()).await.is_ok();
+        if saved {
+            written.store(known, Ordering::SeqCst);
         }
+        saved
+    }
+
+    /// Remembers whether the state could be written, and says so when that changes. Returns why it could not be.
+    fn note_saved(&self, saved: &io::Result<()>) -> Option<String> {
+        let path = self.journal.path().display();
+        let why = saved.as_ref().err().map(|error| format!("cannot write {path}: {}", why_unwritten(error)));
+        let mut unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner);
+        match &why {
+            Some(why) if unsaved.as_ref() != Some(why) => log::warn!("{why}; downloads may be forgotten at a crash"),
+            None if unsaved.is_some() => log::info!("{path} is written again"),
+            _ => {}
+        }
+        unsaved.clone_from(&why);
+        why
     }
 
     /// What is written last is what was seen last: a save that was given up may still come to its end.
@@ -203,13 +209,10 @@ impl Inner {
             (mem::take(&mut table.changed), self.is_low(&table))
         };
         let set_apart = if low { self.set_ids_apart() } else { Ok(()) };
-        let records: Vec<Record> = changed
-            .iter()
-            .filter_map(|id| self.find(*id).ok())
-            // What another process fetches it writes down itself.
-            .filter(|live| !live.is_elsewhere())
-            .map(|live| live.record())
-            .collect();
+        // What another process fetches it writes down itself.
+        let ours = changed.iter().filter_map(|id| self.find(*id).ok()).filter(|live| !live.is_elsewhere());
+        let lives: Vec<Arc<Live>> = ours.collect();
+        let records: Vec<Record> = lives.iter().map(|live| live.record()).collect();
         let over: Vec<(u64, bool)> = records.iter().map(|record| (record.id, record.standing.is_over())).collect();
         let changes: Vec<Change> = records.into_iter().map(|record| Change::Put(Box::new(record))).collect();
         let appended = if changes.is_empty() { Ok(()) } else { self.journal.append(&changes) };
@@ -222,6 +225,9 @@ impl Inner {
         drop(table);
         // A task that is dropped may want the table.
         drop(gone);
-        appended.and(set_apart)
+        let saved = appended.and(set_apart);
+        let why_not = self.note_saved(&saved);
+        lives.iter().for_each(|live| live.kept(why_not.as_deref()));
+        saved
     }
 }

@@ -46,15 +46,7 @@ impl Inner {
             size,
             rate_bps: rate,
             sources: machine.map_or(record.sources.len(), |machine| machine.sources().count()) as u64,
-            reason: match (machine, &self.whose) {
-                (Some(machine), _) if self.held && machine.state() == State::Paused => HELD.to_owned(),
-                (Some(machine), _) if self.readers.is_played() && machine.shows() == Shows::AtTheEnd => {
-                    format!("{}; {PLAYED_LATER}", machine.reason(now))
-                }
-                (Some(machine), _) => machine.reason(now),
-                (None, Whose::Elsewhere) => "a `get` without the servent fetches it".to_owned(),
-                (None, _) => record.reason.clone(),
-            },
+            reason: self.reason(now),
             eta_s: left.filter(|_| rate > 0).map(|left| left.div_ceil(rate)),
             next_try_s: next_try,
             path: Some(self.path()),
@@ -65,6 +57,22 @@ impl Inner {
             received: machine.map_or(0, Download::received),
             players: self.readers.count(),
             from: machine.map_or_else(Vec::new, |machine| machine.report().map(FromView::of).collect()),
+        }
+    }
+
+    fn reason(&self, now: Instant) -> String {
+        let reason = match (&self.machine, &self.whose) {
+            (Some(machine), _) if self.held && machine.state() == State::Paused => HELD.to_owned(),
+            (Some(machine), _) if self.readers.is_played() && machine.shows() == Shows::AtTheEnd => {
+                format!("{}; {PLAYED_LATER}", machine.reason(now))
+            }
+            (Some(machine), _) => machine.reason(now),
+            (None, Whose::Elsewhere) => "a `get` without the servent fetches it".to_owned(),
+            (None, _) => self.record.reason.clone(),
+        };
+        match &self.unkept {
+            Some(why) if !self.current_standing().is_over() => format!("{reason}; a crash now would lose it: {why}"),
+            _ => reason,
         }
     }
 

@@ -1,0 +1,101 @@
+//! The disk that holds the state is full: the servent starts where it can, and whoever asks hears what is wrong.
+
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use common::Home;
+use common::mounts::{may_mount, with_small_disk_at};
+
+/// `up` until its port is open; what it says is in the folder beside the small disk.
+const UP: &str = "\"$@\" up --json --listen 127.0.0.1:0 --api 127.0.0.1:0 >ready 2>said & \
+     for i in $(seq 300); do grep -q ready ready && break; kill -0 $! 2>/dev/null || break; sleep 0.1; done;";
+/// Not a byte is left.
+const FILL: &str = "head -c 20M /dev/zero >\"$D/filler\" 2>/dev/null;";
+
+fn script(home: &Home, steps: &[&str]) -> String {
+    format!("cd {} || exit 98; {}", home.folder("beside", &[]).display(), steps.join(" "))
+}
+
+fn said(home: &Home) -> String {
+    std::fs::read_to_string(home.join("beside/said")).unwrap_or_default()
+}
+
+#[test]
+fn a_servent_of_old_starts_on_a_full_disk_and_its_commands_find_it() {
+    if !may_mount() {
+        return;
+    }
+    let home = Home::new();
+    let look = "\"$@\" status --json | head -c 10; echo; \"$@\" doctor | grep -c 'disk is full'; \"$@\" down; echo \"down $?\"; wait;";
+    let again = "\"$@\" status; echo \"code $?\"; rm \"$D/filler\";";
+    let steps = [
+        UP,
+        "\"$@\" down; wait;",
+        FILL,
+        UP,
+        look,
+        again,
+        UP,
+        "\"$@\" down; echo \"down $?\"; wait; ls \"$D\" | grep -c api",
+    ];
+    let ended = with_small_disk_at(&home, "state", &script(&home, &steps));
+    let told = format!("{}\n{}", ended.stderr, said(&home));
+    assert_eq!(ended.stdout, "{\"version\"\n1\ndown 0\ncode 7\ndown 0\n0\n", "{told}");
+}
+
+#[test]
+fn a_servent_killed_on_a_full_disk_leaves_nothing_that_misleads() {
+    if !may_mount() {
+        return;
+    }
+    let home = Home::new();
+    let killed = "kill -9 $!; wait; \"$@\" status; echo \"code $?\";";
+    let steps = [
+        UP,
+        killed,
+        FILL,
+        UP,
+        "kill -9 $!; wait;",
+        UP,
+        "\"$@\" status >/dev/null; echo \"code $?\"; \"$@\" down; wait",
+    ];
+    let ended = with_small_disk_at(&home, "state", &script(&home, &steps));
+    assert_eq!(ended.stdout, "code 7\ncode 0\n", "{}\n{}", ended.stderr, said(&home));
+}
+
+#[test]
+fn a_download_that_a_crash_would_lose_says_so_until_there_is_room() {
+    if !may_mount() {
+        return;
+    }
+    let home = Home::new();
+    // As many as no page of the log takes that it has already.
+    let get = "\"$@\" --timeout 1 get $(for i in A B C D E F G H I J K L M N O P; do echo urn:sha1:GKECXDEZDWGCRBZWKYBJD5GGT4KAUE5$i; done) \
+               >/dev/null 2>&1; echo \"code $?\";";
+    let look = "\"$@\" transfers | grep -q 'lose it.*the disk is full' && echo yes; \"$@\" status 2>&1 | grep -c 'the disk is full'; rm \"$D/filler\";";
+    let wait = "for i in $(seq 200); do \"$@\" transfers | grep -q 'the disk is full' || break; sleep 0.1; done;";
+    let after = "\"$@\" status 2>&1 | grep -c 'the disk is full'; kill -9 $!; wait; cat \"$D\"/transfers.* | grep -o 'KAUE5[A-P]' | sort -u | wc -l";
+    let ended = with_small_disk_at(&home, "state", &script(&home, &[UP, FILL, get, look, wait, after]));
+    assert_eq!(ended.stdout, "code 124\nyes\n1\n0\n16\n", "{}\n{}", ended.stderr, said(&home));
+}
+
+#[test]
+fn on_a_full_disk_a_new_home_is_refused_with_a_sentence() {
+    if !may_mount() {
+        return;
+    }
+    let home = Home::new();
+    let others = "\"$@\" up --detach --listen 127.0.0.1:0 2>&1 | grep -o 'the disk is full.*'; \
+                  \"$@\" get urn:sha1:GKECXDEZDWGCRBZWKYBJD5GGT4KAUE5V 2>&1 | grep -o 'the disk is full.*'";
+    let steps = [FILL, UP, "wait $!; echo \"code $?\"; ls \"$D\";", others];
+    let ended = with_small_disk_at(&home, "state", &script(&home, &steps));
+    let next = "the disk is full. Free some space there, or say another --home DIR.\n";
+    assert_eq!(ended.stdout, format!("code 1\nfiller\n{next}{next}"), "{}", ended.stderr);
+    let token = home.join("state/token");
+    let words = format!(
+        "filbert: cannot write {}: the disk is full. Free some space there, or say another --home DIR.\n",
+        token.display()
+    );
+    assert_eq!(said(&home), words);
+}

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// State files of more bytes are not read: ours never grow so large.
+/// State files of more bytes are neither read nor written: what could not be read back would be lost.
 pub(super) const MAX_BYTES: u64 = 256 << 20;
 
 /// One state file.
@@ -22,6 +22,8 @@ pub struct StateFile {
     version: u32,
     /// The oldest version that is read.
     oldest: u32,
+    /// Bytes that it may have.
+    pub(super) most: u64,
 }
 
 /// What was in a state file.
@@ -66,7 +68,7 @@ struct EnvelopeIn<T> {
 impl StateFile {
     /// The file `path`, which holds a `kind` of things in version `version`.
     pub fn new(path: impl Into<PathBuf>, kind: &'static str, version: u32) -> Self {
-        Self { path: path.into(), kind, version, oldest: version }
+        Self { path: path.into(), kind, version, oldest: version, most: MAX_BYTES }
     }
 
     /// The same, which reads files of versions from `oldest` on too: the type that it is read as knows their shapes.
@@ -144,7 +146,7 @@ impl StateFile {
     fn read<T: DeserializeOwned>(&self) -> io::Result<(u32, T)> {
         let size = fs::metadata(&self.path)?.len();
         let invalid = |text: String| io::Error::new(io::ErrorKind::InvalidData, text);
-        if size > MAX_BYTES {
+        if size > self.most {
             return Err(invalid(format!("{size} bytes, more than such a file ever has")));
         }
         let bytes = fs::read(&self.path)?;
@@ -166,6 +168,7 @@ impl StateFile {
         let envelope = EnvelopeOut { filbert: self.kind, version: self.version, data: value };
         let mut bytes = serde_json::to_vec_pretty(&envelope)?;
         bytes.push(b'\n');
+        within(self.most, bytes.len() as u64)?;
         write_atomically(&self.path, &bytes)
     }
 
@@ -177,6 +180,15 @@ impl StateFile {
         lock.lock()?;
         Ok(lock)
     }
+}
+
+/// An error where a file would have so many bytes that it is not read back.
+pub(super) fn within(most: u64, bytes: u64) -> io::Result<()> {
+    if bytes <= most {
+        return Ok(());
+    }
+    let words = format!("it would have {bytes} bytes, more than the {most} that are read back");
+    Err(io::Error::new(io::ErrorKind::FileTooLarge, words))
 }
 
 /// Replaces a file as a whole, readable by its owner alone: for state and secrets.
@@ -279,6 +291,16 @@ mod tests {
         }
         file(&dir).save(&vec![7]).expect("saved");
         assert_eq!(file(&dir).load(), Loaded::Some(vec![7]));
+    }
+
+    #[test]
+    fn what_would_not_be_read_back_is_not_written() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let small = StateFile { most: 200, ..file(&dir) };
+        small.save(&vec![7_u32; 10]).expect("small enough");
+        let error = small.save(&vec![7_u32; 100]).expect_err("too much");
+        assert!(error.to_string().contains("more than the 200 that are read back"), "{error}");
+        assert_eq!(small.load(), Loaded::Some(vec![7_u32; 10]), "the old one is still there");
     }
 
     #[test]

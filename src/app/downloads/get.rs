@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::here::{self, stamp_of};
 use super::live::{Live, Whose};
-use super::record::{Change, Record, SourceRecord, Standing};
+use super::record::{Change, MAX_SOURCES, MAX_UNFINISHED, Record, SourceRecord, Standing};
 use super::{Inner, Wanted};
 use crate::app::view::TransferView;
 use crate::app::{Error, ErrorCode};
@@ -27,6 +27,10 @@ impl Inner {
         if wanted.sources.is_empty() && wanted.expected.urn().is_none() {
             let message = "neither a source nor a hash of the file is known";
             return Err(Error::new(ErrorCode::Usage, message).hint("Say a hit's number, urn:sha1:... or a link"));
+        }
+        if self.table().unfinished() >= MAX_UNFINISHED {
+            let message = format!("{MAX_UNFINISHED} downloads are not finished yet: more are not begun");
+            return Err(Error::new(ErrorCode::Refused, message).hint("Cancel some: `filbert cancel N`"));
         }
         let dir = wanted.dir.take().unwrap_or_else(|| self.config.dir.clone());
         let dir = std::path::absolute(&dir).unwrap_or(dir);
@@ -113,7 +117,7 @@ impl Inner {
             done: 0,
             reason: String::new(),
             error: None,
-            sources: wanted.sources.iter().map(SourceRecord::from).collect(),
+            sources: wanted.sources.iter().take(MAX_SOURCES).map(SourceRecord::from).collect(),
             created_ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
             elapsed_ms: 0,
             path: None,

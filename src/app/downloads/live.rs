@@ -14,7 +14,7 @@ use futures::StreamExt;
 use futures::channel::mpsc;
 
 use super::play::Readers;
-use super::record::{Record, SourceRecord, Standing};
+use super::record::{MAX_REASON, MAX_SOURCES, Record, SourceRecord, Standing};
 use super::wanted::Wanted;
 use crate::app::events::BoxStream;
 use crate::app::meter::Meter;
@@ -287,8 +287,10 @@ impl Live {
             let mut inner = self.lock();
             let ours = !matches!(inner.whose, Whose::Elsewhere);
             if inner.machine.is_none() && ours && !inner.record.standing.is_over() {
-                inner.record.sources.push(SourceRecord::from(&source));
-                inner.dirty = true;
+                if inner.record.sources.len() < MAX_SOURCES {
+                    inner.record.sources.push(SourceRecord::from(&source));
+                    inner.dirty = true;
+                }
                 return;
             }
         }
@@ -426,7 +428,7 @@ impl Inner {
         self.record.size = machine.size();
         self.record.size_heard = machine.size_from() == SizeFrom::Source;
         self.record.done = done;
-        self.record.reason = machine.reason(now);
+        self.record.reason = machine.reason(now).chars().take(MAX_REASON).collect();
         self.record.error = machine.failure().map(error_code);
         self.record.verified = verified(machine);
         let liars = machine.liars().map(|(source, words)| SourceRecord::of_liar(source, words));

@@ -12,6 +12,19 @@ use crate::transfer::{Ask, Expected, MAX_PROXIES, Reach, Source};
 
 /// Downloads that are over are remembered up to this many.
 const KEPT: usize = 500;
+/// Downloads that are not over are kept up to this many; more are not begun.
+pub(super) const MAX_UNFINISHED: usize = 50_000;
+/// The list of them is written in at most so many bytes, as long as it can be by keeping fewer sources: less than what is
+/// read back.
+const MAX_LIST: usize = 128 << 20;
+/// Sources of one that are kept: as many as it may have.
+pub(super) const MAX_SOURCES: usize = 64;
+/// Bytes of a source's name for the file that are kept: no file system takes as many. A longer one is no name.
+const MAX_NAME: usize = 1024;
+/// Bytes of what a source is asked for that are kept: an answer to more is not read by anybody.
+const MAX_TARGET: usize = 16 * 1024;
+/// Characters of a reason that are kept.
+pub(super) const MAX_REASON: usize = 1000;
 
 /// `transfers.json`, and what `transfers.log` says has changed since.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -51,8 +64,29 @@ impl Journalled for Saved {
         }
     }
 
-    /// Of those that are over, the oldest go.
+    /// Of those that are over, the oldest go; of sources as many as there is no place for.
     fn tidy(&mut self) {
+        self.forget_over();
+        self.fit(MAX_LIST);
+    }
+}
+
+impl Saved {
+    /// The network is asked for the sources of a content that has none left.
+    fn fit(&mut self, most: usize) {
+        let mut sources = MAX_SOURCES;
+        while sources > 0 && self.bytes() > most {
+            sources /= 2;
+            self.downloads.values_mut().for_each(|record| record.keep_sources(sources));
+        }
+    }
+
+    /// As it is written.
+    fn bytes(&self) -> usize {
+        self.downloads.values().map(|record| serde_json::to_vec_pretty(record).map_or(0, |text| text.len())).sum()
+    }
+
+    fn forget_over(&mut self) {
         let over = self.downloads.values().filter(|record| record.standing.is_over()).count();
         let mut too_many = over.saturating_sub(KEPT);
         self.downloads.retain(|_, record| {
@@ -170,6 +204,18 @@ impl Record {
         self.blake3 = expected.blake3.map(|hash| hash.to_string());
     }
 
+    /// Forgets those sources of it that are more than so many of each kind, good ones and liars; but for the last one of
+    /// a download that the network cannot be asked for.
+    fn keep_sources(&mut self, most: usize) {
+        let last = if self.urn().is_none() { 1 } else { 0 };
+        let (mut good, mut liars) = (0, 0);
+        self.sources.retain(|source| {
+            let (count, most) = if source.is_liar() { (&mut liars, most) } else { (&mut good, most.max(last)) };
+            *count += 1;
+            *count <= most
+        });
+    }
+
     pub(super) fn on_exists(&self) -> OnExists {
         OnExists::parse(self.on_exists.as_deref()).unwrap_or_default()
     }
@@ -215,7 +261,7 @@ impl From<&Source> for SourceRecord {
             addr: source.addr.to_string(),
             urn: None,
             index: None,
-            name: source.name.clone(),
+            name: source.name.clone().filter(|name| name.len() <= MAX_NAME),
             target: None,
             servent: source.servent.map(|guid| guid.to_string()),
             push: source.reach == Reach::Push,
@@ -225,8 +271,12 @@ impl From<&Source> for SourceRecord {
         };
         match &source.ask {
             Ask::Urn(urn) => record.urn = Some(urn.to_string()),
-            Ask::Index(index, name) => (record.index, record.name) = (Some(*index), Some(name.clone())),
-            Ask::Target(target) => record.target = Some(target.clone()),
+            Ask::Index(index, name) if name.len() <= MAX_NAME => {
+                (record.index, record.name) = (Some(*index), Some(name.clone()));
+            }
+            Ask::Target(target) if target.len() <= MAX_TARGET => record.target = Some(target.clone()),
+            // It is not read back: see `SourceRecord::read`.
+            Ask::Index(..) | Ask::Target(_) => {}
         }
         record
     }
@@ -246,7 +296,7 @@ impl SourceRecord {
         self.lied.is_some()
     }
 
-    /// `None` when somebody wrote nonsense into the state.
+    /// `None` when somebody wrote nonsense into the state, or what it is asked for was too long to be kept.
     pub(super) fn read(&self) -> Option<Source> {
         let ask = match (&self.urn, self.index, &self.target) {
             (Some(urn), ..) => Ask::Urn(urn.parse().ok()?),
@@ -287,7 +337,56 @@ mod tests {
             let record: SourceRecord = serde_json::from_str(&text).expect("a record");
             assert_eq!(record.read(), Some(source), "{text}");
         }
+        let long = Source { name: Some("n".repeat(70_000)), ..Source::new(addr, Ask::Index(7, "a.txt".into())) };
+        assert_eq!(SourceRecord::from(&long).read().and_then(|read| read.name).as_deref(), Some("a.txt"));
+        for ask in [Ask::Index(7, "n".repeat(MAX_NAME + 1)), Ask::Target("/x".repeat(MAX_TARGET))] {
+            let record = SourceRecord::from(&Source::new(addr, ask));
+            assert_eq!(record.read(), None);
+            assert!(serde_json::to_string(&record).expect("text").len() < 300);
+        }
         let nonsense: SourceRecord = serde_json::from_str(r#"{"addr":"x","urn":"y"}"#).expect("a record");
         assert_eq!(nonsense.read(), None);
+    }
+
+    fn with_sources(id: u64, urn: bool, sources: u8) -> Record {
+        let mut record: Record = serde_json::from_value(serde_json::json!({
+            "id": id, "name": "n".repeat(255), "size": 1, "dir": "/", "standing": "unfinished", "created_ms": 0
+        }))
+        .expect("a record");
+        record.sha1 = urn.then(|| "GKECXDEZDWGCRBZWKYBJD5GGT4KAUE5V".to_owned());
+        let source = |n: u8| Source::new(([10, 0, 0, n], 6346).into(), Ask::Index(7, "n".repeat(MAX_NAME)));
+        record.sources = (0..sources).map(|n| SourceRecord::from(&source(n))).collect();
+        record.sources.extend((0..sources).map(|n| SourceRecord::of_liar(&source(n + 100), &"l".repeat(1000))));
+        record
+    }
+
+    #[test]
+    fn the_list_keeps_as_many_sources_as_it_has_place_for() {
+        let all = || [with_sources(1, true, 64), with_sources(2, false, 64), with_sources(3, true, 1)];
+        let saved = || Saved { next_id: 4, downloads: all().map(|record| (record.id, record)).into() };
+        let kinds = |saved: &Saved| -> Vec<(usize, usize)> {
+            let liars = |record: &Record| record.sources.iter().filter(|source| source.is_liar()).count();
+            saved.downloads.values().map(|it| (it.sources.len() - liars(it), liars(it))).collect()
+        };
+        let whole = saved().bytes();
+        for (most, kept) in [
+            (whole, [(64, 64), (64, 64), (1, 1)]),
+            (whole - 1, [(32, 32), (32, 32), (1, 1)]),
+            (whole / 20, [(2, 2), (2, 2), (1, 1)]),
+            // The network cannot be asked for what has no hash.
+            (0, [(0, 0), (1, 0), (0, 0)]),
+        ] {
+            let mut saved = saved();
+            saved.fit(most);
+            assert_eq!(kinds(&saved), kept, "{most} of {whole}");
+            assert!(saved.bytes() <= most.max(3 * 2500), "{most} of {whole}");
+        }
+    }
+
+    #[test]
+    fn as_many_downloads_as_are_kept_fit_in_what_is_read_back() {
+        let one = Saved { next_id: 2, downloads: [(1, with_sources(1, true, 0))].into() };
+        assert!(one.bytes() * (MAX_UNFINISHED + KEPT) < MAX_LIST, "{}", one.bytes());
+        assert_eq!(crate::transfer::DownloadConfig::default().max_sources, MAX_SOURCES);
     }
 }

@@ -85,6 +85,11 @@ impl Table {
         self.downloads.get(&id).cloned()
     }
 
+    /// How many are not over, as far as that was written down.
+    pub(super) fn unfinished(&self) -> usize {
+        self.downloads.len().saturating_sub(self.over.len())
+    }
+
     /// In the order of their ids.
     pub(super) fn all(&self) -> Vec<Arc<Live>> {
         self.downloads.values().cloned().collect()
@@ -192,6 +197,7 @@ mod tests {
         assert!(table.take_too_old().0.is_empty());
         assert!(table.find(1).is_none() && table.find(2).is_some());
         assert_eq!((table.downloads.len(), table.keys.len()), (KEPT_HERE + 2, KEPT_HERE + 2));
+        assert_eq!(table.unfinished(), 2);
         assert!(!ids(&table.like(&of(2))).contains(&1));
     }
 }

@@ -3,7 +3,7 @@
 //! The file (`NAME.json`) is all of it as it was once. The log (`NAME.log`) is a first line that says what it is, and a
 //! line for each change (see [`mod@line`]). Changes that come together are appended together and synced once; so a change costs
 //! its own bytes, not those of all the others. When the log has grown past [`LEAST_LOG`] and past the file, the file is
-//! written anew, and the log cut to nothing. A crash between the two does no harm: to apply the changes of a log again to
+//! written anew, and the log cut to nothing. Neither grows past what is read back. A crash between the two does no harm: to apply the changes of a log again to
 //! what has them already changes nothing ([`Journalled::apply`]).
 //!
 //! What was being appended when the power failed has no end: it is cut off, since nobody was told that it is kept. A line
@@ -27,7 +27,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::home::private_file;
-use super::state::{Loaded, MAX_BYTES, StateFile, parent_of, set_aside, sync_dir};
+use super::state::{Loaded, StateFile, parent_of, set_aside, sync_dir, within};
 
 /// A log of fewer bytes is not worth to write the whole anew.
 const LEAST_LOG: u64 = 1 << 20;
@@ -119,7 +119,7 @@ impl<T: Journalled> Journal<T> {
             self.begin_log_anew(&value, "it belongs to no file of an older version");
             return Ok(value);
         }
-        let bytes = match read_bounded(&self.log) {
+        let bytes = match read_bounded(&self.log, self.file.most) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(value),
             Err(error) if error.kind() == ErrorKind::InvalidData => {
@@ -171,6 +171,12 @@ impl<T: Journalled> Journal<T> {
             file = private_file().read(true).append(true).create(true).open(&self.log)?;
             end = 0;
         }
+        if within(self.file.most, end + (header.len() + lines.len()) as u64).is_err() && end > 0 {
+            // It went on growing since the file could not be written: what is not read back is not appended.
+            self.compact(Some(&file))?;
+            end = file.metadata()?.len();
+        }
+        within(self.file.most, end + (header.len() + lines.len()) as u64)?;
         let text = if end == 0 { header + lines } else { lines.to_owned() };
         let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_data());
         if let Err(error) = written {
@@ -240,15 +246,15 @@ fn begins_with(file: &mut File, header: &[u8]) -> io::Result<bool> {
     }
 }
 
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let meta = fs::metadata(path)?;
     // A pipe in its place would be waited for, for ever.
     if !meta.is_file() {
         return Err(io::Error::new(ErrorKind::InvalidData, "it is no file"));
     }
     let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_BYTES {
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
         return Err(io::Error::new(ErrorKind::InvalidData, "it is longer than such a log ever is"));
     }
     Ok(bytes)

@@ -65,6 +65,34 @@ fn after(changes: &[Change]) -> Numbers {
 }
 
 #[test]
+fn a_log_that_cannot_become_the_file_never_grows_past_what_is_read_back() {
+    let place = Place::new();
+    let mut journal = place.journal();
+    journal.least_log = 1;
+    // The file cannot take two hundred numbers, the log not for ever what changes.
+    journal.file.most = 2000;
+    let mut told = Vec::new();
+    let error = loop {
+        let change = Set(told.len() as u8 % 200, 1000);
+        match journal.append(std::slice::from_ref(&change)) {
+            Ok(()) => told.push(change),
+            Err(error) => break error,
+        }
+        assert!(told.len() < 1000, "it grows for ever");
+    };
+    assert!(error.to_string().contains("that are read back"), "{error}");
+    assert!(fs::metadata(place.log()).is_ok_and(|meta| meta.len() <= 2000));
+    assert_eq!(journal.load().expect("read"), after(&told), "nothing that was told to be kept is lost");
+    assert_eq!(place.files(), ["numbers.json", "numbers.log"]);
+    // Where it need not be kept any longer there is room again.
+    journal.file.most = 20_000;
+    journal.append(&(0..150).map(Unset).collect::<Vec<_>>()).expect("appended");
+    journal.rewrite().expect("written");
+    journal.file.most = 2000;
+    journal.append(&[Set(1, 1)]).expect("appended");
+}
+
+#[test]
 fn what_is_appended_is_there_and_becomes_the_file_when_the_log_is_long() {
     let place = Place::new();
     let mut journal = place.journal();

@@ -4,26 +4,44 @@ mod node_support;
 
 use std::net::UdpSocket;
 
+use filbert::app::Options;
 use filbert::proto::OutOfBand;
 use filbert::wire::vendor::Vendor;
 use filbert::wire::{Frame, Guid, Kind};
 use node_support::{Peer, eventually, run, shutdown, start, start_with};
 
-/// A searches through B, C shares; once UDP is proven to reach A and C.
-async fn chain(out_of_band: OutOfBand) -> [Peer; 3] {
+/// A searches through B, C shares; all at that address.
+async fn chain(out_of_band: OutOfBand, listen: &str) -> [Peer; 3] {
+    let here = |options: &mut Options| options.listen = listen.parse().expect("an address");
     let names: Vec<String> =
         (0..60).map(|n| format!("hazel nut {n:02} of a rather long name that takes its room.txt")).collect();
     let files: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), name.as_bytes())).collect();
-    let b = start(&[], &[]).await;
-    let c = start(&files, &[&b]).await;
-    let a = start_with(&[], &[&b], |options| options.out_of_band = out_of_band).await;
+    let b = start_with(&[], &[], here).await;
+    let c = start_with(&files, &[&b], here).await;
+    let of_a = |options: &mut Options| {
+        here(options);
+        options.out_of_band = out_of_band;
+    };
+    let a = start_with(&[], &[&b], of_a).await;
     [a, b, c]
 }
 
 #[test]
 fn hits_go_by_udp_past_the_servent_between_them() {
+    past_the_one_between("127.0.0.1:0");
+}
+
+#[test]
+fn so_they_do_where_there_is_no_ipv4() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        return; // This machine has no IPv6.
+    }
+    past_the_one_between("[::1]:0");
+}
+
+fn past_the_one_between(listen: &str) {
     run(async {
-        let [a, b, c] = chain(OutOfBand::On).await;
+        let [a, b, c] = chain(OutOfBand::On, listen).await;
         let asked_by_udp = async || {
             a.search("hazel", None, 300).await;
             a.counter("hits_received_udp").await > 0
@@ -47,7 +65,7 @@ fn hits_go_by_udp_past_the_servent_between_them() {
 #[test]
 fn a_small_mesh_keeps_to_its_links() {
     run(async {
-        let [a, b, c] = chain(OutOfBand::Auto).await;
+        let [a, b, c] = chain(OutOfBand::Auto, "127.0.0.1:0").await;
         let (hits, _) = a.search("hazel nut", None, 1500).await;
         assert_eq!(hits.len(), 60);
         assert!(hits.iter().all(|hit| hit.hops == 2));

@@ -111,10 +111,24 @@ fn those_who_fetch_one_file_of_a_slow_source_share_the_load() {
 
 #[test]
 fn a_hit_names_others_who_have_the_file() {
+    // Who has no IPv6 address is told of none.
+    names_others("127.0.0.1:0", &["10.0.0.9:7002", "127.0.0.1:7001"]);
+}
+
+#[test]
+fn who_speaks_ipv6_is_told_of_those_who_are_there_too() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        return; // This machine has no IPv6.
+    }
+    names_others("[::1]:0", &["10.0.0.9:7002", "127.0.0.1:7001", "[::1]:7003", "[fd00::9]:7004"]);
+}
+
+fn names_others(listen: &str, others: &[&str]) {
     run(async {
         let bytes = content(5000, 9);
-        let a = start(&[("shared tune.ogg", &bytes)], &[]).await;
-        let b = start(&[], &[&a]).await;
+        let here = |options: &mut filbert::app::Options| options.listen = listen.parse().expect("an address");
+        let a = start_with(&[("shared tune.ogg", &bytes)], &[], here).await;
+        let b = start_with(&[], &[&a], here).await;
         eventually("it is hashed", async || a.node.status().await.hashed == 1).await;
         eventually("a knows where it is", async || a.node.status().await.reachable == "yes").await;
         let alternates = async || {
@@ -123,15 +137,15 @@ fn a_hit_names_others_who_have_the_file() {
         };
         assert!(alternates().await.is_empty(), "it knows nobody else");
         // Whoever fetches it says who else has it.
+        const ALL: &str = "127.0.0.1:7001, 10.0.0.9:7002, [::1]:7003, [fd00::9]:7004";
         let mut raw = Raw::dial(a.addr()).await;
         let urn = urn(&bytes);
-        let request =
-            format!("HEAD /uri-res/N2R?{urn} HTTP/1.1\r\nHost: x\r\nX-Alt: 127.0.0.1:7001, 10.0.0.9:7002\r\n\r\n");
+        let request = format!("HEAD /uri-res/N2R?{urn} HTTP/1.1\r\nHost: x\r\nX-Alt: {ALL}\r\n\r\n");
         raw.send(request.as_bytes()).await;
         assert!(raw.read_head().await.starts_with("HTTP/1.1 200"));
         let mut named = alternates().await;
         named.sort();
-        assert_eq!(named, ["10.0.0.9:7002", "127.0.0.1:7001"]);
+        assert_eq!(named, others);
         shutdown(vec![a, b]).await;
     });
 }

@@ -209,19 +209,19 @@ impl Inner {
         let files = self.shelf.library().search(&criteria, self.answers);
         let answered = files.len() as u64;
         if !files.is_empty() {
-            let entries = files.iter().map(|file| self.entry(file)).collect();
+            let entries = files.iter().map(|file| self.entry(file, query)).collect();
             self.handle.command(Command::AnswerQuery(Answer { query: guid, entries }));
         }
         self.tell_query(guid, query, hops, answered);
     }
 
     /// A file of ours as a hit tells it. Nobody knows how far a hit goes, but who gets it can reach us: others are named who
-    /// can be reached from as far away.
-    fn entry(&self, file: &SharedFile) -> Entry {
+    /// can be reached from as far away, at addresses of which its asker has use.
+    fn entry(&self, file: &SharedFile, query: &Query) -> Entry {
         let entry = entry(file);
         let (Some(digests), Some(us)) = (file.digests, self.proxies.wall().us) else { return entry };
         let mut others = self.downloads.alternates().others(&digests.sha1, us.ip(), MAX_ALT);
-        others.retain(|other| *other != us);
+        others.retain(|other| *other != us && query.takes(*other));
         entry.with_alternates(&others)
     }
 

@@ -317,7 +317,7 @@ fn alternates(source: SocketAddr, entry: &Entry) -> Vec<SocketAddr> {
         let port = !is_public(addr.ip()) || is_strangers_port(addr.port());
         port && is_dialable(*addr) && may_name(source.ip(), addr.ip()) && *addr != source
     };
-    entry.alternates().into_iter().map(SocketAddr::from).filter(may).collect()
+    entry.alternates().into_iter().filter(may).collect()
 }
 
 fn printable(vendor: &[u8; 4]) -> String {

@@ -17,7 +17,8 @@ pub fn may_name(who: IpAddr, named: IpAddr) -> bool {
 pub fn is_dialable(addr: SocketAddr) -> bool {
     let ip = addr.ip();
     let nobody = ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST);
-    let this_net = matches!(ip, IpAddr::V4(ip) if ip.octets()[0] == 0);
+    // 127.0.0.0 stands for "no IPv4 address" (`IPv6-Ready`, section 2.1).
+    let this_net = matches!(ip, IpAddr::V4(ip) if ip.octets()[0] == 0 || ip.octets() == [127, 0, 0, 0]);
     !nobody && !this_net && addr.port() != 0
 }
 
@@ -67,7 +68,15 @@ mod tests {
 
     #[test]
     fn nobody_listens_at_port_zero_or_at_a_broadcast_address() {
-        for text in ["1.2.3.4:0", "0.0.0.0:6346", "0.1.2.3:6346", "255.255.255.255:6346", "224.0.0.1:6346", "[::]:1"] {
+        for text in [
+            "1.2.3.4:0",
+            "0.0.0.0:6346",
+            "0.1.2.3:6346",
+            "255.255.255.255:6346",
+            "224.0.0.1:6346",
+            "127.0.0.0:1",
+            "[::]:1",
+        ] {
             assert!(!is_dialable(text.parse().expect("an address")), "{text}");
         }
         assert!(is_dialable("127.0.0.1:1".parse().expect("an address")));

@@ -1,6 +1,6 @@
 //! What the servent does with a message once the router has said where it goes.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use bytes::Bytes;
 
@@ -124,7 +124,7 @@ impl Servent {
             false => Strategy::Flood,
         });
         let guid = Guid::random(&mut self.rng);
-        let (guid, query) = &self.ask_for_datagrams(now, guid, query, strategy);
+        let (guid, query) = &self.with_addresses(now, guid, query, strategy);
         let guid = *guid;
         self.router.originate(now, guid, id);
         self.counters.queries_originated += 1;
@@ -288,8 +288,16 @@ impl Servent {
         };
         self.counters.hits_received += 1;
         self.add_merit(conn, MERIT_OWN_HIT);
-        let hops = frame.header.hops.saturating_add(1);
+        let (hit, hops) = (self.as_we_reach(hit), frame.header.hops.saturating_add(1));
         out.push(Output::Event(Event::HitReceived { search, hit, hops, from: Some(conn) }));
+    }
+
+    /// A hit whose host has an address of either family names the one that leads there from here.
+    pub(super) fn as_we_reach(&self, hit: QueryHit) -> QueryHit {
+        match self.own_addr().is_some_and(|us| us.is_ipv6()) {
+            true => hit.by_ipv6(),
+            false => hit,
+        }
     }
 
     /// Answers a ping: ourselves; for TTL 2 and more our neighbours too, as a crawler wants to know them; for
@@ -406,10 +414,16 @@ impl Servent {
         }
         // Earlier days are not known: what this day has seen of us.
         pong = pong.with_uptime(now.since(Instant::ZERO).as_secs());
-        match self.own_ipv6() {
-            Some(ip) if may_name(asker, ip.into()) && pong.host().is_ipv4() => pong.with_also_at(ip),
-            _ => pong,
+        match self.ipv6_beside(pong.host(), asker) {
+            Some(ip) => pong.with_also_at(ip),
+            None => pong,
         }
+    }
+
+    /// Our IPv6 address, to be told beside `at` to somebody at `to`. A link-local one leads nowhere without its link.
+    fn ipv6_beside(&self, at: SocketAddr, to: IpAddr) -> Option<Ipv6Addr> {
+        let of_use = |ip: &Ipv6Addr| may_name(to, (*ip).into()) && !ip.is_unicast_link_local();
+        self.own_ipv6().filter(of_use).filter(|_| at.is_ipv4())
     }
 
     pub(super) fn drop_message(&mut self, conn: ConnId, reason: DropReason) {
@@ -448,7 +462,13 @@ impl Servent {
             Qhd::push_token(&mut ggep, token);
         }
         let qhd = Qhd::new(self.config.vendor, walled, self.us.uploads_busy).with_ggep(ggep);
-        QueryHit::new(self.told_addr(), 0, entries, qhd, self.config.servent)
+        let at = self.told_addr();
+        let hit = QueryHit::new(at, 0, entries, qhd, self.config.servent);
+        // Nobody knows how far it goes: as far as our other address reaches.
+        match self.ipv6_beside(at, at.ip()) {
+            Some(ip) => hit.with_also_at(ip),
+            None => hit,
+        }
     }
 }
 

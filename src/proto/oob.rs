@@ -128,11 +128,19 @@ impl Servent {
         if !query.flags.has(Flags::OUT_OF_BAND) || frame.header.hops == 0 || !self.takes_datagrams(now) {
             return;
         }
-        let at = canonical(SocketAddr::from(guid.address()));
+        let at = canonical(query.asker(guid));
         let proper = !is_public(at.ip()) || is_strangers_port(at.port());
-        if proper && is_dialable(at) && may_name(bringer, at.ip()) && !self.is_ourselves(at) {
+        if proper && self.sends_to(at.ip()) && is_dialable(at) && may_name(bringer, at.ip()) && !self.is_ourselves(at) {
             self.datagrams.came(now, at.ip(), frame.wire_len());
             self.oob.asks(Asking { query: guid, at, secure: query.is_secure() });
+        }
+    }
+
+    /// Whether what we send by UDP gets there, as far as the family tells. Who asks at an IPv4 address is answered from one.
+    fn sends_to(&self, ip: IpAddr) -> bool {
+        match ip {
+            IpAddr::V4(_) => self.own_addr().is_some_and(|us| us.is_ipv4()),
+            IpAddr::V6(_) => self.speaks_ipv6(),
         }
     }
 
@@ -205,12 +213,14 @@ impl Servent {
         self.router.found(&query, files);
         self.counters.hits_received += 1;
         self.counters.hits_received_udp += 1;
+        let hit = self.as_we_reach(hit);
         out.push(super::Output::Event(Event::HitReceived { search, hit, hops: 0, from: None }));
         None
     }
 
-    /// The GUID of a query of ours that goes out now, and the query; where hits may come by UDP both say so.
-    pub(super) fn ask_for_datagrams(
+    /// The GUID of a query of ours that goes out now, and the query with what it says of the addresses that we take; where
+    /// hits may come by UDP both say so.
+    pub(super) fn with_addresses(
         &mut self,
         now: Instant,
         guid: Guid,
@@ -222,15 +232,19 @@ impl Servent {
             OutOfBand::Auto => self.is_network_large() && !self.config.only_listed,
             OutOfBand::On => true,
         };
+        let query = match self.speaks_ipv6() {
+            true => query.clone().taking_ipv6(),
+            false => query.clone(),
+        };
         let us = self.own_addr().filter(|_| worth && self.takes_datagrams(now));
-        let Some(SocketAddr::V4(us)) = us else { return (guid, query.clone()) };
-        let guid = guid.with_address(us);
+        let Some(us) = us else { return (guid, query) };
+        let (guid, query) = query.out_of_band(guid, us);
         let most = match strategy {
             Strategy::Dynamic => WANTED,
             Strategy::Flood => WANTED_OF_ALL,
         };
         self.oob.claims.begin(guid, most);
-        (guid, query.clone().out_of_band())
+        (guid, query)
     }
 
     /// Queries of ours are over.

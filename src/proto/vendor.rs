@@ -14,7 +14,7 @@
 //!   dynamically (`leaf_guided_queries`).
 //! * LIME/22, *I am*: believed for the address that we talk to.
 
-use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::base::Instant;
@@ -23,7 +23,7 @@ use crate::wire::push::Push;
 use crate::wire::vendor::{QUERY_OVER, Said, Vendor, Which};
 use crate::wire::{Frame, Guid, Kind};
 
-use super::address::{canonical, is_dialable, is_public, is_strangers_port};
+use super::address::{is_dialable, is_public, is_strangers_port};
 use super::reach::{ASKED, Reachable};
 use super::servent::Servent;
 use super::{ConnId, Direction, DropReason, Event, Outbox, Output, Role, Word};
@@ -139,7 +139,7 @@ impl Servent {
             }
             Said::ConnectBack(port) => self.on_connect_back(now, conn, port, out),
             Said::ProxyPlease => self.on_proxy_please(now, conn, frame.header.guid, out),
-            Said::ProxyYes(at) => self.on_proxy_yes(conn, at, out),
+            Said::ProxyYes(ip, port) => self.on_proxy_yes(conn, ip, port, out),
             Said::StatusPlease => {
                 let guid = frame.header.guid;
                 let status = self.router.files_of(&guid).map_or(QUERY_OVER, |files| files.min(QUERY_OVER - 1));
@@ -228,10 +228,12 @@ impl Servent {
     }
 
     fn on_proxy_please(&mut self, now: Instant, conn: ConnId, guid: Guid, out: &mut Outbox) {
-        let us = match (self.own_addr(), self.is_walled()) {
-            (Some(SocketAddr::V4(us)), false) => us,
-            // Who cannot be reached itself is of no use.
-            _ => return self.drop_message(conn, DropReason::NoRoute),
+        let Some(peer) = self.links.get(conn).map(|link| link.identity.remote.ip()) else { return };
+        // Who cannot be reached itself is of no use.
+        let us = self.own_addr_for(peer).filter(|_| !self.is_walled());
+        // An IPv6 address is that of the link, or nothing tells it.
+        let Some(us) = us.filter(|us| us.is_ipv4() || peer.is_ipv6()) else {
+            return self.drop_message(conn, DropReason::NoRoute);
         };
         let Some(link) = self.links.get_mut(conn) else { return };
         if link.identity.servent != Some(guid) {
@@ -243,9 +245,9 @@ impl Servent {
         self.send_vendor(now, conn, Some(guid), &Vendor::proxy_yes(us), out);
     }
 
-    fn on_proxy_yes(&mut self, conn: ConnId, at: SocketAddrV4, out: &mut Outbox) {
+    fn on_proxy_yes(&mut self, conn: ConnId, ip: Option<Ipv4Addr>, port: u16, out: &mut Outbox) {
         let Some(link) = self.links.get_mut(conn) else { return };
-        let at = canonical(SocketAddr::from(at));
+        let at = SocketAddr::new(ip.map_or(link.identity.remote.ip(), IpAddr::from), port);
         // Our hits will send others there: nobody names a third one.
         let its_own = at.ip() == link.identity.remote.ip() || (link.identity.listens && at == link.identity.addr);
         if link.talk.asked_at.is_none() || !its_own || !is_dialable(at) {

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use super::ggep::Ggep;
 
 /// "... and is set to 127.0.0.0 if the servent does not have a valid IPv4 address" (`doc/gnutella/IPv6-Ready`).
-const NO_IPV4: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 0);
+pub(super) const NO_IPV4: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 0);
 
 /// The port that a host listens on when its address names none.
 pub const DEFAULT_PORT: u16 = 6346;
@@ -64,12 +64,27 @@ pub fn parse(text: &str) -> Option<SocketAddr> {
     Some(canonical(addr))
 }
 
+/// "The '6' extension holds a full IPv6 address, in raw binary big-endian format, that is 16 bytes."
+const SIX: &str = "6";
+
+/// The IPv6 address of a host that can be reached by either: GGEP `6` beside a true IPv4 address.
+pub(super) fn beside(fixed: SocketAddrV4, ggep: &Ggep) -> Option<SocketAddr> {
+    let value = ggep.get(SIX).filter(|_| *fixed.ip() != NO_IPV4)?.ok()?;
+    let octets: [u8; 16] = value.try_into().ok()?;
+    Some(SocketAddr::new(Ipv6Addr::from(octets).into(), fixed.port()))
+}
+
+/// What [`beside`] reads.
+pub(super) fn push_beside(ggep: &mut Ggep, ip: Ipv6Addr) {
+    ggep.push(SIX, &ip.octets());
+}
+
 /// Puts `addr` into a fixed part, and into GGEP `6` where it does not fit.
 pub(super) fn pack(addr: SocketAddr, ggep: &mut Ggep) -> SocketAddrV4 {
     match addr.ip().to_canonical() {
         IpAddr::V4(ip) => SocketAddrV4::new(ip, addr.port()),
         IpAddr::V6(ip) => {
-            ggep.push("6", &ip.octets());
+            push_beside(ggep, ip);
             SocketAddrV4::new(NO_IPV4, addr.port())
         }
     }
@@ -78,7 +93,7 @@ pub(super) fn pack(addr: SocketAddr, ggep: &mut Ggep) -> SocketAddrV4 {
 /// The address meant. `6` beside a true IPv4 address says that both work; then it is the IPv4 one.
 pub(super) fn unpack(fixed: SocketAddrV4, ggep: &Ggep) -> SocketAddr {
     if *fixed.ip() == NO_IPV4
-        && let Some(Ok(value)) = ggep.get("6")
+        && let Some(Ok(value)) = ggep.get(SIX)
         && let Some(octets) = value.first_chunk::<16>()
     {
         return SocketAddr::new(Ipv6Addr::from(*octets).into(), fixed.port());

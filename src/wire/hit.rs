@@ -12,7 +12,7 @@
 //! old servents send none. Bounds: 255 entries by the count's size; otherwise those of [`ggep`](super::ggep::Ggep),
 //! and 64 content names an entry.
 
-use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4};
 
 use bytes::Bytes;
 
@@ -111,35 +111,23 @@ impl Entry {
         8 + self.name.0.len() + 1 + self.extension.len() + 1
     }
 
-    /// Who else has the file: GGEP `ALT` (four bytes of IPv4 and a port in little endian each). At most [`MAX_ALT`] are
-    /// read.
-    pub fn alternates(&self) -> Vec<SocketAddrV4> {
-        let value = self.ggep.get("ALT").and_then(Result::ok).unwrap_or_default();
-        let addrs = value.as_chunks::<6>().0.iter();
-        let read =
-            |&[a, b, c, d, p0, p1]: &[u8; 6]| SocketAddrV4::new([a, b, c, d].into(), u16::from_le_bytes([p0, p1]));
-        addrs.map(read).take(MAX_ALT).collect()
+    /// Who else has the file: GGEP `ALT` and `ALT6` (six and eighteen bytes each). At most [`MAX_ALT`] are read.
+    pub fn alternates(&self) -> Vec<SocketAddr> {
+        packed::read(&self.ggep, ALTERNATES, MAX_ALT)
     }
 
-    /// The same entry, which also names who else has the file: GGEP `ALT`. At most [`MAX_ALT`] are told, those with an IPv4
-    /// address; without a SHA-1 there is nothing that they could be asked for, and none are.
+    /// The same entry, which also names who else has the file: GGEP `ALT`, and `ALT6`, which are for who takes IPv6 addresses
+    /// ([`Query::takes`](super::query::Query::takes)). At most [`MAX_ALT`] are told; without a SHA-1 there is nothing that they
+    /// could be asked for, and none are.
     #[must_use]
     pub fn with_alternates(mut self, others: &[SocketAddr]) -> Self {
-        let mut value = Vec::new();
-        for other in others {
-            if let IpAddr::V4(ip) = other.ip().to_canonical() {
-                value.extend_from_slice(&ip.octets());
-                value.extend_from_slice(&other.port().to_le_bytes());
-            }
-        }
-        value.truncate(6 * MAX_ALT);
-        if value.is_empty() || self.sha1().is_none() {
+        if others.is_empty() || self.sha1().is_none() {
             return self;
         }
         let mut ggep = self.ggep;
         // Its names are written anew, all into one block.
-        ggep.extensions.retain(|extension| !matches!(extension.id.as_slice(), b"ALT" | b"H"));
-        ggep.push("ALT", &value);
+        ggep.extensions.retain(|extension| !matches!(extension.id.as_slice(), b"ALT" | b"ALT6" | b"H"));
+        packed::push(&mut ggep, ALTERNATES, others, MAX_ALT);
         let space = extension::write(&self.urns, ggep);
         (self.urns, self.ggep) = extension::read(&space);
         self.extension = space.into();
@@ -309,6 +297,8 @@ pub const MAX_FOLDER: usize = 1023;
 pub const MAX_PROXIES: usize = 8;
 /// Vectors of push proxies.
 const PROXIES: packed::Ids = ["PUSH", "PUSH6"];
+/// Vectors of those who have a file too.
+const ALTERNATES: packed::Ids = ["ALT", "ALT6"];
 
 const FIXED: usize = 11;
 const SERVENT: usize = 16;
@@ -339,6 +329,32 @@ impl QueryHit {
             Some(qhd) => addr::unpack(self.addr, &qhd.ggep),
             None => self.addr.into(),
         }
+    }
+
+    /// A hit of ours whose servent is to be reached at that IPv6 address as well, at the same port: `6` "present, valid IPv4"
+    /// (`IPv6-Ready`, section 2.1).
+    #[must_use]
+    pub fn with_also_at(mut self, ip: Ipv6Addr) -> Self {
+        self.qhd = self.qhd.map(|qhd| {
+            let mut ggep = qhd.ggep.clone();
+            addr::push_beside(&mut ggep, ip);
+            qhd.with_ggep(ggep)
+        });
+        self
+    }
+
+    /// What [`Self::with_also_at`] wrote.
+    pub fn also_at(&self) -> Option<SocketAddr> {
+        self.qhd.as_ref().and_then(|qhd| addr::beside(self.addr, &qhd.ggep))
+    }
+
+    /// The same for one to whom only IPv6 leads: its host is there, if it is there as well.
+    #[must_use]
+    pub fn by_ipv6(mut self) -> Self {
+        if self.also_at().is_some() {
+            self.addr.set_ip(addr::NO_IPV4);
+        }
+        self
     }
 
     /// Its push proxies ([`Qhd::proxies`]).
@@ -474,7 +490,7 @@ mod tests {
         assert_eq!((&read.urns, read.size()), (&entry.urns, 1 << 40));
         assert_eq!(
             read.alternates().iter().map(ToString::to_string).collect::<Vec<_>>(),
-            ["10.0.0.2:6346", "9.9.9.9:80"]
+            ["10.0.0.2:6346", "9.9.9.9:80", "[2001:db8::9]:1"]
         );
         let blocks = read.extension.iter().filter(|&&byte| byte == ggep::MAGIC).count();
         assert_eq!(blocks, 1, "one block");
@@ -528,6 +544,19 @@ mod tests {
         let hit = QueryHit::new(addr, 0, vec![], Qhd::new(*b"FLBT", false, false), Guid([3; 16]));
         let back = QueryHit::decode(&hit.encode()).expect("a hit");
         assert_eq!((back.host(), back.addr.to_string().as_str()), (addr, "127.0.0.0:6346"));
+        assert_eq!(back.also_at(), None, "there is no other");
+        let both = hit.with_also_at("2001:db8::9".parse().expect("an address"));
+        assert_eq!(both.also_at(), None, "nor does it say one twice");
+    }
+
+    #[test]
+    fn a_host_with_an_address_of_either_family_tells_both() {
+        let both = hit(vec![]).with_also_at("2001:db8::9".parse().expect("an address"));
+        let back = QueryHit::decode(&both.encode()).expect("a hit");
+        assert_eq!((back.host(), back.proxies()), (hit(vec![]).host(), vec![]));
+        assert_eq!(back.also_at(), Some(SocketAddr::new("2001:db8::9".parse().expect("one"), back.addr.port())));
+        assert_eq!(Some(back.clone().by_ipv6().host()), back.also_at());
+        assert_eq!((hit(vec![]).also_at(), hit(vec![]).by_ipv6()), (None, hit(vec![])));
     }
 
     #[test]

@@ -102,18 +102,13 @@ impl Pong {
 
     /// The IPv6 address of a host that can be reached by either: GGEP `6` beside an IPv4 address (`IPv6-Ready`, section 5).
     pub fn also_at(&self) -> Option<SocketAddr> {
-        if self.host().is_ipv6() {
-            return None;
-        }
-        let value = self.ggep.get("6")?.ok()?;
-        let octets: [u8; 16] = value.try_into().ok()?;
-        Some(SocketAddr::new(Ipv6Addr::from(octets).into(), self.addr.port()))
+        addr::beside(self.addr, &self.ggep)
     }
 
     /// The same, with what [`Self::also_at`] reads.
     #[must_use]
     pub fn with_also_at(mut self, ip: Ipv6Addr) -> Self {
-        self.ggep.push("6", &ip.octets());
+        addr::push_beside(&mut self.ggep, ip);
         self
     }
 

@@ -8,10 +8,12 @@
 //! Gnutella 0.6 draft, section 2.2.4; `doc/gnutella/{min_speed,huge,GGEP}`. Bounds: those of
 //! [`ggep`](super::ggep::Ggep), and 64 content names; a text is as long as the payload lets it be.
 
+use std::net::SocketAddr;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::ggep::Ggep;
-use super::{Cause, DecodeError, Text, Urn, extension};
+use super::ggep::{self, Ggep};
+use super::{Cause, DecodeError, Guid, Text, Urn, addr, extension};
 
 /// A Query's payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +66,9 @@ const NO_TEXT: &str = "\\";
 const WANT_URNS: &[u8] = b"urn:\0";
 /// GGEP "secure out-of-band": in a query it is empty, elsewhere it holds a token.
 pub(super) const SECURE: &str = "SO";
+/// GGEP "IPv6 is understood": its asker has use for IPv6 addresses; with a value of 1, for no others (`IPv6-Ready`, section
+/// 5.5).
+const IPV6: &str = "I6";
 
 impl Query {
     /// A query of ours: flags MARK and GGEP_H; a query by URN has the text `\`.
@@ -82,23 +87,52 @@ impl Query {
         Self { flags, text: text.into(), urns, ggep, extension: space.into(), ended: true }
     }
 
-    /// The same, but hits may come by UDP: flag [`Flags::OUT_OF_BAND`], and GGEP `SO`, by which we say that we give out
-    /// tokens ("indicates support for OOB v3 by including the SO key", `out-of-band-v3`). The address is in its GUID.
+    /// A query of ours and its GUID, but hits may come by UDP to `us`: flag [`Flags::OUT_OF_BAND`], and GGEP `SO`, by which we
+    /// say that we give out tokens ("indicates support for OOB v3 by including the SO key", `out-of-band-v3`). The address is
+    /// in the GUID; an IPv6 address in GGEP `6`, and then the GUID has 127.0.0.0 (`IPv6-Ready`, section 2.3).
     #[must_use]
-    pub fn out_of_band(mut self) -> Self {
+    pub fn out_of_band(mut self, guid: Guid, us: SocketAddr) -> (Guid, Self) {
         let mut block = Ggep::default();
         block.push(SECURE, &[]);
-        let mut space = self.extension.to_vec();
-        // A text ends with a separator where another extension follows, and with a NUL at the end.
-        match space.last_mut() {
-            Some(last @ 0) => *last = extension::SEPARATOR,
-            Some(_) => space.push(extension::SEPARATOR),
-            None => {}
+        let guid = guid.with_address(addr::pack(us, &mut block));
+        self.flags = Flags(self.flags.0 | Flags::MARK | Flags::OUT_OF_BAND);
+        (guid, self.with(block))
+    }
+
+    /// Where its hits may go by UDP, if it says that they may: what [`Self::out_of_band`] wrote.
+    pub fn asker(&self, guid: Guid) -> SocketAddr {
+        addr::unpack(guid.address(), &self.ggep)
+    }
+
+    /// A query of ours; IPv6 addresses are of use to us beside others.
+    #[must_use]
+    pub fn taking_ipv6(self) -> Self {
+        let mut block = Ggep::default();
+        block.push(IPV6, &[]);
+        self.with(block)
+    }
+
+    /// Whether addresses of that family are of use to its asker. Who says nothing takes IPv4 alone.
+    pub fn takes(&self, addr: SocketAddr) -> bool {
+        let only_six = || self.ggep.get(IPV6).is_some_and(|value| value.is_ok_and(|value| value.first() == Some(&1)));
+        match addr.ip().to_canonical().is_ipv6() {
+            true => self.ggep.has(IPV6),
+            false => !only_six(),
         }
-        block.encode(&mut space);
+    }
+
+    /// A query of ours with these extensions beside those that it has: texts, then one block.
+    fn with(mut self, block: Ggep) -> Self {
+        let texts = self.extension.split(|&byte| byte == ggep::MAGIC).next().unwrap_or_default();
+        let ends = |&byte: &u8| byte == 0 || byte == extension::SEPARATOR;
+        let mut space = texts[..texts.iter().rposition(|byte| !ends(byte)).map_or(0, |last| last + 1)].to_vec();
+        if !space.is_empty() {
+            space.push(extension::SEPARATOR);
+        }
+        self.ggep.extensions.extend(block.extensions);
+        self.ggep.encode(&mut space);
         space.push(0);
         (self.urns, self.ggep) = extension::read(&space);
-        self.flags = Flags(self.flags.0 | Flags::MARK | Flags::OUT_OF_BAND);
         (self.extension, self.ended) = (space.into(), true);
         self
     }
@@ -172,14 +206,47 @@ mod tests {
     #[test]
     fn a_query_that_allows_hits_by_udp_says_so_behind_what_it_said_before() {
         let urn: Urn = "urn:sha1:GKECXDEZDWGCRBZWKYBJD5GGT4KAUE5V".parse().expect("a urn");
-        let words = Query::new("blue train", &[]).out_of_band();
+        let four: SocketAddr = "1.2.3.4:6346".parse().expect("an address");
+        let (guid, words) = Query::new("blue train", &[]).out_of_band(Guid([9; 16]), four);
+        assert_eq!(guid.0, *b"\x01\x02\x03\x04\x09\x09\x09\x09\x09\x09\x09\x09\x09\xca\x18\x09");
         assert_eq!(&words.encode()[..], b"\x8c\0blue train\0urn:\x1c\xc3\x82SO\x40\0");
-        let content = Query::new("", std::slice::from_ref(&urn)).out_of_band();
+        assert_eq!(words.asker(guid), four);
+        let (_, content) = Query::new("", std::slice::from_ref(&urn)).out_of_band(guid, four);
         assert_eq!(content.urns, [urn]);
-        for query in [words, content, Query::new("", &[]).out_of_band()] {
+        for query in [words, content, Query::new("", &[]).out_of_band(guid, four).1] {
             assert!(query.is_secure() && query.flags.has(Flags::OUT_OF_BAND) && query.flags.has(Flags::MARK));
             assert_eq!(Query::decode(&query.encode()), Ok(query));
         }
+    }
+
+    #[test]
+    fn an_asker_with_ipv6_alone_names_its_address_in_the_query_and_none_in_its_guid() {
+        let six: SocketAddr = "[2001:db8:1:2:3:4:5:6]:6346".parse().expect("an address");
+        let (guid, query) = Query::new("blue", &[]).taking_ipv6().out_of_band(Guid([9; 16]), six);
+        assert_eq!((&guid.0[..4], &guid.0[13..15]), (&[127, 0, 0, 0][..], &[0xca, 0x18][..]));
+        // One block: `I6`, `SO`, and sixteen bytes of `6`, with COBS since there are zeros among them.
+        let block = b"\x8c\0blue\0urn:\x1c\xc3\x02I6\x40\x02SO\x40\xc16";
+        assert_eq!(query.encode()[..block.len()], block[..]);
+        for query in [Query::decode(&query.encode()).expect("ours"), query] {
+            assert_eq!(query.asker(guid), six);
+            assert_eq!(query.asker(Guid([9; 16])).to_string(), "9.9.9.9:2313", "an IPv4 address wins");
+            assert!(query.is_secure());
+        }
+    }
+
+    #[test]
+    fn who_has_use_for_ipv6_addresses_says_so() {
+        let [four, six, mapped]: [SocketAddr; 3] =
+            ["1.2.3.4:5", "[2001:db8::1]:5", "[::ffff:1.2.3.4]:5"].map(|text| text.parse().expect("an address"));
+        let asks = |space: &'static [u8]| {
+            let payload = [b"\x88\0blue\0", space].concat();
+            let query = Query::decode(&payload.into()).expect("a query");
+            [four, six, mapped].map(|addr| query.takes(addr))
+        };
+        assert_eq!(asks(b""), [true, false, true], "as ever");
+        assert_eq!(asks(b"\xc3\x82I6\x40"), [true, true, true], "both");
+        assert_eq!(asks(b"\xc3\x82I6\x41\x01"), [false, true, false], "no IPv4");
+        assert_eq!(Query::new("blue", &[]).taking_ipv6().encode(), &b"\x88\0blue\0urn:\x1c\xc3\x82I6\x40\0"[..]);
     }
 
     #[test]

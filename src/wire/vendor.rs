@@ -9,6 +9,7 @@
 //! BEAR/7 v1  connect back         port(2)
 //! LIME/21    push proxy, please   nothing; the message's GUID is the asker's servent GUID
 //! LIME/22 v2 push proxy: yes      IPv4(4) port(2) of the proxy; the GUID is that of the request
+//! LIME/22 v1 the same             port(2): at the address of the link, which may be an IPv6 one
 //! GTKG/7 v1  ping me by UDP       port(2) GUID(16) of that ping
 //! GTKG/7 v2  the same             port(2); the GUID of that ping is the message's
 //! LIME/12 v2 hits are here        entries(1) flags(1): 1 if the sender takes unsolicited datagrams; the GUID is the query's
@@ -21,7 +22,7 @@
 //!
 //! Bounds: [`MAX_SUPPORTED`] messages are read from a list.
 
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -54,8 +55,8 @@ pub enum Said {
     ConnectBack(u16),
     /// Be my push proxy, please.
     ProxyPlease,
-    /// I am your push proxy, there.
-    ProxyYes(SocketAddrV4),
+    /// I am your push proxy, there; without an address, at that of the link.
+    ProxyYes(Option<Ipv4Addr>, u16),
     /// How many hits have you for the query of this message's GUID?
     StatusPlease,
     /// So many; [`QUERY_OVER`] ends the query.
@@ -153,12 +154,18 @@ impl Vendor {
         Which::PROXY_PLEASE.with(Bytes::new())
     }
 
-    /// We are yours, there.
-    pub fn proxy_yes(at: SocketAddrV4) -> Self {
+    /// We are yours, there. There is no room for an IPv6 address: then the first version says that it is that of the link.
+    pub fn proxy_yes(at: SocketAddr) -> Self {
         let mut data = BytesMut::with_capacity(6);
-        data.put_slice(&at.ip().octets());
+        let version = match at.ip().to_canonical() {
+            IpAddr::V4(ip) => {
+                data.put_slice(&ip.octets());
+                2
+            }
+            IpAddr::V6(_) => 1,
+        };
         data.put_u16_le(at.port());
-        Which::PROXY_YES.with(data.freeze())
+        Which { version, ..Which::PROXY_YES }.with(data.freeze())
     }
 
     /// How many hits have you? Its GUID is the query's.
@@ -223,7 +230,10 @@ impl Vendor {
         }
         if which == Which::PROXY_YES {
             let Some(&[a, b, c, d, p0, p1]) = self.data.first_chunk() else { return Err(short(6)) };
-            return Ok(Said::ProxyYes(SocketAddrV4::new([a, b, c, d].into(), u16::from_le_bytes([p0, p1]))));
+            return Ok(Said::ProxyYes(Some([a, b, c, d].into()), u16::from_le_bytes([p0, p1])));
+        }
+        if which == (Which { version: 1, ..Which::PROXY_YES }) {
+            return port(&self.data).map(|port| Said::ProxyYes(None, port)).ok_or(short(2));
         }
         if which.is_like(Which::PING_BACK) && matches!(self.version, 1 | 2) {
             let named = self.data.get(2..18).and_then(|guid| guid.try_into().ok()).map(Guid);
@@ -334,13 +344,17 @@ mod tests {
     #[test]
     fn what_a_firewalled_leaf_and_its_ultrapeer_say_is_understood() {
         // From recording 21.
-        let at = SocketAddrV4::new([100, 64, 77, 1].into(), 6346);
+        let ip = Ipv4Addr::new(100, 64, 77, 1);
         let rows: [(&[u8], Vendor, Said); 5] = [
             (b"BEAR\x0b\0\x01\0", Vendor::status_please(), Said::StatusPlease),
             (b"BEAR\x0c\0\x01\0\xff\xff", Vendor::status(QUERY_OVER), Said::Status(QUERY_OVER)),
             (b"BEAR\x07\0\x01\0\xca\x18", Vendor::connect_back(6346), Said::ConnectBack(6346)),
             (b"LIME\x15\0\x01\0", Vendor::proxy_please(), Said::ProxyPlease),
-            (b"LIME\x16\0\x02\0\x64\x40\x4d\x01\xca\x18", Vendor::proxy_yes(at), Said::ProxyYes(at)),
+            (
+                b"LIME\x16\0\x02\0\x64\x40\x4d\x01\xca\x18",
+                Vendor::proxy_yes((ip, 6346).into()),
+                Said::ProxyYes(Some(ip), 6346),
+            ),
         ];
         for (bytes, ours, said) in rows {
             assert_eq!(ours.encode(), bytes);
@@ -348,6 +362,10 @@ mod tests {
         }
         let newer = Vendor::decode(&Bytes::from_static(b"LIME\x15\0\x02\0")).expect("a message");
         assert_eq!(newer.said(), Ok(Said::ProxyPlease));
+        let by_ipv6 = Vendor::proxy_yes("[2001:db8::1]:6346".parse().expect("an address"));
+        assert_eq!(by_ipv6.encode(), &b"LIME\x16\0\x01\0\xca\x18"[..]);
+        assert_eq!(by_ipv6.said(), Ok(Said::ProxyYes(None, 6346)));
+        assert!(Vendor { data: Bytes::from_static(b"\xca"), ..by_ipv6 }.said().is_err());
     }
 
     #[test]

@@ -394,7 +394,10 @@ impl World {
                         // What asks for datagrams counts as if it had come from where they go.
                         let to = match frame.header.kind {
                             Kind::Vendor => known.remote.ip(),
-                            Kind::Query => (*frame.header.guid.address().ip()).into(),
+                            Kind::Query => match Query::decode(&Bytes::copy_from_slice(frame.payload)) {
+                                Ok(query) => query.asker(frame.header.guid).ip(),
+                                Err(_) => continue,
+                            },
                             _ => continue,
                         };
                         self.datagrams.entry(subnet(to)).or_default().0 += frame.wire_len();
@@ -827,10 +830,8 @@ fn vendor(n: u8, choices: &mut Choices<'_>) -> Vendor {
         5 => Vendor::ping_back(choices.host().port(), Guid([choices.byte() % 12; 16])),
         6 => Vendor::hits_here(choices.byte(), choices.flag()),
         7 => Vendor::hits_please(choices.byte(), choices.flag().then_some(&[7; 8])),
-        _ => match choices.host() {
-            SocketAddr::V4(at) => Vendor::proxy_yes(at),
-            SocketAddr::V6(_) => Vendor { vendor: *b"GTKG", selector: 9, version: 1, data: Bytes::new() },
-        },
+        8 => Vendor { vendor: *b"GTKG", selector: 9, version: 1, data: Bytes::new() },
+        _ => Vendor::proxy_yes(choices.host()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Hits by UDP: what a sharer promises and sends, what an asker claims and takes, and what nobody gets by it.
 
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -62,9 +62,15 @@ fn asked_ping(out: &Outbox) -> Option<Guid> {
 
 /// A servent at 10.0.0.1:6346 with a neighbour that takes vendor messages; datagrams of strangers reach it.
 fn reached(out_of_band: OutOfBand) -> (Lone, ConnId) {
+    reached_at("10.0.0.1:6346", "10.0.1.1:6346", out_of_band)
+}
+
+/// The same at `us`, as a Ping from `by` shows.
+fn reached_at(us: &str, by: &str, out_of_band: OutOfBand) -> (Lone, ConnId) {
     let mut config = Config::new(ME);
     (config.only_listed, config.out_of_band) = (true, out_of_band);
     let mut lone = Lone::with(config);
+    lone.command(Command::Listening(addr(us)));
     let conn = ConnId::accepted(1);
     let Head::Connect { version, headers } = connect(1) else { panic!("a first leg") };
     let head = Head::Connect { version, headers: headers.with("Vendor-Message", "0.2") };
@@ -74,7 +80,7 @@ fn reached(out_of_band: OutOfBand) -> (Lone, ConnId) {
     lone.frame(conn, vendor(Guid([5; 16]), &Vendor::supported(&[Which::PING_BACK])));
     let out = lone.sleep_until(at(1));
     if let Some(guid) = asked_ping(&out) {
-        assert_eq!(lone.handle(datagram("10.0.1.1:6346", Frame::new(guid, Kind::Ping, 1, Bytes::new()))), []);
+        assert_eq!(lone.handle(datagram(by, Frame::new(guid, Kind::Ping, 1, Bytes::new()))), []);
     }
     (lone, conn)
 }
@@ -83,15 +89,16 @@ fn entries(n: u32) -> Vec<Entry> {
     (0..n).map(|n| Entry::new(n, 1000, &format!("blue train {n:03}.ogg"), &[])).collect()
 }
 
-fn asker() -> SocketAddrV4 {
-    ASKER.parse().expect("an address")
-}
-
 /// A query of [`ASKER`] that allows hits by UDP, and came over `hops` links before the last.
 fn asking(n: u8, hops: u8) -> Frame {
-    let guid = Guid([n; 16]).with_address(asker());
+    asking_at(ASKER, n, hops)
+}
+
+/// The same of one who asks there.
+fn asking_at(asker: &str, n: u8, hops: u8) -> Frame {
+    let (guid, query) = query().out_of_band(Guid([n; 16]), addr(asker));
     let header = Header { guid, kind: Kind::Query, ttl: 2, hops };
-    Frame { header, payload: query().out_of_band().encode() }
+    Frame { header, payload: query.encode() }
 }
 
 /// It is answered with so many files.
@@ -197,6 +204,60 @@ fn who_claims_and_is_not_there_gets_his_hits_over_links_and_who_does_not_claim_n
     let [hit] = &linked(&out, Kind::QueryHit)[..] else { panic!("{out:?}") };
     assert_eq!((hit.header.guid, hit.payload[0]), (guid, 2));
     assert_eq!(lone.handle(datagram(ASKER, vendor(guid, &Vendor::hits_please(2, None)))), [], "it is gone");
+}
+
+fn reached_by_ipv6(out_of_band: OutOfBand) -> (Lone, ConnId) {
+    reached_at("[fd00::1]:6346", "[fd00::7]:6346", out_of_band)
+}
+
+#[test]
+fn hits_go_by_ipv6_to_who_asks_with_nothing_else() {
+    const SIX: &str = "[2001:db8::7]:6347";
+    let (mut lone, conn) = reached_by_ipv6(OutOfBand::Auto);
+    let query = asking_at(SIX, 1, 1);
+    let guid = query.header.guid;
+    assert_eq!(guid.address().ip().octets(), [127, 0, 0, 0]);
+    let out = answer(&mut lone, conn, query, 3);
+    assert_eq!(sent(&out), [(addr(SIX), vendor(guid, &Vendor::hits_here(3, true)))]);
+    let out = lone.handle(datagram(SIX, vendor(guid, &Vendor::hits_please(3, Some(b"token")))));
+    let [(_, ping)] = &sent(&out)[..] else { panic!("{out:?}") };
+    let pong = Frame::new(ping.header.guid, Kind::Pong, 1, Pong::new(addr(SIX), 0, 0).encode());
+    let out = sent(&lone.handle(datagram(SIX, pong)));
+    let [(to, frame)] = &out[..] else { panic!("{out:?}") };
+    let hit = QueryHit::decode(&frame.payload).expect("a hit");
+    assert_eq!((*to, hit.entries.len(), hit.host()), (addr(SIX), 3, addr("[fd00::1]:6346")));
+    // Whom we cannot send to he is answered over links: he would hear nothing, and claim nothing.
+    let over_links = |lone: &mut Lone, conn, query| {
+        let out = answer(lone, conn, query, 3);
+        (sent(&out).len(), linked(&out, Kind::QueryHit).len())
+    };
+    assert_eq!(over_links(&mut lone, conn, asking(2, 1)), (0, 1), "an IPv4 address, for one without");
+    let (mut four, conn) = reached(OutOfBand::Auto);
+    assert_eq!(over_links(&mut four, conn, asking_at(SIX, 3, 1)), (0, 1), "an IPv6 address, for one without");
+    let mut bare = asking_at(SIX, 4, 1);
+    bare.payload = query_with_so().encode();
+    assert_eq!(over_links(&mut lone, conn, bare), (0, 1), "no address at all");
+}
+
+/// It says that hits may come by UDP, and nothing of IPv6.
+fn query_with_so() -> Query {
+    query().out_of_band(Guid([1; 16]), addr(ASKER)).1
+}
+
+#[test]
+fn who_is_reached_by_ipv6_alone_asks_with_that_address_and_takes_hits_there() {
+    let (mut lone, _) = reached_by_ipv6(OutOfBand::On);
+    let asked = search(&mut lone);
+    let guid = asked.header.guid;
+    let decoded = Query::decode(&asked.payload).expect("a query");
+    assert!(decoded.is_secure() && decoded.takes(addr("[2001:db8::1]:1")) && decoded.takes(addr(ASKER)));
+    assert_eq!(decoded.asker(guid), addr("[fd00::1]:6346"));
+    let here = vendor(guid, &Vendor::hits_here(2, false));
+    let out = sent(&lone.handle(datagram("[fd00::9]:7000", here)));
+    let [(to, frame)] = &out[..] else { panic!("{out:?}") };
+    assert_eq!((*to, frame.header.guid), (addr("[fd00::9]:7000"), guid));
+    let out = lone.handle(datagram("[fd00::9]:7000", hit(guid, 2, None)));
+    assert!(matches!(&out[..], [Output::Event(Event::HitReceived { hops: 0, .. })]), "{out:?}");
 }
 
 #[test]
@@ -363,7 +424,7 @@ proptest! {
                 3 => Frame::new(guid, [Kind::Vendor, Kind::QueryHit, Kind::Pong][usize::from(n % 3)], n, junk.into()),
                 4 => Frame::new(guid, Kind::Pong, 1, Pong::new(addr(&from), 0, 0).encode()),
                 _ => {
-                    let frame = Frame { header: Header { guid, kind: Kind::Query, ttl: 2, hops: n % 3 }, payload: query().out_of_band().encode() };
+                    let frame = Frame { header: Header { guid, kind: Kind::Query, ttl: 2, hops: n % 3 }, payload: query().out_of_band(guid, addr(&from)).1.encode() };
                     *came.entry(addr(&from).ip()).or_default() += frame.wire_len();
                     out.extend(answer(&mut lone, conn, frame, u32::from(n)));
                     Frame::new(guid, Kind::Ping, 1, Bytes::new())

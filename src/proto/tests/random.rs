@@ -191,12 +191,11 @@ fn table(body: u8) -> RouteTableUpdate {
 
 fn vendor(body: u8) -> Vendor {
     let all = [Which::CONNECT_BACK, Which::PROXY_PLEASE, Which::PROXY_YES, Which::STATUS_PLEASE, Which::STATUS];
-    let SocketAddr::V4(at) = host(body) else { return Vendor::proxy_please() };
     match body % 10 {
         0 | 1 => Vendor::supported(&all),
         2 => Vendor::connect_back(host(body).port()),
         3 => Vendor::proxy_please(),
-        4 => Vendor::proxy_yes(at),
+        4 => Vendor::proxy_yes(host(body)),
         5 => Vendor::status_please(),
         6 => Vendor::status(body.into()),
         7 => Vendor::ping_back(host(body).port(), guid(body % 16)),

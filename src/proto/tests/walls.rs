@@ -15,7 +15,10 @@ const ALL: [Which; 3] = [Which::CONNECT_BACK, Which::PROXY_PLEASE, Which::PROXY_
 
 /// We dial a peer that speaks vendor messages; what we sent first.
 fn dial(lone: &mut Lone, n: u8) -> (ConnId, Vec<Output>) {
-    let at = SocketAddr::from(([10, 0, 1, n], 6346));
+    dial_at(lone, n, SocketAddr::from(([10, 0, 1, n], 6346)))
+}
+
+fn dial_at(lone: &mut Lone, n: u8, at: SocketAddr) -> (ConnId, Vec<Output>) {
     let out = lone.command(Command::Connect(at));
     let Some(Output::Dial { conn, .. }) = out.first() else { panic!("a dial: {out:?}") };
     let conn = *conn;
@@ -110,9 +113,8 @@ fn we_are_the_proxy_of_a_peer_that_asks_by_its_own_name() {
     let (conn, _) = dial(&mut lone, 1);
     assert_eq!(say(&mut lone, conn, peer_guid(2), &Vendor::proxy_please()), [], "by another's name");
     let out = say(&mut lone, conn, peer_guid(1), &Vendor::proxy_please());
-    let at = "10.0.0.1:6346".parse().expect("an address");
     assert_eq!(out[0], Output::Event(Event::Proxied { servent: peer_guid(1), proxied: true }));
-    assert_eq!(said(&out), [(conn, peer_guid(1), Said::ProxyYes(at))]);
+    assert_eq!(said(&out), [(conn, peer_guid(1), Said::ProxyYes(Some([10, 0, 0, 1].into()), 6346))]);
     let push = |lone: &mut Lone, servent| lone.command(Command::PushFor { servent, index: 0, to: addr("10.9.9.9:1") });
     let out = push(&mut lone, peer_guid(1));
     let [Output::Send { to, frame }] = &out[..] else { panic!("a push: {out:?}") };
@@ -122,6 +124,28 @@ fn we_are_the_proxy_of_a_peer_that_asks_by_its_own_name() {
     let out = lone.handle(Input::Disconnected { conn, reason: CloseReason::Closed });
     assert!(out.contains(&Output::Event(Event::Proxied { servent: peer_guid(1), proxied: false })), "{out:?}");
     assert_eq!(push(&mut lone, peer_guid(1)), []);
+}
+
+#[test]
+fn where_only_ipv6_is_spoken_push_proxies_are_asked_and_found_too() {
+    let mut lone = Lone::new();
+    lone.command(Command::Listening(addr("[2001:db8::1]:6346")));
+    let (conn, _) = dial_at(&mut lone, 1, addr("[2001:db8:7::7]:7000"));
+    let out = say(&mut lone, conn, peer_guid(1), &Vendor::proxy_please());
+    assert_eq!(said(&out), [(conn, peer_guid(1), Said::ProxyYes(None, 6346))], "at the address of the link");
+    say(&mut lone, conn, Guid([9; 16]), &Vendor::supported(&ALL));
+    lone.sleep_until(Instant::from_secs(20));
+    say(&mut lone, conn, Guid([8; 16]), &Vendor::supported(&ALL)); // It is there.
+    lone.sleep_until(Instant::from_secs(70));
+    assert_eq!(lone.servent.reach(), Reachable::No, "one neighbour that was asked, twice");
+    say(&mut lone, conn, ME, &Vendor::proxy_yes(addr("[2001:db8:9::9]:7000")));
+    let proxies = [addr("[2001:db8:7::7]:7000")];
+    assert_eq!(lone.servent.push_proxies(), proxies, "whose address it is nobody else says");
+    let hit = our_hit(&mut lone, 70);
+    assert_eq!((hit.host(), hit.proxies()), (addr("[2001:db8::1]:6346"), proxies.to_vec()));
+    // Towards a peer with an IPv4 address nothing could tell ours.
+    let (four, _) = dial(&mut lone, 2);
+    assert_eq!(said(&say(&mut lone, four, peer_guid(2), &Vendor::proxy_please())), []);
 }
 
 #[test]

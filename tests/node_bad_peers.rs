@@ -80,9 +80,7 @@ fn the_hellos_of_a_real_tls_client_are_answered_at_once_however_they_come() {
             for (sent, piece) in [(hello.len(), hello.len()), (hello.len(), 1), (5, 5), (40, 7)] {
                 let mut raw = Raw::dial(a.addr()).await;
                 let began = Instant::now();
-                for piece in hello[..sent].chunks(piece) {
-                    raw.send(piece).await;
-                }
+                raw.send_and_listen(hello[..sent].chunks(piece)).await;
                 assert_eq!(raw.read_bytes().await, b"\x15\x03\x01\x00\x02\x02\x28", "{name}: {sent} bytes");
                 raw.closed().await;
                 assert!(began.elapsed() < HEAD_TIME / 2, "{name}: {sent} bytes");

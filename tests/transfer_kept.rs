@@ -23,6 +23,23 @@ fn names(downloads: &Downloads) -> Vec<(u64, String)> {
     downloads.views().into_iter().map(|view| (view.id, view.name)).collect()
 }
 
+/// As after a crash, once all of it is written down that is to be: how their partial files are called, last of all.
+fn crash(place: &Place, downloads: Downloads) {
+    let named = |text: &str| {
+        downloads.views().iter().all(|view| {
+            let named = format!("\"part\":\"{}.part\"", view.name);
+            text.contains(&named)
+        })
+    };
+    let log = place.dir.path().join("state/transfers.log");
+    let end = std::time::Instant::now() + Duration::from_secs(30);
+    while !named(&fs::read_to_string(&log).unwrap_or_default()) {
+        assert!(std::time::Instant::now() < end, "not all of it is written down");
+        pause(Duration::from_millis(5));
+    }
+    drop(downloads);
+}
+
 #[test]
 fn who_asks_for_what_is_just_being_written_down_is_told_when_it_is() {
     let place = Place::new();
@@ -116,7 +133,7 @@ fn damage_costs_what_was_damaged() {
     for seed in 1..=30 {
         begin(&downloads, hopeless(seed));
     }
-    drop(downloads);
+    crash(&place, downloads);
     let log = place.dir.path().join("state/transfers.log");
     let mut bytes = fs::read(&log).expect("a log");
     // In the line of the tenth, where it is written first.
@@ -164,8 +181,10 @@ fn a_list_that_cannot_be_read_is_not_begun_anew() {
         let id = begin(&downloads, hopeless(1));
         if file == "transfers.json" {
             rt::block_on(downloads.shutdown());
+            drop(downloads);
+        } else {
+            crash(&place, downloads);
         }
-        drop(downloads);
         let path = place.dir.path().join("state").join(file);
         let away = place.dir.path().join("away");
         fs::rename(&path, &away).expect("it is there");
@@ -176,4 +195,25 @@ fn a_list_that_cannot_be_read_is_not_begun_anew() {
         let names = names(&place.open());
         assert_eq!(names, [(id, "file 1".to_owned())], "{file}");
     }
+}
+
+#[test]
+fn in_a_burst_no_number_is_given_to_two_downloads_of_two_processes() {
+    let place = Place::new();
+    let servent = place.open();
+    begin(&servent, hopeless(0));
+    // It has just saved, and does not again for a while: more numbers go to uploads than are set apart.
+    pause(Duration::from_millis(50));
+    let uploads: Vec<u64> = (0..70).map(|_| servent.next_id()).collect();
+    let other = place.open_private();
+    let mut ids: Vec<u64> = (1..=10).map(|seed| begin(&other, hopeless(seed))).collect();
+    ids.extend((11..=13).map(|seed| begin(&servent, hopeless(seed))));
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 13, "{ids:?}");
+    // As after a crash of both.
+    drop((servent, other));
+    let again = place.open();
+    assert_eq!((uploads.len(), names(&again).len()), (70, 14));
+    assert!(ids.iter().all(|id| *id < again.next_id()), "{ids:?}");
 }

@@ -184,6 +184,15 @@ impl Raw {
         let _ = self.stream.write_all(bytes).await;
     }
 
+    /// Sends one after the other, and takes what is answered meanwhile: an answer that is not read when the other side
+    /// closes is lost with what it has not read.
+    pub async fn send_and_listen(&mut self, pieces: impl IntoIterator<Item = &[u8]>) {
+        for piece in pieces {
+            self.send(piece).await;
+            let _nothing_yet = rt::timeout(Duration::ZERO, self.read_more()).await;
+        }
+    }
+
     /// Reads up to the empty line.
     pub async fn read_head(&mut self) -> String {
         loop {

@@ -167,7 +167,7 @@ impl Inner {
     /// For a new download. Private servents share the state with others: they take their numbers out of it.
     async fn new_id(self: &Arc<Self>) -> Result<u64, Error> {
         if self.config.resume {
-            return Ok(self.next_id());
+            return Ok(self.own_id().await);
         }
         let journal = Arc::clone(&self.journal);
         let taken = rt::spawn_blocking(move || {

@@ -18,6 +18,8 @@ use crate::transfer::name;
 
 /// Numbers that are used up before the state has to be written again.
 const IDS_AHEAD: u64 = 64;
+/// Uploads that begin meanwhile may take what was set apart; a download asks again so often.
+const TRIES: u32 = 8;
 
 impl Inner {
     /// Takes up what an earlier run left.
@@ -113,9 +115,29 @@ impl Inner {
         self.table().tasks.insert(id, waiting);
     }
 
-    /// A fresh number.
+    /// A fresh number; in a burst, one that is not set apart: for what is not written down.
     pub(super) fn next_id(&self) -> u64 {
-        let mut table = self.table();
+        self.give_id(&mut self.table())
+    }
+
+    /// A fresh number that no other process gives to its downloads: more are set apart when there is none left.
+    pub(super) async fn own_id(self: &Arc<Self>) -> u64 {
+        for _ in 0..TRIES {
+            {
+                let mut table = self.table();
+                if table.next_id < table.saved_id || !table.more.is_empty() {
+                    return self.give_id(&mut table);
+                }
+            }
+            if !self.save().await {
+                break;
+            }
+        }
+        // Where we cannot write, the others cannot take any.
+        self.next_id()
+    }
+
+    fn give_id(&self, table: &mut Table) -> u64 {
         if table.next_id >= table.saved_id && !table.more.is_empty() {
             (table.next_id, table.saved_id) = (table.more.start, table.more.end);
             table.more = 0..0;
@@ -123,7 +145,7 @@ impl Inner {
         let id = table.next_id.max(1);
         table.next_id = id + 1;
         table.given_ids += 1;
-        if self.is_low(&table) {
+        if self.is_low(table) {
             self.ring_saver();
         }
         id

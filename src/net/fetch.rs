@@ -12,6 +12,7 @@ use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
 use super::body::{Framing, Step};
 use super::giv::Caller;
 use super::rt::{self, TcpStream};
+use super::zone;
 use crate::transfer::Lost;
 use crate::wire::head::RawHead;
 use crate::wire::http::{HEAD_LIMIT, Request, Response};
@@ -63,7 +64,7 @@ pub struct Link {
 impl Link {
     /// Connects.
     pub async fn connect(addr: SocketAddr, config: FetchConfig) -> Result<Self, Lost> {
-        let connected = rt::timeout(config.connect, TcpStream::connect(addr)).await;
+        let connected = rt::timeout(config.connect, zone::connect(addr)).await;
         let stream = connected.map_err(|_| Lost::NoAnswer)?.map_err(|error| match error.kind() {
             io::ErrorKind::ConnectionRefused => Lost::Refused,
             io::ErrorKind::TimedOut => Lost::NoAnswer,

@@ -14,6 +14,7 @@ use futures::channel::mpsc;
 use futures::{AsyncWriteExt, StreamExt};
 
 use super::rt::{self, TcpStream};
+use super::zone;
 use crate::wire::Guid;
 use crate::wire::addr::{is_public, subnet};
 use crate::wire::push::Giv;
@@ -126,7 +127,7 @@ impl Drop for Expected {
 /// Opens a connection to who asked for it, and says these first words.
 pub async fn call(addr: SocketAddr, words: &[u8]) -> io::Result<TcpStream> {
     let call = async {
-        let mut stream = TcpStream::connect(addr).await?;
+        let mut stream = zone::connect(addr).await?;
         stream.write_all(words).await?;
         Ok(stream)
     };

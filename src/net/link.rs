@@ -29,6 +29,7 @@ pub(super) use self::writing::WRITE_BATCH;
 use super::driver::Message;
 use super::rt::{self, TcpStream};
 use super::secret::{self, Identity, Opener, Sealer, Transcript};
+use super::zone;
 use crate::proto::{CloseReason, ConnId, DialFailure, Direction, Input, Verdict};
 use crate::wire::deflated::Inflater;
 use crate::wire::handshake::{HEAD_LIMIT, Head};
@@ -220,7 +221,7 @@ enum Ended {
 impl Line {
     fn dial(self) -> impl Future<Output = Ended> + Send {
         async move {
-            let dial = rt::timeout(DIAL_LIMIT, TcpStream::connect(self.peer));
+            let dial = rt::timeout(DIAL_LIMIT, zone::connect(self.peer));
             let dialled = match select(Box::pin(dial), self.desk.next()).await {
                 Either::Left((dialled, _)) => dialled,
                 Either::Right((order, _)) => return Ended::Closed(closed(order)),

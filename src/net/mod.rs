@@ -17,6 +17,7 @@ mod secret;
 mod send;
 pub mod serve;
 mod udp;
+mod zone;
 
 pub use descriptors::Descriptors;
 pub use driver::{Clock, Gate, Handle, Ports, Running, start, start_with};

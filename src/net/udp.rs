@@ -11,6 +11,7 @@ use futures::channel::mpsc;
 
 use super::driver::Message;
 use super::rt::UdpPort;
+use super::zone;
 use crate::proto::Input;
 use crate::wire::Frame;
 use crate::wire::addr::canonical;
@@ -54,7 +55,9 @@ pub(super) fn send(socket: &UdpPort, to: SocketAddr, frame: &Frame) {
     };
     let mut bytes = BytesMut::new();
     frame.encode(&mut bytes);
-    if let Err(error) = socket.try_send_to(&bytes, to) {
-        log::trace!(target: "filbert::net", "no datagram to {to}: {error}");
+    for to in zone::ways(to) {
+        if let Err(error) = socket.try_send_to(&bytes, to) {
+            log::trace!(target: "filbert::net", "no datagram to {to}: {error}");
+        }
     }
 }

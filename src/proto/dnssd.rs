@@ -7,8 +7,8 @@
 //! after 20 to 120 ms ("delayed by a random amount", RFC 6762 section 6), to all, so that one answer serves all who ask,
 //! and at most once a second on each network; who asks from another port than 5353 ("one-shot", section 5.1) is answered
 //! alone. **We find** a host where its own datagram comes from, as with announcements: by IPv4 nobody names a third party. By
-//! IPv6 datagrams come from link-local addresses, which say too little to be dialled later; there the addresses in the
-//! answer count, if they are on a network of ours.
+//! IPv6 datagrams come from link-local addresses, which say too little to be dialled from elsewhere; there the addresses in the
+//! answer count, if they are on a network of ours, and the sender's own, if it is among them, when there is no other.
 //!
 //! Departures. Names of ours have eight digits of the GUID in them, so they are not probed for: nobody else has them. Nothing
 //! is kept of what others say; a service without its port in the same datagram is not asked for it.
@@ -285,11 +285,14 @@ impl DnsSd {
             };
             let ip = match from.ip() {
                 ip @ IpAddr::V4(_) => Some(ip),
-                IpAddr::V6(_) => all().filter(|record| record.name == *host).find_map(|record| match record.data {
-                    Data::A(ip) => Some(ip.into()).filter(|ip| on_net(*ip)),
-                    Data::Aaaa(ip) => Some(ip.into()).filter(|ip| on_net(*ip)),
-                    _ => None,
-                }),
+                IpAddr::V6(_) => {
+                    let ips = all().filter(|record| record.name == *host).filter_map(|record| match record.data {
+                        Data::A(ip) => Some(IpAddr::V4(ip)),
+                        Data::Aaaa(ip) => Some(IpAddr::V6(ip)),
+                        _ => None,
+                    });
+                    ips.clone().find(|ip| on_net(*ip)).or_else(|| ips.clone().find(|ip| *ip == from.ip()))
+                }
             };
             let Some(addr) = ip.map(|ip| SocketAddr::new(ip, port)) else { continue };
             let us = port == self.us.port && nets.iter().any(|net| net.ip == addr.ip());
@@ -467,7 +470,8 @@ mod tests {
             ("10.0.0.1:5353", "10.0.0.1", 7000, Some("10.0.0.1:7000")),
             ("[fe80::7%2]:5353", "fd00::7", 6346, Some("[fd00::7]:6346")),
             ("[fe80::7%2]:5353", "10.0.0.7", 6346, Some("10.0.0.7:6346")),
-            ("[fe80::7%2]:5353", "fe80::7", 6346, None),
+            ("[fe80::7%2]:5353", "fe80::7", 6346, Some("[fe80::7]:6346")),
+            ("[fe80::7%2]:5353", "fe80::8", 6346, None),
             ("[fe80::7%2]:5353", "10.0.5.7", 6346, None),
             ("[fe80::7%3]:5353", "fd00::7", 6346, None),
         ];

@@ -117,10 +117,43 @@ fn seeds() -> BTreeMap<(&'static str, String), Vec<u8>> {
     {
         seeds.insert(("urn", format!("{i:02}")), text.into_bytes());
     }
+    for (i, stream) in answers().into_iter().enumerate() {
+        for how in 0..4 {
+            seeds.insert(("answer", format!("{i:02}-{how}")), [&[how, 7], stream.as_bytes()].concat());
+        }
+    }
     // The same block or message once.
     let mut known = BTreeSet::new();
     seeds.retain(|(target, _), seed| known.insert((*target, seed.clone())));
     seeds
+}
+
+/// What sources say, one answer behind the other: as gtk-gnutella and others write it, and near it.
+fn answers() -> Vec<String> {
+    let root = "RNH65JSBJSNS4XE3KF4UU24X5TREJDZGVM34QAA";
+    let part =
+        "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-9/3000000\r\nContent-Length: 10\r\n\r\n0123456789";
+    let mut all: Vec<String> = [
+        "HTTP/1.1 503 Queued (slot 4)\r\nContent-Length: 0\r\nX-Queue: position=4, length=12, pollMin=30, pollMax=90\r\n\r\n",
+        "HTTP/1.1 503 Queued\r\nContent-Length: 0\r\nRetry-After: 60\r\nX-Queued: position=3; ID=6a074979f3201edb; length=9; ETA=90; lifetime=300; retry=60\r\n\r\n",
+        "HTTP/1.1 416 Requested Range Not Available\r\nContent-Length: 0\r\nX-Available-Ranges: bytes 0-9, 524288-1048575, 9-3, 7-\r\n\r\n",
+        "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */3000000\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 404 Not Found\r\nX-Nalt: 10.0.0.9:6346\r\nX-Push-Proxies: 10.0.0.3:6346, 10.0.0.4\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\n01234\r\nA\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\nContent-Disposition: inline; filename=\"a.txt\"\r\n\r\nthe beginning",
+        "HTTP/1.1 302 Found\r\nLocation: http://10.0.0.1/\r\n\r\n",
+    ]
+    .map(str::to_owned)
+    .into();
+    all.push(format!(
+        "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-9/3000000\r\nContent-Length: 10\r\nX-Alt: 10.0.0.2:6346,10.0.0.3\r\n\
+         X-Thex-URI: /uri-res/N2X?urn:sha1:X;{root}\r\nX-Blake3-URI: /uri-res/N2B?urn:sha1:X;{}\r\n\
+         X-Available-Ranges: bytes 0-99\r\nX-Given-Ranges: bytes 0-9\r\n\r\n0123456789",
+        "0f".repeat(32)
+    ));
+    // As a story: busy, then a part, then the rest not yet.
+    all.push([all[1].as_str(), part, &all[2], &all[2], &all[2], part, &all[0], &all[3]].concat());
+    all
 }
 
 /// The heads at the start of a recording, and what follows them, inflated where it must be.

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
 
-use super::body::{Framing, Step};
 use super::giv::Caller;
 use super::rt::{self, TcpStream};
 use super::zone;
 use crate::transfer::Lost;
+use crate::transfer::framing::{Framing, Step};
 use crate::wire::head::RawHead;
 use crate::wire::http::{HEAD_LIMIT, Request, Response};
 

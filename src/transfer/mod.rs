@@ -1,10 +1,11 @@
 //! Fetching and giving files, decided without a socket or a file: names from strangers, block maps, the machine
-//! behind a download, and the answer to a request.
+//! behind a download, where a body ends, and the answer to a request.
 
 pub mod blocks;
 pub mod browse;
 pub mod check;
 pub mod download;
+pub mod framing;
 pub mod given;
 pub mod journal;
 pub mod magnet;

@@ -1,6 +1,7 @@
 //! What the fuzzers call, and what `fuzz_corpus` calls with their corpus: one function for each group of decoders,
 //! and one for each machine that is fed with operations. Each states what must hold for any bytes.
 
+pub mod answer;
 mod choices;
 pub mod download;
 pub mod journal;
@@ -14,12 +15,13 @@ pub mod wire;
 pub type Entry = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Entry); 11] = [
+pub const TARGETS: [(&str, Entry); 12] = [
     ("message", wire::message),
     ("ggep", wire::ggep),
     ("head", wire::head),
     ("urn", wire::urn),
     ("stream", wire::stream),
+    ("answer", answer::answer),
     ("names", names::names),
     ("tree", tree::tree),
     ("journal", journal::journal),

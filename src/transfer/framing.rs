@@ -1,12 +1,12 @@
 //! Where a body ends: by its length, by its chunks, or with the connection (RFC 9112 section 6.3).
 
-use crate::transfer::Lost;
+use super::Lost;
 use crate::wire::http::{Request, Response};
 
 /// A line of a chunked body is at most this long.
-const LINE: usize = 4096;
+pub const LINE: usize = 4096;
 /// Trailers have at most so many lines.
-const TRAILERS: usize = 100;
+pub const TRAILERS: usize = 100;
 
 /// How what follows a head is framed, and how much of it is left.
 #[derive(Clone, Debug, PartialEq, Eq)]

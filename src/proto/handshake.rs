@@ -510,7 +510,18 @@ impl Servent {
             .with("GGEP", "0.5")
             .with("Pong-Caching", "0.1")
             .with("Bye-Packet", "0.1");
-        if self.config.vendor_messages { headers.with("Vendor-Message", "0.2") } else { headers }
+        let headers = if self.config.vendor_messages { headers.with("Vendor-Message", "0.2") } else { headers };
+        match self.features() {
+            features if features.is_empty() => headers,
+            features => headers.with("X-Features", features.join(", ")),
+        }
+    }
+
+    /// What real clients call features, of those that we have: our list of files, and the use of IPv6 addresses beside others
+    /// ("IP/6.0", `IPv6-Ready`, section 5.1).
+    fn features(&self) -> Vec<&'static str> {
+        let browse = self.config.browse.then_some("browse/1.0");
+        browse.into_iter().chain(self.speaks_ipv6().then_some("IP/6.0")).collect()
     }
 
     /// Headers of our accepting second leg.

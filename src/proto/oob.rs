@@ -232,11 +232,12 @@ impl Servent {
             OutOfBand::Auto => self.is_network_large() && !self.config.only_listed,
             OutOfBand::On => true,
         };
+        let us = self.own_addr().filter(|_| worth && self.takes_datagrams(now));
+        // A real client sends hits to an IPv6 address only if it hears that there is no other.
         let query = match self.speaks_ipv6() {
-            true => query.clone().taking_ipv6(),
+            true => query.clone().taking_ipv6(us.is_some_and(|us| us.is_ipv6())),
             false => query.clone(),
         };
-        let us = self.own_addr().filter(|_| worth && self.takes_datagrams(now));
         let Some(us) = us else { return (guid, query) };
         let (guid, query) = query.out_of_band(guid, us);
         let most = match strategy {

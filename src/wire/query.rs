@@ -104,11 +104,11 @@ impl Query {
         addr::unpack(guid.address(), &self.ggep)
     }
 
-    /// A query of ours; IPv6 addresses are of use to us beside others.
+    /// A query of ours; IPv6 addresses are of use to us, or nothing else is.
     #[must_use]
-    pub fn taking_ipv6(self) -> Self {
+    pub fn taking_ipv6(self, alone: bool) -> Self {
         let mut block = Ggep::default();
-        block.push(IPV6, &[]);
+        block.push(IPV6, if alone { &[1] } else { &[] });
         self.with(block)
     }
 
@@ -222,10 +222,10 @@ mod tests {
     #[test]
     fn an_asker_with_ipv6_alone_names_its_address_in_the_query_and_none_in_its_guid() {
         let six: SocketAddr = "[2001:db8:1:2:3:4:5:6]:6346".parse().expect("an address");
-        let (guid, query) = Query::new("blue", &[]).taking_ipv6().out_of_band(Guid([9; 16]), six);
+        let (guid, query) = Query::new("blue", &[]).taking_ipv6(true).out_of_band(Guid([9; 16]), six);
         assert_eq!((&guid.0[..4], &guid.0[13..15]), (&[127, 0, 0, 0][..], &[0xca, 0x18][..]));
         // One block: `I6`, `SO`, and sixteen bytes of `6`, with COBS since there are zeros among them.
-        let block = b"\x8c\0blue\0urn:\x1c\xc3\x02I6\x40\x02SO\x40\xc16";
+        let block = b"\x8c\0blue\0urn:\x1c\xc3\x02I6\x41\x01\x02SO\x40\xc16";
         assert_eq!(query.encode()[..block.len()], block[..]);
         for query in [Query::decode(&query.encode()).expect("ours"), query] {
             assert_eq!(query.asker(guid), six);
@@ -246,7 +246,9 @@ mod tests {
         assert_eq!(asks(b""), [true, false, true], "as ever");
         assert_eq!(asks(b"\xc3\x82I6\x40"), [true, true, true], "both");
         assert_eq!(asks(b"\xc3\x82I6\x41\x01"), [false, true, false], "no IPv4");
-        assert_eq!(Query::new("blue", &[]).taking_ipv6().encode(), &b"\x88\0blue\0urn:\x1c\xc3\x82I6\x40\0"[..]);
+        let ours = |alone| Query::new("blue", &[]).taking_ipv6(alone).encode();
+        assert_eq!(ours(false), &b"\x88\0blue\0urn:\x1c\xc3\x82I6\x40\0"[..]);
+        assert_eq!(ours(true), &b"\x88\0blue\0urn:\x1c\xc3\x82I6\x41\x01\0"[..]);
     }
 
     #[test]

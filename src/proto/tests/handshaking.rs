@@ -68,6 +68,24 @@ fn we_say_what_we_are_and_nothing_that_we_are_not() {
 }
 
 #[test]
+fn features_are_named_as_long_as_they_are_there() {
+    for (us, browse, features) in [
+        ("10.0.0.1:6346", true, Some("browse/1.0")),
+        ("[2001:db8::1]:6346", true, Some("browse/1.0, IP/6.0")),
+        ("[2001:db8::1]:6346", false, Some("IP/6.0")),
+        ("10.0.0.1:6346", false, None),
+    ] {
+        let mut config = Config::new(ME);
+        config.browse = browse;
+        let mut lone = Lone::with(config);
+        lone.command(Command::Listening(addr(us)));
+        let out =
+            lone.handle(Input::Handshake { conn: ConnId::accepted(1), from: addr("10.0.1.1:1"), head: connect(1) });
+        assert_eq!(header_of(&out, "X-Features"), features, "{us}, {browse}");
+    }
+}
+
+#[test]
 fn each_dialler_gets_the_verdict_it_deserves() {
     let ultra = || Headers::default().with("X-Ultrapeer", "True");
     let rows = [

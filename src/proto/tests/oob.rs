@@ -250,7 +250,7 @@ fn who_is_reached_by_ipv6_alone_asks_with_that_address_and_takes_hits_there() {
     let asked = search(&mut lone);
     let guid = asked.header.guid;
     let decoded = Query::decode(&asked.payload).expect("a query");
-    assert!(decoded.is_secure() && decoded.takes(addr("[2001:db8::1]:1")) && decoded.takes(addr(ASKER)));
+    assert!(decoded.is_secure() && decoded.takes(addr("[2001:db8::1]:1")) && !decoded.takes(addr(ASKER)));
     assert_eq!(decoded.asker(guid), addr("[fd00::1]:6346"));
     let here = vendor(guid, &Vendor::hits_here(2, false));
     let out = sent(&lone.handle(datagram("[fd00::9]:7000", here)));
@@ -258,6 +258,10 @@ fn who_is_reached_by_ipv6_alone_asks_with_that_address_and_takes_hits_there() {
     assert_eq!((*to, frame.header.guid), (addr("[fd00::9]:7000"), guid));
     let out = lone.handle(datagram("[fd00::9]:7000", hit(guid, 2, None)));
     assert!(matches!(&out[..], [Output::Event(Event::HitReceived { hops: 0, .. })]), "{out:?}");
+    // Over links it takes what there is.
+    let (mut lone, _) = reached_by_ipv6(OutOfBand::Auto);
+    let decoded = Query::decode(&search(&mut lone).payload).expect("a query");
+    assert!(!decoded.is_secure() && decoded.takes(addr("[2001:db8::1]:1")) && decoded.takes(addr(ASKER)));
 }
 
 #[test]

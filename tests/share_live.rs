@@ -265,6 +265,7 @@ fn a_folder_that_vanishes_is_missing_and_comes_back() {
     shelf.until_hashed("two", b"more");
     assert_eq!(shelf.shares.bytes_hashed(), 11);
     shelf.until_phase(Phase::Ready);
+    assert_eq!(shelf.shares.state(ROOT).expect("a state").warnings, Vec::<String>::new(), "it is back");
     fs::write(root.join("three"), "alive").expect("a file");
     shelf.until_hashed("three", b"alive");
 }
@@ -315,6 +316,7 @@ fn at_the_limit_of_watches_the_rest_is_polled_and_said_so() {
     shelf.until_phase(Phase::Ready);
     let limits = shelf.warnings().iter().filter(|warning| warning.contains("max_user_watches")).count();
     assert_eq!(limits, 1, "{:?}", shelf.warnings());
+    assert_eq!(shelf.shares.state(ROOT).expect("a state").warnings, shelf.warnings());
     write(&dir, "a/3", "3");
     write(&dir, "b/c/4", "4");
     write(&dir, "b/d/e/5", "5");
@@ -325,6 +327,16 @@ fn at_the_limit_of_watches_the_rest_is_polled_and_said_so() {
     fs::write(share(&dir).join("a/1"), "changed").expect("written");
     shelf.until_hashed("a/1", b"changed");
     shelf.until_shared(&["a/1", "a/3"]);
+    // Two watches are enough now: nothing is wrong any more, and should it be again, that is said again.
+    let warnings = |shelf: &Shelf| shelf.shares.state(ROOT).expect("a state").warnings.len();
+    shelf.until("the warning taken back", |_| (warnings(&shelf) == 0).then_some(()));
+    let over = |change| if let Change::WarningOver(message) = change { Some(message) } else { None };
+    let taken_back: Vec<String> = shelf.changes().into_iter().filter_map(over).collect();
+    assert_eq!(taken_back, shelf.warnings());
+    write(&dir, "b/6", "6");
+    shelf.until_hashed("b/6", b"6");
+    shelf.until("warned again", |_| (warnings(&shelf) == 1).then_some(()));
+    assert_eq!(shelf.warnings().len(), 2);
 }
 
 #[test]

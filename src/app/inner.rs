@@ -83,7 +83,7 @@ pub(super) struct Inner {
     pub(super) hosts_bell: Bell,
 }
 
-/// What works less well than it should, in words; each is told once.
+/// What works less well than it should, in words; each is told once for as long as it is so.
 #[derive(Debug, Default)]
 pub(super) struct Warnings(Mutex<Vec<String>>);
 
@@ -103,6 +103,11 @@ impl Warnings {
         warnings.push(message.clone());
         drop(warnings);
         events.tell(|| EventView::Warning { message });
+    }
+
+    /// It is so no more; should it be so again, it is told again.
+    pub(super) fn is_over(&self, message: &str) {
+        lock(&self.0).retain(|it| it != message);
     }
 
     pub(super) fn all(&self) -> Vec<String> {

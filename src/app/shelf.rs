@@ -123,6 +123,7 @@ impl Shelf {
                         for change in changes.by_ref().take(CHANGES_AT_ONCE) {
                             match change {
                                 Change::Warning(message) => warnings.add(message, &events),
+                                Change::WarningOver(message) => warnings.is_over(&message),
                                 change => {
                                     library.apply(change);
                                 }

@@ -18,7 +18,7 @@ use crate::app::{ErrorCode, GetRequest};
 use crate::net::rt;
 
 /// Where whole folders go.
-const FOLDERS: &str = "{dir}/{name}";
+pub(super) const FOLDERS: &str = "{dir}/{name}";
 /// A private servent stays so long after the last player.
 const STAYS: Duration = Duration::from_secs(30);
 /// ... and looks so often whether there is one.
@@ -26,7 +26,7 @@ const LOOKS: Duration = Duration::from_secs(1);
 /// Files of one command at most.
 const MOST: usize = 10_000;
 /// Of many so many are asked for at a time: the servent then writes them down together.
-const AT_ONCE: usize = 16;
+pub(super) const AT_ONCE: usize = 16;
 
 /// `get`.
 pub async fn get(config: &Config, args: &Get) -> Result<(), Failure> {

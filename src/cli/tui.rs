@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use async_signal::{Signal, Signals};
 use futures::channel::mpsc::{Receiver, Sender, channel};
-use futures::{FutureExt, SinkExt, StreamExt};
+use futures::{FutureExt, SinkExt, StreamExt, stream};
 use serde_json::{Value, json};
 
 use super::client::Client;
 use super::config::Config;
 use super::exit::{Exit, Failure};
 use super::{interrupt, servent};
-use crate::app::view::{HitView, MagnetView, SearchLine, SearchView, ShareView, SpeedsView};
+use crate::app::view::{BlocksView, HitView, MagnetView, SearchLine, SearchView, ShareView, SpeedsView};
 use crate::net::rt;
 use crate::tui::ask::{MagnetOf, SettingView};
 use crate::tui::draw::{self, Paint};
@@ -184,7 +184,7 @@ impl Desk<'_> {
                         self.find_again();
                         Vec::new()
                     }
-                    Heard::Beat => vec![Ask::Look(model.view)],
+                    Heard::Beat => model.beat(),
                 };
                 for ask in asks {
                     match ask {
@@ -354,7 +354,7 @@ async fn look(client: &Client, view: View) -> Vec<Told> {
         Err(_) => return vec![Told::Gone],
     };
     let shown = match view {
-        View::Search | View::Strangers | View::Help => return vec![status],
+        View::Search | View::Strangers | View::Help | View::Check => return vec![status],
         View::Transfers => client.get("/api/v1/transfers").await.map(Told::Transfers),
         View::Shares => client.get("/api/v1/shares").await.map(Told::Shares),
         View::Peers => client.get("/api/v1/peers").await.map(Told::Peers),
@@ -383,7 +383,13 @@ async fn ask_servent(client: &Client, ask: Ask) -> Told {
                 Err(failure) => Err(failure),
             }
         }
-        Ask::Get(what) => get(client, what).await,
+        Ask::Get(what) => get(client, what, None).await,
+        Ask::GetFolder(what) => get(client, what, Some(super::get::FOLDERS)).await,
+        Ask::Parts(id) => {
+            let parts = client.get::<BlocksView>(&format!("/api/v1/transfers/{id}/blocks")).await;
+            return Told::Parts(id, parts.ok().map(Box::new));
+        }
+        Ask::Doctor => return Told::Doctor(client.get("/api/v1/doctor").await.map_err(|it| words(&it))),
         Ask::Strangers(listen) => return Told::Strangers(strangers(client, &listen).await.map_err(|it| words(&it))),
         Ask::Preview(path) => match home_path(&path) {
             Ok(path) => match client.post::<ShareView>("/api/v1/shares/preview", json!({ "path": path })).await {
@@ -480,12 +486,16 @@ async fn all(client: &Client, ids: Vec<u64>, act: &str) -> Result<String, Failur
     Ok(format!("{} {words}", super::text::count(done, "download")))
 }
 
-async fn get(client: &Client, what: Vec<String>) -> Result<String, Failure> {
+async fn get(client: &Client, what: Vec<String>, template: Option<&str>) -> Result<String, Failure> {
     let all = what.len();
     let mut failed = None;
     let mut begun = 0;
-    for what in what {
-        match client.post::<Value>("/api/v1/transfers", json!({ "what": what })).await {
+    let one = |what| async move {
+        client.post::<Value>("/api/v1/transfers", json!({ "what": what, "template": template })).await
+    };
+    let mut answers = stream::iter(what).map(one).buffered(super::get::AT_ONCE);
+    while let Some(answer) = answers.next().await {
+        match answer {
             Ok(_) => begun += 1,
             Err(failure) => failed = Some(failure),
         }

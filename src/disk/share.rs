@@ -111,6 +111,17 @@ pub struct LeftOut {
     pub why: Option<String>,
 }
 
+/// What a warning of a share is about. It is taken back when that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum About {
+    /// Not all of it is watched.
+    Watch,
+    /// Something happened that nobody was told of.
+    Missed,
+    /// It is not there.
+    Missing,
+}
+
 /// What a keeper tells of its share.
 #[derive(Debug, Default)]
 pub(super) struct Status {
@@ -119,7 +130,7 @@ pub(super) struct Status {
     pub skipped: BTreeMap<SkipReason, u64>,
     pub left_out: Vec<LeftOut>,
     pub looks_private: Vec<String>,
-    pub warnings: Vec<String>,
+    pub warnings: Vec<(About, String)>,
 }
 
 /// The state of one share.
@@ -139,7 +150,7 @@ pub struct ShareState {
     pub unhashed_bytes: u64,
     /// Seconds until hashing is done, if that can be told.
     pub eta_s: Option<u64>,
-    /// What works less well than it should.
+    /// What works less well than it should now.
     pub warnings: Vec<String>,
 }
 
@@ -251,7 +262,7 @@ impl Shares {
             unhashed: left.files,
             unhashed_bytes: left.bytes,
             eta_s: eta.map(|eta| eta.as_secs().max(1)),
-            warnings: status.warnings.clone(),
+            warnings: status.warnings.iter().map(|(_, message)| message.clone()).collect(),
         })
     }
 

@@ -70,6 +70,8 @@ pub enum Change {
     },
     /// Something that the user should know.
     Warning(String),
+    /// What that warning said is so no more.
+    WarningOver(String),
 }
 
 impl Library {
@@ -100,7 +102,7 @@ impl Library {
                 had
             }
             Change::Hashed { root, path, stamp, digests } => self.set_digests(root, &path, stamp, digests),
-            Change::State { .. } | Change::Warning(_) => false,
+            Change::State { .. } | Change::Warning(_) | Change::WarningOver(_) => false,
         }
     }
 }

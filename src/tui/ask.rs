@@ -3,7 +3,8 @@
 use serde::Deserialize;
 
 use crate::app::view::{
-    EventView, HitView, PeerView, SearchDone, ShareView, SpeedsView, StatusView, TransferView, WatchView,
+    BlocksView, EventView, FindingView, HitView, PeerView, SearchDone, ShareView, SpeedsView, StatusView, TransferView,
+    WatchView,
 };
 
 use super::View;
@@ -21,6 +22,12 @@ pub enum Ask {
     EndSearch,
     /// Download: a hit's number, a urn, a magnet link or an address.
     Get(Vec<String>),
+    /// Download these into the folders that they have there.
+    GetFolder(Vec<String>),
+    /// Tell which parts of a download are there.
+    Parts(u64),
+    /// Tell what is wrong, each with its fix.
+    Doctor,
     /// `pause`, `resume`, `cancel` or `retry` a transfer.
     Transfer(u64, &'static str),
     /// Link to a host.
@@ -83,6 +90,10 @@ pub enum Told {
     Watches(Vec<WatchView>),
     /// What strangers see, or why that cannot be told.
     Strangers(Result<Vec<HitView>, String>),
+    /// Which parts of that download are there; nothing when it is gone.
+    Parts(u64, Option<Box<BlocksView>>),
+    /// What is wrong, or why that cannot be told.
+    Doctor(Result<Vec<FindingView>, String>),
     /// What sharing a folder would share.
     Preview(Box<ShareView>),
     /// All settings, and the speeds.

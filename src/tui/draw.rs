@@ -1,5 +1,6 @@
 //! Painting: a model becomes a screen. Colour is never the only sign: marks and words say the same.
 
+mod pane;
 mod tables;
 
 use ratatui::Frame;
@@ -14,11 +15,14 @@ use tables::Table;
 
 /// A smaller screen shows only that it is too small.
 const SMALLEST: (u16, u16) = (40, 8);
+/// From so many columns on there is room for the names of all tabs, and for gaps between them.
+const TABS_TIGHT: u16 = 80;
+const TABS_WIDE: u16 = 88;
 
 /// What the last view shows.
 pub const HELP: &str = "\
 Everywhere
-  1-8, Tab        the views                /       search, or get a magnet link
+  1-9, Tab        the views                /       search, or get a magnet link
   Up, Down        the rows (also j, k)     t       turtle: slow speeds on, off
   PgUp, PgDn      ten rows                 ?       this help
   Home, End       first, last row          q       leave; the servent goes on
@@ -31,6 +35,7 @@ Search
   m               copy its magnet link     w       save the search
   o               sort: next order         c       next kind of file
   a               only who has a free slot
+  F               get all of its folder (asks first); b tells the folders
 
 Saved searches (they are asked again from time to time)
   n               save a search            Enter   what it found
@@ -40,6 +45,7 @@ Transfers
   p, P            pause (P: all), go on    r       try again now
   R               all that pause go on     c       downloads, uploads, ...
   m               copy its magnet link     Enter   where the file is
+  b               the parts that are there, and who brings the others
   x               cancel (asks first)
 
 Shares
@@ -47,6 +53,9 @@ Shares
   x               stop sharing (asks first)
 
 Seen: what strangers see of your shares
+  r               look again
+
+Check: what is wrong, and what to do
   r               look again
 
 Settings
@@ -99,7 +108,15 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, paint: Paint) {
     frame.render_widget(tab_line(model.view, area.width), tabs);
     match model.view {
         View::Help => help(frame, body, model),
-        _ => table(frame, body, model, paint),
+        _ => {
+            let lines = pane::of(model, body);
+            let parts = [Constraint::Min(1), Constraint::Length(pane_height(&lines))];
+            let [above, below] = Layout::vertical(parts).areas(body);
+            table(frame, above, model, paint);
+            for (line, y) in lines.into_iter().zip(below.top()..below.bottom()) {
+                frame.render_widget(Line::raw(line), Rect { y, height: 1, ..below });
+            }
+        }
     }
     bottom(frame, word, model, paint);
     frame.render_widget(Line::styled(text::cut(keys_of(model.view), keys.width.into()), Modifier::DIM), keys);
@@ -149,12 +166,13 @@ fn tab_line(view: View, width: u16) -> Line<'static> {
 }
 
 fn tabs(view: View, width: u16) -> impl Iterator<Item = (View, String)> {
-    let short = width < 79;
+    let short = width < TABS_TIGHT;
+    let gap = if (TABS_TIGHT..TABS_WIDE).contains(&width) { "" } else { " " };
     View::ALL.into_iter().map(move |tab| {
         let name = if short && tab != view { String::new() } else { format!(" {}", tab.name()) };
         let number = tab.index() + 1;
         // The brackets say without reversed colours which it is.
-        (tab, if tab == view { format!("[{number}{name}]") } else { format!(" {number}{name} ") })
+        (tab, if tab == view { format!("[{number}{name}]") } else { format!(" {number}{name}{gap}") })
     })
 }
 
@@ -180,6 +198,7 @@ pub fn spot(model: &Model, (width, height): (u16, u16), (x, y): (u16, u16)) -> O
         });
     }
     let area = Rect { x: 0, y: 2, width, height: height - 4 };
+    let area = Rect { height: area.height - pane_height(&pane::of(model, area)), ..area };
     if model.view == View::Help || !(area.top()..area.bottom()).contains(&y) {
         return None;
     }
@@ -198,14 +217,15 @@ fn top(model: &Model, height: usize, titles: usize) -> (usize, usize) {
 
 fn keys_of(view: View) -> &'static str {
     match view {
-        View::Search => "/ search  Enter get  Space select  f filter  o sort  b browse  ? help  q quit",
+        View::Search => "/ search  Enter get  Space select  f filter  b browse  F folder  ? help  q quit",
         View::Watches => "n save  Enter what it found  p pause  x remove  / search  ? help  q quit",
-        View::Transfers => "p pause  r retry  x cancel  f filter  c which  Enter where  ? help  q quit",
+        View::Transfers => "p pause  r retry  x cancel  b parts  f filter  c which  ? help  q quit",
         View::Shares => "n share a folder  x stop sharing  / search  t turtle  ? help  q quit",
         View::Peers => "c connect  b browse  x disconnect  / search  t turtle  ? help  q quit",
         View::Strangers => "r look again  f filter  / search  t turtle  ? help  q quit",
         View::Settings => "d down  u up  e each peer  t turtle  f filter  Enter how  ? help  q quit",
-        View::Help => "1-8 views  / search  q quit",
+        View::Help => "1-9 views  / search  q quit",
+        View::Check => "r look again  / search  t turtle  ? help  q quit",
     }
 }
 
@@ -249,6 +269,10 @@ fn help(frame: &mut Frame<'_>, area: Rect, model: &Model) {
         let row = Rect { y: area.y + y, height: 1, ..area };
         frame.render_widget(Line::raw(text::cut(line, area.width.into())), row);
     }
+}
+
+fn pane_height(lines: &[String]) -> u16 {
+    u16::try_from(lines.len()).unwrap_or_default()
 }
 
 fn table(frame: &mut Frame<'_>, area: Rect, model: &Model, paint: Paint) {

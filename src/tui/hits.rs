@@ -73,20 +73,33 @@ impl Hits {
         self.rows.push(Row { first: hit, sources: 1, chosen: false, free, hops });
     }
 
-    /// The numbers to get: of those chosen, or else of the row at the cursor. They are chosen no more.
-    pub fn take_chosen(&mut self, cursor: usize) -> Vec<String> {
-        let what = |hit: &HitView| match self.kept {
+    /// What is in a folder and in those in it, and its bytes.
+    pub fn in_folder(&self, folder: &str) -> (Vec<String>, u64) {
+        let is_in = |hit: &HitView| {
+            hit.folder.strip_prefix(folder).is_some_and(|rest| matches!(rest.chars().next(), None | Some('/')))
+        };
+        let inside = self.rows.iter().map(|row| &row.first).filter(|hit| is_in(hit));
+        let (files, sizes): (Vec<String>, Vec<u64>) =
+            inside.map(|hit| (self.what(hit), hit.size)).filter(|(what, _)| !what.is_empty()).unzip();
+        (files, sizes.into_iter().fold(0, u64::saturating_add))
+    }
+
+    /// What it is got by.
+    fn what(&self, hit: &HitView) -> String {
+        match self.kept {
             true => hit.urn.clone().unwrap_or_default(),
             false => hit.hit.to_string(),
-        };
-        let mut chosen: BTreeMap<u32, String> = BTreeMap::new();
-        for row in self.rows.iter_mut().filter(|row| row.chosen) {
-            row.chosen = false;
-            chosen.insert(row.first.hit, what(&row.first));
         }
+    }
+
+    /// The numbers to get: of those chosen, or else of the row at the cursor. They are chosen no more.
+    pub fn take_chosen(&mut self, cursor: usize) -> Vec<String> {
+        let of = |row: &Row| (row.first.hit, self.what(&row.first));
+        let mut chosen: BTreeMap<u32, String> = self.rows.iter().filter(|row| row.chosen).map(of).collect();
         if chosen.is_empty() {
-            chosen.extend(self.rows.get(cursor).map(|row| (row.first.hit, what(&row.first))));
+            chosen.extend(self.rows.get(cursor).map(of));
         }
+        self.rows.iter_mut().for_each(|row| row.chosen = false);
         chosen.into_values().filter(|what| !what.is_empty()).collect()
     }
 }

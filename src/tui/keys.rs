@@ -51,6 +51,8 @@ pub enum Key {
 const PAGE: usize = 10;
 /// ... and of a turn of the wheel.
 const WHEEL: usize = 3;
+/// Files of a folder that are fetched at once.
+pub const FOLDER: usize = 1_000;
 
 impl Model {
     /// A key was pressed: what is to be asked now.
@@ -58,10 +60,34 @@ impl Model {
         if key == Key::Ctrl('c') {
             return vec![Ask::Quit];
         }
-        match self.input.take() {
+        let mut asks = match self.input.take() {
             Some(input) => self.type_into(input, key),
             None => self.command(key),
-        }
+        };
+        asks.extend(self.other_parts());
+        asks
+    }
+
+    /// A second has passed: what is shown is asked for anew.
+    pub fn beat(&mut self) -> Vec<Ask> {
+        let mut asks = vec![Ask::Look(self.view)];
+        asks.extend(self.shown_parts().map(Ask::Parts));
+        self.asking_parts = asks.len() > 1;
+        asks
+    }
+
+    /// The download whose parts are shown.
+    fn shown_parts(&self) -> Option<u64> {
+        let wanted = self.parts && self.view == View::Transfers;
+        let transfer = wanted.then(|| self.transfers.get(self.here())).flatten()?;
+        (transfer.direction == "down").then_some(transfer.id)
+    }
+
+    /// The parts to be asked for, if those that were told are of another download than the one at the cursor.
+    pub(super) fn other_parts(&mut self) -> Option<Ask> {
+        let id = self.shown_parts()?;
+        let known = self.told_parts.as_ref().is_some_and(|(known, _)| *known == id);
+        (!known && !std::mem::replace(&mut self.asking_parts, true)).then_some(Ask::Parts(id))
     }
 
     /// Text was pasted: it goes where text is typed, and elsewhere it begins a search (a link, mostly).
@@ -143,7 +169,7 @@ impl Model {
             Key::Char('q') => return vec![Ask::Quit],
             Key::Char('/') => self.ask_for(Purpose::Search),
             Key::Char('?') => return self.look(View::Help),
-            Key::Char(digit @ '1'..='8') => return self.look(View::ALL[digit as usize - '1' as usize]),
+            Key::Char(digit @ '1'..='9') => return self.look(View::ALL[digit as usize - '1' as usize]),
             Key::Tab | Key::Right => return self.look(self.view.step(1)),
             Key::BackTab | Key::Left => return self.look(self.view.step(View::ALL.len() - 1)),
             Key::Char('t') => return vec![Ask::Turtle(!self.turtle())],
@@ -182,8 +208,8 @@ impl Model {
                     View::Shares => self.on_share(other),
                     View::Peers => self.on_peer(other),
                     View::Settings => self.on_setting(other),
-                    View::Strangers if other == Key::Char('r') => self.look(View::Strangers),
-                    View::Strangers | View::Help => Vec::new(),
+                    View::Strangers | View::Check if other == Key::Char('r') => self.look(self.view),
+                    View::Strangers | View::Check | View::Help => Vec::new(),
                 };
             }
         }
@@ -200,6 +226,10 @@ impl Model {
 
     fn look(&mut self, view: View) -> Vec<Ask> {
         self.view = view;
+        if view == View::Check {
+            self.findings_word = "looking ...".to_owned();
+            return vec![Ask::Look(view), Ask::Doctor];
+        }
         match &self.status {
             Some(status) if view == View::Strangers => {
                 self.strangers_word = "asking ourselves as a stranger would ...".to_owned();
@@ -217,7 +247,7 @@ impl Model {
             Some(Spot::Tab(view)) => self.look(view),
             Some(Spot::Row(row)) => {
                 self.cursor[self.view.index()] = row;
-                Vec::new()
+                self.other_parts().into_iter().collect()
             }
             None => Vec::new(),
         }
@@ -282,6 +312,11 @@ impl Model {
                 self.go(|at, _| at + 1);
                 Vec::new()
             }
+            Key::Char('F') => {
+                let folder = row.first.folder.clone();
+                self.offer_folder(&folder);
+                Vec::new()
+            }
             Key::Char('b') => {
                 // Of a saved search the numbers are its own.
                 if kept {
@@ -324,6 +359,22 @@ impl Model {
         }
     }
 
+    /// Whether to get all that was found of a folder, and of those in it.
+    fn offer_folder(&mut self, folder: &str) {
+        if folder.is_empty() {
+            return self.say(Tone::Bad, "it is in no folder that is known; b lists all of its host, with folders");
+        }
+        let (files, bytes) = self.hits.in_folder(folder);
+        let folder = text::safe(folder);
+        if files.len() > FOLDER {
+            let words =
+                format!("{} files are in {folder}; {FOLDER} are fetched at once: choose one in it", files.len());
+            return self.say(Tone::Bad, words);
+        }
+        let count = text::count(files.len() as u64, "file");
+        self.confirm(format!("Get {count}, {}, of {folder}?", text::size(bytes)), Ask::GetFolder(files));
+    }
+
     fn browse(&mut self, what: String, host: &str) -> Vec<Ask> {
         let serial = self.begin(format!("all of {host}"));
         self.saved = None;
@@ -335,6 +386,10 @@ impl Model {
             Key::Char('c') => {
                 self.which = self.which.next();
                 self.arrange(View::Transfers);
+                return Vec::new();
+            }
+            Key::Char('b') => {
+                self.parts = !self.parts;
                 return Vec::new();
             }
             Key::Char('P') => return self.all_downloads("pause"),

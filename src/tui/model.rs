@@ -3,7 +3,9 @@
 use super::ask::{Ask, SettingView};
 use super::hits::Hits;
 use super::shown::{Order, Which};
-use crate::app::view::{HitView, PeerView, ShareView, SpeedsView, StatusView, TransferView, WatchView};
+use crate::app::view::{
+    BlocksView, FindingView, HitView, PeerView, ShareView, SpeedsView, StatusView, TransferView, WatchView,
+};
 use crate::library::Kind;
 
 /// Rows that a table keeps; what is beyond is told in words.
@@ -12,7 +14,7 @@ pub const ROWS: usize = 10_000;
 pub const TYPED: usize = 512;
 
 /// Views.
-pub const VIEWS: usize = 8;
+pub const VIEWS: usize = 9;
 
 /// Which table is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +35,8 @@ pub enum View {
     Settings,
     /// Keys.
     Help,
+    /// What is wrong, each with its fix.
+    Check,
 }
 
 impl View {
@@ -46,6 +50,7 @@ impl View {
         Self::Strangers,
         Self::Settings,
         Self::Help,
+        Self::Check,
     ];
 
     /// What stands on its tab.
@@ -59,6 +64,7 @@ impl View {
             Self::Strangers => "Seen",
             Self::Settings => "Settings",
             Self::Help => "Help",
+            Self::Check => "Check",
         }
     }
 
@@ -151,6 +157,16 @@ pub struct Model {
     pub strangers: Vec<HitView>,
     /// Whether it is being asked for, or why it is not there.
     pub strangers_word: String,
+    /// Whether the parts of the download at the cursor are shown, and those that were told last, with its number.
+    pub parts: bool,
+    /// See [`Model::parts`].
+    pub told_parts: Option<(u64, BlocksView)>,
+    /// Whether parts are being asked for: a cursor that runs down the rows does not ask at each of them.
+    pub(super) asking_parts: bool,
+    /// What `doctor` found.
+    pub findings: Vec<FindingView>,
+    /// Whether it is looking, or why it cannot.
+    pub findings_word: String,
     /// Whether the mouse is ours; else the terminal selects text with it.
     pub mouse: bool,
     /// Settings.
@@ -186,6 +202,11 @@ impl Model {
             watches: Vec::new(),
             strangers: Vec::new(),
             strangers_word: String::new(),
+            parts: false,
+            told_parts: None,
+            asking_parts: false,
+            findings: Vec::new(),
+            findings_word: String::new(),
             mouse: true,
             settings: Vec::new(),
             speeds: SpeedsView::default(),
@@ -210,6 +231,7 @@ impl Model {
             View::Strangers => self.strangers.len(),
             View::Settings => self.settings.len(),
             View::Help => super::draw::HELP.lines().count(),
+            View::Check => self.findings.len(),
         }
     }
 

@@ -11,7 +11,9 @@ use super::draw::{Paint, Spot, draw, spot};
 use super::hits::HITS;
 use super::model::{Model, TYPED, View};
 use super::{Key, screen};
-use crate::app::view::{EventView, HitView, SearchDone, ShareView, StatusView, TransferView, WatchView};
+use crate::app::view::{
+    BlocksView, EventView, FindingView, HitView, SearchDone, ShareView, StatusView, TransferView, WatchView,
+};
 
 const SMALL: (u16, u16) = (80, 24);
 const LARGE: (u16, u16) = (200, 50);
@@ -106,7 +108,7 @@ fn the_hits_stand_in_columns_also_of_wide_names() {
     let (rows, _) = picture(&busy(), SMALL, true);
     let expected = [
         "filbert  3 peers  ! not reachable  [turtle]  down 1.4 MiB/s  up 0 B/s  12 files",
-        "[1 Search] 2 Saved  3 Transfers  4 Shares  5 Peers  6 Seen  7 Settings  8 Help",
+        "[1 Search] 2 Saved 3 Transfers 4 Shares 5 Peers 6 Seen 7 Settings 8 Help 9 Check",
         "blue: 7 hits of 6 files, 3 peers asked, 2.0 s",
         "     NAME                                SIZE   SRC  FROM                   HOPS",
         ">    東京の夜景と富士山の写真集 …     4.2 KiB     1  192.168.100.200:6346      2",
@@ -178,7 +180,7 @@ fn keys_become_asks() {
     assert_eq!(model.key(Key::Char('y')), [Ask::Transfer(1, "cancel")]);
     assert_eq!(model.key(Key::BackTab), [Ask::Look(View::Watches)]);
     assert_eq!(model.key(Key::BackTab), [Ask::Look(View::Search)]);
-    assert_eq!(model.key(Key::BackTab), [Ask::Look(View::Help)]);
+    assert_eq!(model.key(Key::BackTab), [Ask::Look(View::Check), Ask::Doctor]);
     assert_eq!(model.key(Key::Tab), [Ask::Look(View::Search)]);
     assert_eq!(model.key(Key::Char('b')), [Ask::EndSearch, Ask::Browse(2, "6".into())]);
     assert_eq!(model.key(Key::Char('q')), [Ask::Quit]);
@@ -290,14 +292,14 @@ fn clicks_and_the_wheel_choose_what_is_under_them() {
     assert_eq!(click(&mut model, 5, 6), (Some(Spot::Row(2)), vec![]));
     assert_eq!(model.at(), 2);
     assert!(picture(&model, SMALL, true).0[6].starts_with("> "), "the row that was clicked");
-    for (x, y) in [(5, 0), (5, 2), (5, 3), (5, 20), (5, 23), (79, 1)] {
+    for (x, y) in [(5, 0), (5, 2), (5, 3), (5, 20), (5, 23)] {
         assert_eq!(click(&mut model, x, y).0, None, "{x} {y}");
     }
     model.key(Key::WheelDown);
     assert_eq!(model.at(), 5);
     model.key(Key::WheelUp);
     assert_eq!(model.at(), 2);
-    assert_eq!(click(&mut model, 22, 1), (Some(Spot::Tab(View::Transfers)), vec![Ask::Look(View::Transfers)]));
+    assert_eq!(click(&mut model, 20, 1), (Some(Spot::Tab(View::Transfers)), vec![Ask::Look(View::Transfers)]));
     model.key(Key::Char('/'));
     assert_eq!(click(&mut model, 5, 1).1, [], "what is typed is not lost");
     model.key(Key::Esc);
@@ -366,6 +368,140 @@ fn saved_searches_shares_strangers_and_limits_have_their_keys() {
     for (key, name) in [('d', "down"), ('u', "up"), ('e', "peer_up"), ('D', "turtle_down"), ('U', "turtle_up")] {
         assert_eq!(typed(&mut model, key, "500K"), [Ask::Limit(name, "500K".into())]);
     }
+}
+
+fn blocks(sources: usize) -> BlocksView {
+    let source = |n| {
+        json!({
+            "addr": format!("10.0.0.{n}:6346"), "active": true, "banned": n == 1, "rate_bps": 2048 * n, "failures": 0,
+            "words": "sends",
+        })
+    };
+    serde_json::from_value(json!({
+        "size": 10_000, "block_size": 1024, "blocks": 10,
+        "runs": [
+            {"state": "stored", "blocks": 3, "source": null}, {"state": "filling", "blocks": 1, "source": 0},
+            {"state": "asked", "blocks": 2, "source": 1}, {"state": "missing", "blocks": 4, "source": null},
+        ],
+        "sources": (0..sources).map(source).collect::<Vec<_>>(),
+    }))
+    .expect("blocks")
+}
+
+#[test]
+fn the_parts_of_a_download_are_asked_for_one_at_a_time_and_drawn_below_the_rows() {
+    let mut model = busy();
+    let mut up = transfer(3, "uploading", "");
+    up.direction = "up".into();
+    model.told(Told::Transfers(vec![transfer(1, "downloading", ""), transfer(2, "downloading", ""), up]));
+    model.key(Key::Char('3'));
+    model.key(Key::End);
+    assert_eq!(model.beat(), [Ask::Look(View::Transfers)], "nobody wants to see them");
+    assert_eq!(model.key(Key::Char('b')), [Ask::Parts(1)]);
+    let (rows, _) = picture(&model, SMALL, false);
+    assert!(rows.iter().any(|row| row.starts_with("── asking for its parts ... ──")), "{rows:#?}");
+    // Whoever runs over the rows asks for the next ones only when the first are told.
+    assert_eq!(model.key(Key::Up), []);
+    assert_eq!(model.told(Told::Parts(1, Some(Box::new(blocks(2))))), [Ask::Parts(2)]);
+    assert_eq!(model.told(Told::Parts(2, Some(Box::new(blocks(2))))), []);
+    assert_eq!(model.beat(), [Ask::Look(View::Transfers), Ask::Parts(2)]);
+    let (rows, _) = picture(&model, SMALL, false);
+    let expected = [
+        "── 3 of 10 parts there, 1 coming in, 2 asked for, 4 missing; each 1.0 KiB ──────",
+        "███122····",
+        "█ there  ▄ some of it  ▒ coming in  1-9 asked of that source  · missing",
+        " 1 10.0.0.0:6346                       sends",
+        " 2 10.0.0.1:6346            2.0 KiB/s  ! banned: it lied",
+    ];
+    assert_eq!(rows[17..22], expected, "{rows:#?}");
+    // What has no room is counted; the rows keep half of the screen, and clicks mean what is seen.
+    model.told(Told::Parts(2, Some(Box::new(blocks(30)))));
+    let (rows, _) = picture(&model, SMALL, false);
+    assert_eq!(rows[21], "   and 24 more", "{rows:#?}");
+    assert!(rows[12].starts_with("── 3 of 10"), "{rows:#?}");
+    assert_eq!(spot(&model, SMALL, (5, 6)), Some(Spot::Row(1)));
+    assert_eq!(spot(&model, SMALL, (5, 13)), None, "the picture is no row");
+    for size in [LARGE, (50, 10), (40, 8), (300, 100)] {
+        let (rows, _) = picture(&model, size, false);
+        assert!(rows.iter().all(|row| row.width() <= size.0.into()), "{size:?}: {rows:#?}");
+        assert!(rows.iter().any(|row| row.starts_with("> ")), "{size:?}: the row of the cursor is seen: {rows:#?}");
+    }
+    // One that is gone is not asked for again and again, an upload never.
+    assert_eq!(model.told(Told::Parts(2, None)), []);
+    model.key(Key::Home);
+    assert_eq!(model.beat(), [Ask::Look(View::Transfers)]);
+    assert!(picture(&model, SMALL, false).0.iter().any(|row| row.starts_with("── an upload")));
+    model.key(Key::Char('b'));
+    assert!(!picture(&model, SMALL, false).0.iter().any(|row| row.starts_with("──")));
+}
+
+#[test]
+fn a_whole_folder_is_got_with_the_folders_in_it_after_a_question() {
+    let mut model = busy();
+    let in_folder = |number, name: &str, folder: &str| {
+        let mut hit = hit(number, name, &number.to_string());
+        hit.folder = folder.into();
+        hit
+    };
+    model.key(Key::Char('F'));
+    assert!(picture(&model, SMALL, false).0[22].starts_with("! it is in no folder that is known"));
+    model.key(Key::Char('b'));
+    let serial = model.hits.serial;
+    model.told(Told::Hits(
+        serial,
+        vec![
+            in_folder(1, "1.ogg", "Blue\u{1b}"),
+            in_folder(2, "2.ogg", "Blue\u{1b}/Live"),
+            in_folder(3, "3.ogg", "Bluebells"),
+            in_folder(4, "4.ogg", ""),
+        ],
+    ));
+    assert_eq!(model.key(Key::Char('F')), []);
+    let (rows, _) = picture(&model, SMALL, false);
+    assert!(rows[22].starts_with("Get 2 files, 8.4 KiB, of Blue?? [y/N]"), "{rows:#?}");
+    assert_eq!(model.key(Key::Char('y')), [Ask::GetFolder(vec!["1".into(), "2".into()])]);
+    model.key(Key::Down);
+    model.key(Key::Char('F'));
+    assert_eq!(model.key(Key::Char('y')), [Ask::GetFolder(vec!["2".into()])]);
+    let many = (10..).take(super::keys::FOLDER).map(|n| in_folder(n, "n", "Bluebells")).collect();
+    model.told(Told::Hits(serial, many));
+    model.key(Key::Down);
+    assert_eq!(model.key(Key::Char('F')), []);
+    assert!(model.input.is_none() && picture(&model, LARGE, false).0[48].contains("1001 files are in Bluebells"));
+}
+
+#[test]
+fn what_is_wrong_is_told_with_what_to_do_and_looked_for_when_asked() {
+    let mut model = busy();
+    assert_eq!(model.key(Key::Char('9')), [Ask::Look(View::Check), Ask::Doctor]);
+    assert!(picture(&model, SMALL, false).0[2].starts_with("Is all well? looking ..."));
+    assert_eq!(model.beat(), [Ask::Look(View::Check)], "it takes a while, so not each second");
+    let finding = |check: &str, state: &str, what: &str, fix: Option<&str>| FindingView {
+        check: check.into(),
+        state: state.into(),
+        what: what.into(),
+        fix: fix.map(str::to_owned),
+    };
+    let long = "port 6346 is taken by\u{1b} somebody else, so that nobody who knows this address finds anything there";
+    model.told(Told::Doctor(Ok(vec![
+        finding("servent", "ok", "filbert 0.1.0 runs", None),
+        finding("port", "problem", long, Some("name another: filbert up --listen 0.0.0.0:6347")),
+    ])));
+    model.key(Key::Down);
+    let (rows, _) = picture(&model, SMALL, false);
+    assert_eq!(rows[2], "Is all well? 1 problem, no notes");
+    assert!(rows[4].starts_with("  ok         servent       filbert 0.1.0 runs"), "{rows:#?}");
+    assert!(rows[5].starts_with("> ! problem  port          port 6346 is taken by? somebody"), "{rows:#?}");
+    let expected = [
+        "── port: problem ───────────────────────────────────────────────────────────────",
+        "port 6346 is taken by? somebody else, so that nobody who knows this address",
+        "finds anything there",
+        "-> name another: filbert up --listen 0.0.0.0:6347",
+    ];
+    assert_eq!(rows[18..22], expected, "{rows:#?}");
+    assert_eq!(model.key(Key::Char('r')), [Ask::Look(View::Check), Ask::Doctor]);
+    model.told(Told::Doctor(Err("no answer".into())));
+    assert!(picture(&model, SMALL, false).0[2].contains("no answer"));
 }
 
 #[test]

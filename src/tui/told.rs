@@ -38,6 +38,18 @@ impl Model {
                 (self.strangers, self.strangers_word) = (Vec::new(), text::safe(&why));
                 self.arrange(View::Strangers);
             }
+            Told::Parts(id, parts) => {
+                self.asking_parts = false;
+                self.told_parts = parts.map(|parts| (id, *parts));
+                // The cursor may have moved on. Of one that is gone nothing more is asked until the next beat.
+                let moved = self.told_parts.is_some();
+                return moved.then(|| self.other_parts()).flatten().into_iter().collect();
+            }
+            Told::Doctor(Ok(mut findings)) => {
+                findings.truncate(ROWS);
+                (self.findings, self.findings_word) = (findings, String::new());
+            }
+            Told::Doctor(Err(why)) => (self.findings, self.findings_word) = (Vec::new(), text::safe(&why)),
             Told::Preview(preview) => self.offer(&preview),
             Told::Settings(settings, speeds) => {
                 (self.settings, self.speeds) = (settings, *speeds);

@@ -44,7 +44,7 @@ pub fn text(
     out.one(
         "filbert_watch_degraded",
         "gauge",
-        "Shared folders whose watch missed something in this run, or does not reach all of them.",
+        "Shared folders whose watch does not reach all of them now, or missed something in the last minute.",
         degraded as u64,
     );
     out.one("filbert_warnings", "gauge", "What works less well than it should.", status.warnings.len() as u64);

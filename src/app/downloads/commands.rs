@@ -147,7 +147,7 @@ impl Downloads {
 
     /// Bytes a second that all of them receive now.
     pub fn rate(&self) -> u64 {
-        self.inner().all().iter().map(|live| live.view().rate_bps).sum()
+        self.inner().all().iter().map(|live| live.rate()).sum()
     }
 
     /// A fresh number for a transfer; uploads are numbered from here too.

@@ -317,6 +317,11 @@ impl Live {
         self.lock().view(self.now())
     }
 
+    /// Bytes a second that it receives now.
+    pub(super) fn rate(&self) -> u64 {
+        self.lock().rate()
+    }
+
     /// What it is of, and who is known to have it.
     pub(super) fn wanted(&self) -> Wanted {
         let inner = self.lock();

@@ -30,7 +30,7 @@ use self::tree::{FolderId, Tree};
 use crate::disk::cache::Cache;
 use crate::disk::hash::{Hashers, Job, Outcome};
 use crate::disk::scan::Rules;
-use crate::disk::share::{Options, Phase, Status};
+use crate::disk::share::{About, Options, Phase, Status};
 use crate::disk::watch::{Happened, Missed, Watch};
 use crate::library::{Change, RootId};
 
@@ -212,6 +212,7 @@ impl Keeper {
                 self.poll();
             }
             self.tend();
+            self.take_back();
             self.flush();
         }
         self.desk.finished().into_iter().for_each(|(_, outcome)| self.keep(&outcome));
@@ -249,17 +250,28 @@ impl Keeper {
         self.changes.push(Change::State { root: self.id });
     }
 
-    fn warn(&self, message: String) {
+    fn warn(&self, about: About, message: String) {
         log::warn!("{message}");
+        let warning = (about, message.clone());
         self.status(|status| {
-            if !status.warnings.contains(&message) {
+            if !status.warnings.contains(&warning) {
                 if status.warnings.len() >= MAX_WARNINGS {
                     status.warnings.remove(0);
                 }
-                status.warnings.push(message.clone());
+                status.warnings.push(warning);
             }
         });
         (self.common.sink)(vec![Change::Warning(message)]);
+    }
+
+    /// What was said about that is so no more.
+    fn is_over(&self, about: About) {
+        let mut over = Vec::new();
+        self.status(|status| over.extend(status.warnings.extract_if(.., |(it, _)| *it == about)));
+        for (_, message) in over {
+            log::info!("so no more: {message}");
+            (self.common.sink)(vec![Change::WarningOver(message)]);
+        }
     }
 
     fn status(&self, change: impl FnOnce(&mut Status)) {

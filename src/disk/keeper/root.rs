@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Depth, Hold, Keeper};
-use crate::disk::share::Phase;
+use crate::disk::share::{About, Phase};
 use crate::disk::stamp::stamp_of;
 use crate::disk::watch::{self, Lost, Watch};
 use crate::library::Change;
@@ -19,12 +19,25 @@ impl Keeper {
             return;
         }
         let limit = watch::kernel_limit().map_or(String::new(), |limit| format!(" ({limit})"));
-        self.warn(format!(
+        let message = format!(
             "{}: the limit of watched folders{limit} is reached; the others are read every {} s. To watch all of \
              them raise fs.inotify.max_user_watches",
             self.root.display(),
             self.common.options.poll_every.as_secs()
-        ));
+        );
+        self.warn(About::Watch, message);
+    }
+
+    /// Warnings whose causes are over are taken back.
+    pub(super) fn take_back(&mut self) {
+        if self.present.is_some() && !self.polls() {
+            self.limit_told = false;
+            self.is_over(About::Watch);
+        }
+        // It was caught up with at once; but who looks from time to time is to see it.
+        if Instant::now() >= self.next_missed_warning {
+            self.is_over(About::Missed);
+        }
     }
 
     /// Events were lost. Where it is known in which folders, these are read again, else all of them.
@@ -36,7 +49,8 @@ impl Keeper {
                 true => "it is read again".to_owned(),
                 false => format!("what is in {} of its folders is read again", lost.folders.len().max(1)),
             };
-            self.warn(format!("{}: more happened at once than could be followed; {what}", self.root.display()));
+            let root = self.root.display();
+            self.warn(About::Missed, format!("{root}: more happened at once than could be followed; {what}"));
         }
         if lost.mounts {
             self.look_at_mounts();
@@ -96,7 +110,6 @@ impl Keeper {
         for folder in self.tree.unwatched() {
             self.scan(folder, Depth::One, Hold::IfFresh);
         }
-        self.limit_told &= !self.tree.is_all_watched();
     }
 
     /// Is the root still there, and the same? Asks for its stamp only.
@@ -135,17 +148,18 @@ impl Keeper {
     /// The root is there, for the first time, again, or as another folder.
     fn begin(&mut self, identity: (u64, u64)) {
         let replaced = self.present.replace(identity).is_some();
+        self.is_over(About::Missing);
+        self.is_over(About::Watch);
         if replaced {
             self.forget_all();
         }
         self.watch = self
             .new_watch()
             .inspect_err(|error| {
-                self.warn(format!(
-                    "{}: cannot be watched ({error}); it is read every {} s instead",
-                    self.root.display(),
-                    self.common.options.poll_every.as_secs()
-                ));
+                let every = self.common.options.poll_every.as_secs();
+                let root = self.root.display();
+                let message = format!("{root}: cannot be watched ({error}); it is read every {every} s instead");
+                self.warn(About::Watch, message);
             })
             .ok()
             .map(Arc::new);
@@ -170,7 +184,8 @@ impl Keeper {
         if self.present.take().is_some() {
             self.forget_all();
         }
-        self.warn(format!("{} is missing ({error}); its files are shared again when it is back", self.root.display()));
+        let root = self.root.display();
+        self.warn(About::Missing, format!("{root} is missing ({error}); its files are shared again when it is back"));
         self.set_phase(Phase::Missing);
         self.flush();
     }

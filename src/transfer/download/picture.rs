@@ -67,6 +67,15 @@ pub struct Picture {
     pub sources: Vec<SourceNow>,
 }
 
+/// What it does now, or else what it did last.
+fn standing(known: &Known) -> &str {
+    match known.contact {
+        Contact::Asked(_) => "is asked",
+        Contact::Receiving(_) => "sends",
+        _ => known.words(),
+    }
+}
+
 impl Download {
     /// How it looks now.
     pub fn picture(&self, now: Instant) -> Picture {
@@ -96,7 +105,7 @@ impl Download {
             banned: known.contact == Contact::Banned,
             rate: known.rate_at(now).map_or(0, |rate| rate as u64),
             failures: known.failures,
-            words: known.words().to_owned(),
+            words: standing(known).to_owned(),
         });
         Picture { runs, sources: sources.collect() }
     }

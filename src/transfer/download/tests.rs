@@ -98,9 +98,12 @@ const S0: SourceId = SourceId(0);
 fn one_source_sends_all_of_it() {
     let mut bench = Bench::asking(2 * MIB);
     assert_eq!((bench.machine.state(), bench.reason()), (State::Connecting, "asking 127.0.0.1:1".into()));
+    let words = |bench: &Bench| bench.machine.picture(bench.now).sources[0].words.clone();
+    assert_eq!(words(&bench), "is asked");
     let out = bench.feed(Input::Head { source: S0, head: partial(0, 2 * MIB, 2 * MIB) });
     assert_eq!(out, [Output::Receive { source: S0, first: 0, keep: 0..2 * MIB }]);
     assert_eq!((bench.machine.state(), bench.reason()), (State::Downloading, "from 127.0.0.1:1".into()));
+    assert_eq!(words(&bench), "sends");
     assert_eq!(bench.wrote(0, 0..MIB + 5), []);
     assert_eq!(bench.machine.done(), MIB + 5);
     assert_eq!(bench.wrote(0, MIB + 5..2 * MIB), [Output::Drop { source: S0 }, Output::Verify]);

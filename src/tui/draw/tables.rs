@@ -67,6 +67,7 @@ pub fn of(model: &Model, width: usize) -> Table<'_> {
         View::Transfers => transfers(model, width),
         View::Shares => shares(model),
         View::Peers => peers(model),
+        View::Check => check(model),
         View::Settings | View::Help => settings(model, width),
     }
 }
@@ -153,6 +154,23 @@ fn strangers(model: &Model) -> Table<'_> {
         _ => model.strangers_word.clone(),
     }];
     Table { title, empty, columns, row: Box::new(row), bad: Box::new(|_| false) }
+}
+
+fn check(model: &Model) -> Table<'_> {
+    let columns = vec![left("STATE", 9), left("CHECK", 12), left("WHAT", 0)];
+    let row = move |at: usize| {
+        let finding = &model.findings[at];
+        let mark = if finding.state == "problem" { "! " } else { "" };
+        vec![format!("{mark}{}", finding.state), text::safe(&finding.check), text::safe(&finding.what)]
+    };
+    let count = |state: &str| model.findings.iter().filter(|finding| finding.state == state).count() as u64;
+    let word = match model.findings_word.as_str() {
+        "" => format!("{}, {}", text::count(count("problem"), "problem"), text::count(count("note"), "note")),
+        word => word.to_owned(),
+    };
+    let bad = move |at: usize| model.findings[at].state == "problem";
+    let title = vec![format!("Is all well? {word}")];
+    Table { title, empty: Vec::new(), columns, row: Box::new(row), bad: Box::new(bad) }
 }
 
 fn hits(model: &Model) -> Table<'_> {

@@ -23,15 +23,22 @@ impl Inner {
         failure == Some(Failure::Verification) && (self.at_work || !self.outbox.is_empty())
     }
 
+    /// Where its machine stands, if it has one.
+    fn state(&self) -> Option<State> {
+        let machine = self.machine.as_ref()?;
+        Some(if self.is_removing() { State::Verifying } else { machine.state() })
+    }
+
+    /// Bytes a second that it receives now.
+    pub(super) fn rate(&self) -> u64 {
+        if self.state() == Some(State::Downloading) { self.meter.rate(Clock::now()) } else { 0 }
+    }
+
     pub(super) fn view(&self, now: Instant) -> TransferView {
         let record = &self.record;
         let machine = self.machine.as_ref();
-        let state = match machine {
-            Some(_) if self.is_removing() => State::Verifying.word(),
-            Some(machine) => machine.state().word(),
-            None => word(record.standing),
-        };
-        let rate = if state == State::Downloading.word() { self.meter.rate(Clock::now()) } else { 0 };
+        let state = self.state().map_or_else(|| word(record.standing), State::word);
+        let rate = self.rate();
         let (done, size) = (self.done(), machine.map_or(record.size, Download::size));
         let left = size.map(|size| size.saturating_sub(done));
         let next_try = machine.and_then(Download::next_try).map(|at| at.since(now).as_millis().div_ceil(1000) as u64);

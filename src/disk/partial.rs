@@ -1,22 +1,26 @@
 //! A file that is being fetched: `incomplete/NAME.part`, and `NAME.part.map` beside it.
 //!
 //! The partial file is locked for as long as it is open. Bytes are written where they belong; when a block is
-//! whole, its BLAKE3 is appended to the map. After a crash a block counts only if its bytes still have the
-//! BLAKE3 that the map says, so neither file needs to be in step with the other: both are synced, in their own
-//! time, at most once a second.
+//! whole, its node in the tree inside the file's BLAKE3 is appended to the map. After a crash a block counts only if its
+//! bytes still have the node that the map says, so neither file needs to be in step with the other: both are synced, in
+//! their own time, at most once a second. A file of one block has no map: its own hash says whether it is there.
 //!
-//! The digests of the whole are computed from the bytes as they come. What lies on the disk in the end is held
-//! against the BLAKE3s of its blocks once more, so that nobody who writes to the partial file, and no disk that
+//! The digests of the whole are computed while bytes come ([`hashing`]). What lies on the disk in the end is held
+//! against the nodes of its blocks once more, so that nobody who writes to the partial file, and no disk that
 //! forgets, makes a wrong file of it. What is finished is moved into place without ever taking the place of
 //! another file, unless that was asked for. Nothing here decides what to fetch or whether the whole is right.
 //!
 //! With a tree ([`Partial::hold_tree`]) each block is held against it as soon as it is whole, before the map tells of
 //! it; those that were there before follow, one with each write. A wrong one does not count ([`Partial::judged`]).
+//!
+//! Several sources write at a time: by way of a [`Slot`].
 
 mod bytes;
 mod filling;
+mod hashing;
 mod judge;
 mod open;
+mod slot;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,20 +33,18 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::place::{self, OnExists};
 use crate::transfer::check::Checker;
-use crate::transfer::{Block, BlockMap, Expected, Proof, journal};
+use crate::transfer::{BlockMap, Expected, Proof, journal};
 use crate::wire::Blake3;
-pub use bytes::{blake3_of, read_range};
-use bytes::{differing, each_piece, write_at};
-use filling::Filling;
+use bytes::{differing, each_piece};
+pub use bytes::{node_of, read_range};
+use filling::{Filling, Whole};
+use hashing::Hash;
 pub use judge::Judged;
 use open::{are_fetched, is_at, rewrite};
+pub use slot::{Slot, Wrote};
 
 /// How often what was written is brought to the disk.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
-/// With each piece that is written so many blocks at most are read again to bring the hash of the whole up to
-/// them, when bytes did not come in order.
-const CATCH_UP: usize = 2;
-
 /// Why a file cannot be read or written: what, where, and the next step.
 #[derive(Debug)]
 pub struct DiskError {
@@ -122,18 +124,24 @@ pub struct Partial {
     spec: PartialSpec,
     part: PathBuf,
     file: Arc<File>,
-    map_path: PathBuf,
-    journal: Arc<File>,
+    /// The map beside it, if it has one.
+    beside: Option<Beside>,
     map: BlockMap,
     /// Blocks under way.
-    filling: BTreeMap<usize, Filling>,
+    filling: BTreeMap<usize, Arc<Mutex<Filling>>>,
     /// Slices that are wrong, of blocks that became whole with this write and were held against the tree meanwhile.
     seen: BTreeMap<usize, Vec<Range<u64>>>,
-    /// The hash of the whole, as far as the bytes came in order.
-    checker: CheckerAt,
+    /// The hash of the whole.
+    hash: Hash,
+    /// What it has taken, or is just taking.
+    hashed: u64,
+    /// How often it was begun anew.
+    begun: u32,
     note: Option<String>,
     /// The tree, and what it says.
     proof: Option<Proof>,
+    /// How many there were.
+    trees: u32,
     judged: Judged,
     /// Some blocks were there before the tree, and are not judged yet.
     behind: bool,
@@ -143,11 +151,25 @@ pub struct Partial {
     syncing: Arc<Mutex<Syncing>>,
 }
 
-struct CheckerAt(Checker);
+/// The map beside a partial file.
+#[derive(Debug)]
+struct Beside {
+    path: PathBuf,
+    /// To append to.
+    file: Arc<File>,
+}
 
-impl fmt::Debug for CheckerAt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Checker(at {})", self.0.taken())
+impl Beside {
+    fn open(path: PathBuf) -> Result<Self, DiskError> {
+        let file = fs::OpenOptions::new().append(true).open(&path);
+        let file = Arc::new(file.map_err(|error| DiskError::new("write", &path, &error))?);
+        Ok(Self { path, file })
+    }
+
+    /// Another file has taken its place.
+    fn open_again(&mut self) -> Result<(), DiskError> {
+        *self = Self::open(std::mem::take(&mut self.path))?;
+        Ok(())
     }
 }
 
@@ -172,29 +194,32 @@ impl Partial {
         spec: PartialSpec,
         part: PathBuf,
         file: File,
-        map_path: PathBuf,
-        journal: File,
+        beside: Option<Beside>,
         map: BlockMap,
         note: Option<String>,
     ) -> Self {
-        Self {
+        let mut partial = Self {
             part,
             file: Arc::new(file),
-            map_path,
-            journal: Arc::new(journal),
+            beside,
             map,
             filling: BTreeMap::new(),
             seen: BTreeMap::new(),
-            checker: CheckerAt(Checker::new(&spec.expected)),
+            hash: Hash::Lent,
+            hashed: 0,
+            begun: 0,
             spec,
             note,
             proof: None,
+            trees: 0,
             judged: Judged::default(),
             behind: false,
             checked: None,
             synced: Instant::now(),
             syncing: Arc::default(),
-        }
+        };
+        partial.hash = Hash::Here(partial.fresh_checker());
+        partial
     }
 
     /// The name of the partial file in its folder.
@@ -222,66 +247,34 @@ impl Partial {
         Arc::clone(&self.file)
     }
 
-    /// Writes bytes of the file, at most to its end, but for those that are there already: two sources may have sent them,
-    /// and what the first one sent was hashed. Returns the blocks that became whole by them.
-    pub fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<Vec<(usize, Blake3)>, DiskError> {
-        let room = usize::try_from(self.spec.size.saturating_sub(offset)).unwrap_or(usize::MAX);
-        let bytes = &bytes[..bytes.len().min(room)];
+    /// The block that a byte is in.
+    fn block_at(&self, at: u64) -> Range<u64> {
+        self.map.range(self.map.index_at(at))
+    }
+
+    /// Bytes of one block are on the disk, and with them all of it, maybe. Returns the blocks that count from now on.
+    fn take(
+        &mut self,
+        index: usize,
+        bytes: Range<u64>,
+        whole: Option<Whole>,
+    ) -> Result<Vec<(usize, Blake3)>, DiskError> {
         self.checked = None;
+        self.map.fill(bytes);
         let mut stored = Vec::new();
-        let (mut at, mut rest) = (offset, bytes);
-        while !rest.is_empty() {
-            let index = self.map.index_at(at);
-            let block = self.map.range(index);
-            let (now, later) = rest.split_at(rest.len().min((block.end - at) as usize));
-            let there = self.there_of(index, at).min(now.len() as u64);
-            let (fresh, begins) = (&now[there as usize..], at + there);
-            if !fresh.is_empty() {
-                write_at(&self.file, fresh, begins).map_err(|error| DiskError::new("write", &self.part, &error))?;
-                self.hash_whole(begins, fresh);
-                stored.extend(self.fill(index, begins, fresh).map(|hash| (index, hash)));
-            }
-            at += now.len() as u64;
-            rest = later;
+        if let Some(whole) = whole {
+            self.filling.remove(&index);
+            self.map.store(index, whole.part.node);
+            self.see(index, &whole);
+            stored.push((index, whole.part.node));
         }
         self.judge_new(&mut stored)?;
         if !stored.is_empty() {
             self.must_be_there()?;
-            let lines: String = stored.iter().map(|(index, hash)| journal::record(*index, *hash)).collect();
-            self.append(&lines)?;
+            self.append(&stored)?;
         }
-        self.catch_up()?;
         self.sync_now_and_then()?;
         Ok(stored)
-    }
-
-    /// The hash of the whole takes these bytes, if it is their turn. With a tree only what that has proven is hashed: see
-    /// [`Partial::catch_up`].
-    fn hash_whole(&mut self, at: u64, bytes: &[u8]) {
-        let seen = self.checker.0.taken().checked_sub(at).filter(|seen| *seen < bytes.len() as u64);
-        if let Some(seen) = seen.filter(|_| self.proof.is_none()) {
-            self.checker.0.update(&bytes[seen as usize..]);
-        }
-    }
-
-    /// Blocks that came before their turn are hashed when it has come, while they are still in memory.
-    fn catch_up(&mut self) -> Result<(), DiskError> {
-        for _ in 0..CATCH_UP {
-            let at = self.checker.0.taken();
-            let index = self.map.index_at(at);
-            let Block::Stored(_) = self.map.block(index) else { break };
-            if self.checker.0.is_idle() || self.proof.as_ref().is_some_and(|proof| !proof.is_right(index)) {
-                break;
-            }
-            let (file, checker) = (&self.file, &mut self.checker.0);
-            let read = each_piece(file, at..self.map.range(index).end, &mut Vec::new(), |bytes| checker.update(bytes));
-            match read {
-                // Somebody cut it: that is found, and said, when the whole is checked.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
-                other => other.map_err(|error| self.unread(&error))?,
-            }
-        }
-        Ok(())
     }
 
     /// Whether all blocks are still what was written, and the digests of the whole that it is held against.
@@ -296,31 +289,50 @@ impl Partial {
         if self.judge_all()? {
             return Ok(Checked::Wrong);
         }
-        let mut checker = std::mem::replace(&mut self.checker.0, Checker::new(&self.spec.expected));
-        let (file, map, size) = (&*self.file, &self.map, self.spec.size);
-        let (differing, hashed) = if checker.is_idle() || checker.taken() >= size {
-            // All was hashed as it came: there is nothing to do beside.
-            (differing(file, map), Ok(()))
-        } else {
-            std::thread::scope(|scope| {
-                let blocks = scope.spawn(|| differing(file, map));
-                let rest = checker.taken()..size;
-                let hashed = each_piece(file, rest, &mut Vec::new(), |bytes| checker.update(bytes));
-                let differing = blocks.join().unwrap_or_else(|_| Err(io::Error::other("a reader panicked")));
-                (differing, hashed)
-            })
+        let mut hash = match std::mem::replace(&mut self.hash, Hash::AtTheEnd) {
+            Hash::Here(checker) => checker,
+            Hash::Lent | Hash::AtTheEnd => self.fresh_checker(),
         };
+        let begun = hash.taken() > 0;
+        let (differing, read) = self.read_back(&mut hash);
         let differing = differing.map_err(|error| self.unread(&error))?;
         if !differing.is_empty() {
             return self.forget(differing);
         }
-        hashed.map_err(|error| self.unread(&error))?;
-        let digests = checker.clone().finish();
-        self.checker.0 = checker;
-        Ok(Checked::Digests(self.with_root(digests)))
+        read.map_err(|error| self.unread(&error))?;
+        let mut digests = self.with_roots(hash.clone().finish());
+        if begun && !self.spec.expected.matches(&digests) {
+            // What was hashed while it came may have been changed for that moment: only what lies there now counts.
+            hash = self.fresh_checker();
+            self.hash_rest(&mut hash).map_err(|error| self.unread(&error))?;
+            digests = self.with_roots(hash.clone().finish());
+        }
+        self.hash = Hash::Here(hash);
+        Ok(Checked::Digests(digests))
+    }
+
+    /// The blocks that are not what was written; the hash of the whole is brought to the end beside.
+    fn read_back(&self, hash: &mut Checker) -> (io::Result<Vec<usize>>, io::Result<()>) {
+        if hash.is_idle() || hash.taken() >= self.spec.size {
+            return (differing(&self.file, &self.map), Ok(()));
+        }
+        std::thread::scope(|scope| {
+            let blocks = scope.spawn(|| differing(&self.file, &self.map));
+            let read = self.hash_rest(hash);
+            (blocks.join().unwrap_or_else(|_| Err(io::Error::other("a reader panicked"))), read)
+        })
+    }
+
+    fn hash_rest(&self, hash: &mut Checker) -> io::Result<()> {
+        if hash.is_idle() {
+            return Ok(());
+        }
+        let rest = hash.taken()..self.spec.size;
+        each_piece(&self.file, rest, &mut Vec::new(), |bytes| hash.update(bytes))
     }
 
     fn forget(&mut self, blocks: Vec<usize>) -> Result<Checked, DiskError> {
+        self.hash_anew();
         self.strike(&blocks)?;
         let words = format!("something changed its partial file, so {} again", are_fetched(blocks.len()));
         log::warn!("{}: {words}", self.part.display());
@@ -331,14 +343,14 @@ impl Partial {
     fn strike(&mut self, blocks: &[usize]) -> Result<(), DiskError> {
         for index in blocks {
             self.map.forget(*index);
-            self.filling.remove(index);
             if let Some(proof) = &mut self.proof {
                 proof.forget(*index);
             }
         }
-        rewrite(&self.map_path, &journal::write(&self.map, self.spec.expected.urn().as_ref()))?;
-        let journal = fs::OpenOptions::new().append(true).open(&self.map_path);
-        self.journal = Arc::new(journal.map_err(|error| DiskError::new("write", &self.map_path, &error))?);
+        if let Some(beside) = &mut self.beside {
+            rewrite(&beside.path, &journal::write(&self.map, self.spec.expected.urn().as_ref()))?;
+            beside.open_again()?;
+        }
         Ok(())
     }
 
@@ -374,15 +386,20 @@ impl Partial {
 
     /// Also the folder, when nothing else is in it.
     fn remove_map(&self) {
-        if let Err(error) = fs::remove_file(&self.map_path) {
-            log::debug!("cannot remove {}: {error}", self.map_path.display());
+        if let Some(beside) = &self.beside
+            && let Err(error) = fs::remove_file(&beside.path)
+        {
+            log::debug!("cannot remove {}: {error}", beside.path.display());
         }
         let _ = fs::remove_dir(&self.spec.dir);
     }
 
-    fn append(&mut self, lines: &str) -> Result<(), DiskError> {
-        let written = (&*self.journal).write_all(lines.as_bytes());
-        written.map_err(|error| DiskError::new("write", &self.map_path, &error))
+    /// The map tells of these blocks.
+    fn append(&mut self, stored: &[(usize, Blake3)]) -> Result<(), DiskError> {
+        let Some(beside) = &self.beside else { return Ok(()) };
+        let lines: String = stored.iter().map(|(index, hash)| journal::record(*index, *hash)).collect();
+        let written = (&*beside.file).write_all(lines.as_bytes());
+        written.map_err(|error| DiskError::new("write", &beside.path, &error))
     }
 
     fn unread(&self, error: &io::Error) -> DiskError {
@@ -417,9 +434,10 @@ impl Partial {
         *syncing = Syncing::Running;
         drop(syncing);
         self.synced = Instant::now();
-        let (file, journal, state) = (self.file.clone(), self.journal.clone(), self.syncing.clone());
+        let (file, state) = (self.file.clone(), self.syncing.clone());
+        let map = self.beside.as_ref().map(|beside| beside.file.clone());
         let sync = move || {
-            let synced = file.sync_data().and_then(|()| journal.sync_data());
+            let synced = file.sync_data().and_then(|()| map.map_or(Ok(()), |map| map.sync_data()));
             *state.lock().unwrap_or_else(PoisonError::into_inner) =
                 synced.map_or_else(Syncing::Failed, |()| Syncing::Idle);
         };

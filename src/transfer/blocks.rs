@@ -2,11 +2,12 @@
 //!
 //! A file is cut into blocks of 1 MiB, "doubled until there are at most 16 Ki of them", so that the map of any
 //! file is small. Within a block bytes count from its start: a block that is under way has a prefix. A block is
-//! stored when all of it is on disk and its BLAKE3 is known; the BLAKE3 is what is checked after a restart.
+//! stored when all of it is on disk and its node in the tree inside the file's BLAKE3 is known; that is what is checked after
+//! a restart, and what the nodes of all blocks make is the BLAKE3 of the file.
 
 use std::ops::Range;
 
-use crate::wire::Blake3;
+use crate::wire::{Blake3, PartTree, node_above};
 
 /// The smallest size of a block.
 pub const BLOCK: u64 = 1 << 20;
@@ -112,6 +113,16 @@ impl BlockMap {
             Block::Stored(hash) => Some((index, *hash)),
             _ => None,
         })
+    }
+
+    /// The BLAKE3 of the file, if every block is stored and they are of the usual size.
+    pub fn blake3(&self) -> Option<Blake3> {
+        if self.is_empty() {
+            return Some(PartTree::new(&(0..0), 0).finish().node);
+        }
+        let nodes: Vec<Blake3> = self.stored().map(|(_, node)| node).collect();
+        let usual = self.is_complete() && self.block_size == block_size(self.size);
+        node_above(&nodes, true).filter(|_| usual)
     }
 
     /// Bytes were written. They count where they continue the prefix of their block; behind a hole they do
@@ -227,6 +238,25 @@ mod tests {
     use proptest::prelude::*;
 
     const HASH: Blake3 = Blake3([7; 32]);
+
+    #[test]
+    fn the_nodes_of_all_blocks_make_the_blake3_of_the_file() {
+        for size in [0, 1, BLOCK, BLOCK + 1, 3 * BLOCK - 9, 4 * BLOCK] {
+            let bytes: Vec<u8> = (0..size).map(|at| (at * 31 + at / 255) as u8).collect();
+            let mut map = BlockMap::new(size);
+            for index in 0..map.len() {
+                assert_eq!(map.blake3(), None, "not all are stored");
+                let range = map.range(index);
+                let mut tree = PartTree::new(&range, size);
+                tree.update(&bytes[range.start as usize..range.end as usize]);
+                map.store(index, tree.finish().node);
+            }
+            assert_eq!(map.blake3(), Some(Blake3(blake3::hash(&bytes).into())), "{size} bytes");
+        }
+        let mut odd = BlockMap::with_block_size(30, 20);
+        (0..2).for_each(|index| odd.store(index, HASH));
+        assert_eq!(odd.blake3(), None, "their nodes are no nodes of the tree");
+    }
 
     #[test]
     fn a_whole_block_without_a_hash_is_fetched_again() {

@@ -2,8 +2,8 @@
 //! ever appended.
 //!
 //! ```text
-//! filbert part map 1 <size> <block size> <urn, or ->
-//! <block> <BLAKE3 of the block, hex>
+//! filbert part map 2 <size> <block size> <urn, or ->
+//! <block> <node of the block in the tree inside the file's BLAKE3, hex>
 //! ```
 //!
 //! The last line may be torn by a crash, and any line may have been damaged: a line that does not read is
@@ -20,7 +20,8 @@ use crate::wire::{Blake3, Urn};
 pub const MAX_JOURNAL: u64 = 4 * MAX_BLOCKS * 80;
 
 const MAGIC: &str = "filbert part map ";
-const VERSION: &str = "1";
+/// In the first version a block had a BLAKE3 of its own.
+const VERSION: &str = "2";
 
 /// What a journal says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,15 +39,15 @@ pub struct Journal {
 pub enum NoJournal {
     /// It does not begin as one does.
     Foreign,
-    /// It is of a version that we do not know.
-    Newer,
+    /// It is of another version.
+    Version,
 }
 
 impl fmt::Display for NoJournal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Foreign => "is no map of a partial file",
-            Self::Newer => "was written by a newer version of filbert",
+            Self::Version => "was written by another version of filbert",
         })
     }
 }
@@ -76,7 +77,7 @@ pub fn read(bytes: &[u8]) -> Result<Journal, NoJournal> {
     let rest = first.strip_prefix(MAGIC).and_then(|rest| rest.strip_suffix('\n')).ok_or(NoJournal::Foreign)?;
     let (version, rest) = rest.split_once(' ').ok_or(NoJournal::Foreign)?;
     if version != VERSION {
-        return Err(NoJournal::Newer);
+        return Err(NoJournal::Version);
     }
     let mut fields = rest.splitn(3, ' ');
     let mut number = || fields.next()?.parse::<u64>().ok();
@@ -151,9 +152,9 @@ mod tests {
         let stored: Vec<_> = journal.map.stored().collect();
         assert_eq!(stored, [(3, Blake3([5; 32])), (9, Blake3([9; 32]))], "the later line counts");
         assert!(journal.untidy);
-        assert_eq!(read(&good.replacen("map 1", "map 2", 1)), Err(NoJournal::Newer));
+        assert_eq!(read(&good.replacen("map 2", "map 3", 1)), Err(NoJournal::Version));
         assert_eq!(read(&good.replacen("95 10", "95 x", 1)), Err(NoJournal::Foreign));
-        let many = format!("{MAGIC}1 {} 1 -\n", u64::MAX);
+        let many = format!("{MAGIC}{VERSION} {} 1 -\n", u64::MAX);
         assert_eq!(read(&many), Err(NoJournal::Foreign), "no stranger makes us keep 2^64 blocks");
         assert_eq!(read(""), Err(NoJournal::Foreign));
     }

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use super::BlockMap;
-use crate::wire::{AnyRoot, AnyRow, SliceCheck};
+use crate::wire::{AnyRoot, AnyRow, Blake3, Part, TreeRow, TreeSlice, node_above};
 
 /// A tree, and the units that it has proven.
 #[derive(Clone, Debug)]
@@ -25,6 +25,11 @@ impl Proof {
         let fits = row.size() == map.size() && unit.is_multiple_of(slice) && unit.is_multiple_of(block);
         let units = map.size().div_ceil(unit.max(1)) as usize;
         fits.then(|| Self { row, block, size: map.size(), right: vec![false; units] })
+    }
+
+    /// The tree.
+    pub fn row(&self) -> &AnyRow {
+        &self.row
     }
 
     /// What the whole must hash to.
@@ -48,12 +53,29 @@ impl Proof {
         (bytes.start / self.block) as usize..bytes.end.div_ceil(self.block) as usize
     }
 
-    /// The slices of a unit: where each lies in the file, and what it is held against.
-    pub fn slices(&self, unit: usize) -> impl Iterator<Item = (Range<u64>, SliceCheck)> {
-        let (bytes, slice) = (self.range(unit), self.row.slice());
+    /// The slices of a unit in a Tiger tree: where each lies in the file, and what it is held against.
+    pub fn tiger_slices<'a>(
+        &self,
+        unit: usize,
+        row: &'a TreeRow,
+    ) -> impl Iterator<Item = (Range<u64>, TreeSlice)> + use<'a> {
+        let (bytes, slice) = (self.range(unit), row.slice());
         let first = (bytes.start / slice) as usize;
         let count = (bytes.end - bytes.start).div_ceil(slice) as usize;
-        (first..first + count).filter_map(|index| Some((self.row.range(index), self.row.check(index)?)))
+        (first..first + count).filter_map(|index| Some((row.range(index), row.slice_at(index)?)))
+    }
+
+    /// Whether a unit whose blocks have these hashes is what it must be; `None` if a BLAKE3 says nothing of that.
+    pub fn is_made_of(&self, unit: usize, blocks: &[Blake3]) -> Option<bool> {
+        let AnyRow::Blake3(row) = &self.row else { return None };
+        Some(node_above(blocks, self.units() == 1) == row.node_of(&self.range(unit)))
+    }
+
+    /// The slices of a unit that are wrong, by what one block, which is all of the unit, hashes to; `None` if a BLAKE3 says
+    /// nothing of that, or the unit has other blocks too.
+    pub fn differing(&self, unit: usize, block: &Part) -> Option<Vec<Range<u64>>> {
+        let AnyRow::Blake3(row) = &self.row else { return None };
+        (self.blocks(unit).len() == 1).then(|| row.differing(&self.range(unit), block))
     }
 
     /// It is what it must be.
@@ -85,7 +107,8 @@ impl Proof {
         self.row.slice().max(self.block).max(1)
     }
 
-    fn range(&self, unit: usize) -> Range<u64> {
+    /// The bytes of a unit.
+    pub fn range(&self, unit: usize) -> Range<u64> {
         let start = self.unit().saturating_mul(unit as u64).min(self.size);
         start..start.saturating_add(self.unit()).min(self.size)
     }
@@ -108,7 +131,10 @@ mod tests {
         // Slices of 512 KiB: three blocks, the last one short.
         let fine = proof(2 * MIB + 5, MIB, 5);
         assert_eq!((fine.units(), fine.unit_of(2), fine.blocks(2)), (3, 2, 2..3));
-        let slices = |proof: &Proof, unit| proof.slices(unit).map(|(range, _)| range).collect::<Vec<_>>();
+        let slices = |proof: &Proof, unit| {
+            let AnyRow::Tiger(row) = proof.row() else { panic!("it is a Tiger tree") };
+            proof.tiger_slices(unit, row).map(|(range, _)| range).collect::<Vec<_>>()
+        };
         assert_eq!(slices(&fine, 1), [MIB..MIB + MIB / 2, MIB + MIB / 2..2 * MIB]);
         assert_eq!(slices(&fine, 2), std::slice::from_ref(&(2 * MIB..2 * MIB + 5)));
         // Slices of 2 MiB.

@@ -1,13 +1,10 @@
-//! A row of either tree, Tiger or BLAKE3, and what a slice is held against.
+//! A row of either tree, Tiger or BLAKE3.
 
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use blake3::hazmat::HasherExt;
-
-use super::blake3_tree::hasher_at;
-use super::{Blake3, Blake3Row, TigerTree, TreeRow, Tth};
+use super::{Blake3, Blake3Row, TreeRow, Tth};
 
 /// Which of the trees of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,71 +82,6 @@ impl AnyRow {
             Self::Blake3(row) => row.range(index),
         }
     }
-
-    /// To hold slice number `index` against it; `None` when there is no such slice.
-    pub fn check(&self, index: usize) -> Option<SliceCheck> {
-        Some(match self {
-            Self::Tiger(row) => SliceCheck::Tiger { must: *row.nodes().get(index)?, tree: Box::default() },
-            Self::Blake3(row) => SliceCheck::Blake3 {
-                must: *row.nodes().get(index)?,
-                // The start of a slice that is there is one of a leaf.
-                hasher: Box::new(hasher_at(row.range(index).start)),
-                is_all: row.nodes().len() == 1,
-            },
-        })
-    }
-}
-
-/// Takes the bytes of a slice, all of them, from first to last.
-#[derive(Clone)]
-pub enum SliceCheck {
-    /// It must be this node of a Tiger tree.
-    Tiger {
-        /// Over the bytes so far.
-        tree: Box<TigerTree>,
-        /// The node.
-        must: Tth,
-    },
-    /// It must be this node of the tree in a BLAKE3.
-    Blake3 {
-        /// Over the bytes so far.
-        hasher: Box<blake3::Hasher>,
-        /// The node.
-        must: Blake3,
-        /// The slice is the whole file, and the node its root.
-        is_all: bool,
-    },
-}
-
-impl fmt::Debug for SliceCheck {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tiger { must, .. } => write!(f, "SliceCheck({must})"),
-            Self::Blake3 { must, .. } => write!(f, "SliceCheck({must})"),
-        }
-    }
-}
-
-impl SliceCheck {
-    /// The next bytes, in pieces of any length; of 128 KiB and more at full speed.
-    pub fn update(&mut self, bytes: &[u8]) {
-        match self {
-            Self::Tiger { tree, .. } => tree.update(bytes),
-            Self::Blake3 { hasher, .. } => {
-                hasher.update(bytes);
-            }
-        }
-    }
-
-    /// Whether all bytes that were taken are the slice.
-    pub fn holds(self) -> bool {
-        match self {
-            Self::Tiger { tree, must } => tree.finish() == must,
-            Self::Blake3 { hasher, must, is_all: true } => hasher.finalize() == must.0,
-            // Of nothing there is no node.
-            Self::Blake3 { hasher, must, is_all: false } => hasher.count() > 0 && hasher.finalize_non_root() == must.0,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -158,38 +90,16 @@ mod tests {
     use crate::wire::Digester;
 
     #[test]
-    fn a_slice_is_known_by_itself_and_only_in_its_place() {
+    fn both_trees_of_a_file_are_cut_alike() {
         for length in [0, 1, 200_000, 262_143, 262_144, 300_000, 1_000_000] {
-            let bytes: Vec<u8> = (0..length as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
             let mut digester = Digester::new();
-            digester.update(&bytes);
+            digester.update(&vec![7; length]);
             let (digests, tiger, blake3) = digester.finish_with_rows();
             let rows = [AnyRow::Tiger(tiger.into()), AnyRow::Blake3(blake3.into())];
             assert_eq!(rows[0].root(), AnyRoot::Tiger(digests.tth));
             assert_eq!(rows[1].root(), AnyRoot::Blake3(digests.blake3));
-            assert_eq!(rows[0].slice(), rows[1].slice(), "they are cut alike");
-            let holds = |row: &AnyRow, index, bytes: &[u8]| {
-                row.check(index).is_some_and(|mut check| {
-                    bytes.chunks(100_001).for_each(|piece| check.update(piece));
-                    check.holds()
-                })
-            };
-            for row in rows {
-                let slices = (row.size().div_ceil(row.slice()) as usize).max(1);
-                for index in 0..slices {
-                    let range = row.range(index);
-                    let slice = &bytes[range.start as usize..range.end as usize];
-                    assert!(holds(&row, index, slice), "{range:?} of {length}");
-                    if length > 0 {
-                        assert!(!holds(&row, index, &slice[..slice.len() - 1]), "one byte is missing");
-                        assert!(!holds(&row, index, &[]), "all are missing");
-                    }
-                    for other in (0..slices).filter(|other| *other != index) {
-                        assert!(!holds(&row, other, slice), "{index} is not {other}");
-                    }
-                }
-                assert!(row.check(slices).is_none());
-            }
+            assert_eq!((rows[0].slice(), rows[0].size()), (rows[1].slice(), rows[1].size()), "{length}");
+            assert_eq!(rows[0].range(1), rows[1].range(1), "{length}");
         }
     }
 }

@@ -85,11 +85,15 @@ impl<N: Node> Row<N> {
 
     /// The root, computed from the nodes.
     pub fn root(&self) -> N {
-        let mut level = above(&self.nodes);
-        while level.len() > 1 {
-            level = above(&level);
+        node_above(&self.nodes, true).unwrap_or(self.nodes[0])
+    }
+
+    /// This row, or the one of [`good_depth`] if that lies above it.
+    pub(super) fn no_finer_than_ours(mut self) -> Self {
+        while self.nodes.len() > 1 << good_depth(self.size) {
+            self.nodes = above(&self.nodes);
         }
-        level[0]
+        self
     }
 
     /// All levels from the root down to this one.
@@ -161,11 +165,7 @@ impl<N: Node> RowBuilder<N> {
         let unfinished = (self.leaves & ((1 << self.level) - 1)).count_ones() as usize;
         let last = self.waiting.split_off(self.waiting.len().saturating_sub(unfinished)).into_iter();
         self.row.extend(last.rev().reduce(|right, left| join(left, right)));
-        let depth = good_depth(size);
-        while self.row.len() > 1 << depth {
-            self.row = above(&self.row);
-        }
-        Row { size, nodes: self.row }
+        Row { size, nodes: self.row }.no_finer_than_ours()
     }
 }
 
@@ -210,6 +210,20 @@ fn above<N: Node>(nodes: &[N]) -> Vec<N> {
         [left, right] => vec![N::top(&[*left, *right])],
         nodes => parents(nodes),
     }
+}
+
+/// The one node above neighbours of one level, which are all there is of the file or none but them lie below it.
+pub fn node_above<N: Node>(nodes: &[N], is_all: bool) -> Option<N> {
+    let mut level = nodes.to_vec();
+    while level.len() > 1 {
+        level = if is_all { above(&level) } else { parents(&level) };
+    }
+    level.pop()
+}
+
+/// The nodes so many levels above these, which are not all there is.
+pub(super) fn raised<N: Node>(nodes: &[N], levels: u32) -> Vec<N> {
+    (0..levels).fold(nodes.to_vec(), |level, _| parents(&level))
 }
 
 /// The nodes above these, which are not all there is.

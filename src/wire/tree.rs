@@ -114,13 +114,35 @@ fn root_of(mut nodes: Vec<Tth>) -> Tth {
     nodes[0]
 }
 
+/// Takes the bytes of a slice, all of them, from first to last.
+#[derive(Clone)]
+pub struct TreeSlice {
+    tree: TigerTree,
+    must: Tth,
+}
+
+impl std::fmt::Debug for TreeSlice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TreeSlice({})", self.must)
+    }
+}
+
+impl TreeSlice {
+    /// The next bytes, in pieces of any length.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.tree.update(bytes);
+    }
+
+    /// Whether all bytes that were taken are the slice.
+    pub fn holds(self) -> bool {
+        self.tree.finish() == self.must
+    }
+}
+
 impl TreeRow {
-    /// Whether `bytes` are slice number `index` of the file.
-    pub fn holds(&self, index: usize, bytes: &[u8]) -> bool {
-        let range = self.range(index);
-        let mut tree = TigerTree::new();
-        tree.update(bytes);
-        range.end - range.start == bytes.len() as u64 && self.nodes().get(index) == Some(&tree.finish())
+    /// To hold slice number `index` against it; `None` when there is no such slice.
+    pub fn slice_at(&self, index: usize) -> Option<TreeSlice> {
+        Some(TreeSlice { tree: TigerTree::new(), must: *self.nodes().get(index)? })
     }
 }
 
@@ -203,14 +225,18 @@ mod tests {
             let upwards: Vec<Vec<Tth>> = row.levels().into_iter().rev().collect();
             assert!(levels.ends_with(&upwards));
             // A slice is known by itself, and only in its place.
+            let holds = |index, bytes: &[u8]| {
+                row.slice_at(index).is_some_and(|mut slice| {
+                    bytes.chunks(100_001).for_each(|piece| slice.update(piece));
+                    slice.holds()
+                })
+            };
             for index in 0..row.nodes().len() {
                 let range = row.range(index);
                 let slice = &bytes[range.start as usize..range.end as usize];
-                assert!(row.holds(index, slice), "{range:?} of {length}");
-                assert!(
-                    !row.holds(index + 1, slice) && !row.holds(index, &slice[..slice.len().saturating_sub(1)])
-                        || length == 0
-                );
+                assert!(holds(index, slice), "{range:?} of {length}");
+                assert!(!holds(index + 1, slice), "in another place");
+                assert!(length == 0 || !holds(index, &slice[..slice.len() - 1]), "one byte is missing");
             }
             assert_eq!(row.range(row.nodes().len() - 1).end, length as u64);
             assert_eq!(TreeRow::new(length as u64, row.nodes().to_vec()), Some(row));

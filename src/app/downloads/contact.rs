@@ -15,7 +15,7 @@ use futures::channel::oneshot;
 
 use super::Inner;
 use super::live::Live;
-use crate::disk::{DiskError, Fault, Judged, Partial};
+use crate::disk::{DiskError, Fault, Judged, Slot, Wrote};
 use crate::net::fetch::{FetchConfig, Link};
 use crate::net::rt;
 use crate::transfer::{Input, Lost, Reach, Source, SourceId};
@@ -27,9 +27,6 @@ use crate::wire::http::{ByteRange, Request, percent_decode};
 /// Pieces that go to the disk have at most this many bytes; there are two of them for each contact. None goes
 /// beyond the end of its block, so that a crash costs no more than the block under way.
 const PIECE: u64 = 512 * 1024;
-
-/// The partial file of a download. `None` once it is finished, removed, or broken.
-pub(super) type Slot = Arc<Mutex<Option<Partial>>>;
 
 /// Open connections of a download that no request is under way on.
 pub(super) type Links = Arc<Mutex<BTreeMap<SourceId, Link>>>;
@@ -234,24 +231,19 @@ impl Contact {
         offset: u64,
     ) -> impl Future<Output = Option<Vec<u8>>> + Send + Unpin + use<> {
         let (inner, live) = (Arc::clone(&self.inner), Arc::clone(&self.live));
-        let (slot, source) = (Arc::clone(slot), self.id);
+        let (slot, source) = (slot.clone(), self.id);
         rt::spawn_blocking(move || {
-            let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-            let partial = slot.as_mut()?;
-            match partial.write(offset, &piece[skip..]) {
-                Ok(stored) => {
-                    let range = offset..offset + (piece.len() - skip) as u64;
-                    let judged = partial.judged();
+            let written = slot.write(offset, &piece[skip..], |told| match told {
+                Ok(Wrote { range, stored, judged }) => {
                     live.tell(Input::Wrote { source, range, stored });
                     tell_judged(&inner, &live, judged);
-                    Some(piece)
                 }
-                Err(error) => {
-                    *slot = None;
-                    live.tell(disk_failed(error));
-                    None
-                }
+                Err(error) => live.tell(disk_failed(error)),
+            });
+            if let Some(behind) = slot.behind() {
+                drop(rt::spawn_blocking(move || behind.catch_up()));
             }
+            written.map(|()| piece)
         })
     }
 }

@@ -85,8 +85,8 @@ impl Readers {
 
 /// Where the next piece is.
 enum Next {
-    /// Here: in a block with that hash, if that is known; in a file that is open, or has to be opened.
-    Piece(Range<u64>, Option<(Range<u64>, Blake3)>, Place),
+    /// Here: in a block with that node of a file of that size, if that is known; in a file that is open, or has to be opened.
+    Piece(Range<u64>, Option<(Range<u64>, Blake3, u64)>, Place),
     /// Nowhere yet.
     Wait,
     /// There will be none: why.
@@ -192,8 +192,8 @@ impl Player {
                 }
                 Next::Piece(piece, block, place) => (piece, block, place),
             };
-            let unsound = block.filter(|(block, _)| self.sound.as_ref() != Some(block));
-            let (known, finished) = (unsound.as_ref().map(|(block, _)| block.clone()), self.finished.clone());
+            let unsound = block.filter(|(block, ..)| self.sound.as_ref() != Some(block));
+            let (known, finished) = (unsound.as_ref().map(|(block, ..)| block.clone()), self.finished.clone());
             let read = move || {
                 let (file, keep) = match place {
                     Place::Open(file) => (file, false),
@@ -202,8 +202,8 @@ impl Player {
                         None => (Arc::new(open(&path, size, mtime_ns)?), true),
                     },
                 };
-                if let Some((block, hash)) = unsound
-                    && disk::blake3_of(&file, block)? != hash
+                if let Some((block, node, size)) = unsound
+                    && disk::node_of(&file, &block, size)? != node
                 {
                     return Err(std::io::Error::other("somebody changed it"));
                 }
@@ -298,7 +298,7 @@ impl Live {
             return Next::Never("its size is another one than was said".to_owned());
         }
         let index = machine.map().index_at(range.start);
-        let Some(hash) = machine.shown(index) else { return Next::Wait };
+        let Some(node) = machine.shown(index) else { return Next::Wait };
         let block = machine.map().range(index);
         let piece = range.start..range.end.min(block.end).min(range.start.saturating_add(PIECE));
         let open = inner.reader().and_then(super::live::Reader::file);
@@ -310,7 +310,7 @@ impl Live {
             // It is just moved into place.
             _ => return Next::Wait,
         };
-        Next::Piece(piece, Some((block, hash)), place)
+        Next::Piece(piece, Some((block, node, machine.map().size())), place)
     }
 }
 

@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant as Clock};
 
 use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
 
 use super::Inner;
-use super::contact::{Contact, Decision, Links, Slot, disk_failed, tell_judged};
+use super::contact::{Contact, Decision, Links, disk_failed, tell_judged};
 use super::here::stamp_of;
 use super::live::{AT_MOST, Live};
 use super::tree;
-use crate::disk::{Checked, DiskError, Fault, Partial, PartialSpec};
+use crate::disk::{Checked, DiskError, Fault, Partial, PartialSpec, Slot};
 use crate::net::fetch::Link;
 use crate::net::rt::{self, Task};
 use crate::transfer::{Input, Output, Reach, Source, SourceId, State};
@@ -130,7 +130,7 @@ impl Runner {
                 if let Some(decide) = self.contacts.get_mut(&source).and_then(|running| running.decide.take()) {
                     // A contact that is gone has told the machine so.
                     let block = self.live.lock().machine().map_or(1, |machine| machine.map().block_size());
-                    let _ = decide.send(Decision { first, keep, block, slot: Arc::clone(&self.slot) });
+                    let _ = decide.send(Decision { first, keep, block, slot: self.slot.clone() });
                 }
             }
             Output::FetchTree { source, from, target, size, root } => {
@@ -227,7 +227,7 @@ impl Runner {
                     self.live.tell(Input::Noted(note.to_owned()));
                 }
                 self.live.reads(Some(partial.reader()));
-                self.slot = Arc::new(Mutex::new(Some(partial)));
+                self.slot = Slot::new(partial);
                 self.live.tell(Input::Opened { stored });
             }
             Err(error) => self.live.tell(disk_failed(error)),
@@ -235,7 +235,8 @@ impl Runner {
     }
 
     async fn verify(&mut self) {
-        let found = self.with_partial(|slot| slot.as_mut().map(|it| (it.check(), it.judged()))).await;
+        let slot = self.slot.clone();
+        let found = rt::spawn_blocking(move || slot.check()).await;
         let Some((found, judged)) = found else { return };
         tell_judged(&self.inner, &self.live, judged);
         match found {
@@ -333,7 +334,7 @@ impl Runner {
         &self,
         work: impl FnOnce(&mut Option<Partial>) -> T + Send + 'static,
     ) -> T {
-        let slot = Arc::clone(&self.slot);
-        rt::spawn_blocking(move || work(&mut slot.lock().unwrap_or_else(PoisonError::into_inner))).await
+        let slot = self.slot.clone();
+        rt::spawn_blocking(move || slot.with(work)).await
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::thread;
 
 use crate::transfer::BlockMap;
-use crate::wire::Blake3;
+use crate::wire::{Blake3, Part, PartTree};
 
 /// Files are read back in pieces of this many bytes: they stay in the cache of the core that hashes them.
 const PIECE: usize = 256 * 1024;
@@ -38,8 +38,8 @@ fn differing_of(file: &File, map: &BlockMap, blocks: &[(usize, Blake3)]) -> io::
     let mut differing = Vec::new();
     let mut piece = Vec::new();
     for (index, hash) in blocks {
-        match hash_of(file, map.range(*index), &mut piece) {
-            Ok(found) if found == *hash => {}
+        match part_of(file, &map.range(*index), map.size(), &mut piece) {
+            Ok(found) if found.node == *hash => {}
             Ok(_) => differing.push(*index),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => differing.push(*index),
             Err(error) => return Err(error),
@@ -48,9 +48,9 @@ fn differing_of(file: &File, map: &BlockMap, blocks: &[(usize, Blake3)]) -> io::
     Ok(differing)
 }
 
-/// BLAKE3 of some bytes of a file; an error when they are not all there.
-pub fn blake3_of(file: &File, range: Range<u64>) -> io::Result<Blake3> {
-    hash_of(file, range, &mut Vec::new())
+/// The node of a part of a file of `size` bytes in the tree inside its BLAKE3; an error when not all of it is there.
+pub fn node_of(file: &File, part: &Range<u64>, size: u64) -> io::Result<Blake3> {
+    part_of(file, part, size, &mut Vec::new()).map(|part| part.node)
 }
 
 /// Some bytes of a file, which are to fit into memory; an error when they are not all there.
@@ -60,13 +60,11 @@ pub fn read_range(file: &File, range: Range<u64>) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// BLAKE3 of some bytes of a file. `piece` is only room to read into.
-pub(super) fn hash_of(file: &File, range: Range<u64>, piece: &mut Vec<u8>) -> io::Result<Blake3> {
-    let mut hasher = blake3::Hasher::new();
-    each_piece(file, range, piece, |bytes| {
-        hasher.update(bytes);
-    })?;
-    Ok(Blake3(hasher.finalize().into()))
+/// What a part of a file hashes to. `piece` is only room to read into.
+pub(super) fn part_of(file: &File, part: &Range<u64>, size: u64, piece: &mut Vec<u8>) -> io::Result<Part> {
+    let mut tree = PartTree::new(part, size);
+    each_piece(file, part.clone(), piece, |bytes| tree.update(bytes))?;
+    Ok(tree.finish())
 }
 
 /// Reads some bytes of a file, piece by piece; an error when they are not all there.

@@ -1,93 +1,124 @@
-//! Blocks under way: hashed while their bytes pass by, and held against the tree in the same go where there is one.
+//! Blocks under way: their bytes are written and hashed while nothing else of the download waits.
+//!
+//! Each has a lock of its own, so that what several sources send is written and hashed beside each other. Whoever wants both
+//! takes the block's lock before that of the partial file.
 
+use std::fs::File;
+use std::io;
 use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Partial;
+use super::bytes::write_at;
 use crate::transfer::{Block, Proof};
-use crate::wire::{Blake3, SliceCheck};
+use crate::wire::{AnyRow, Part, PartTree, TreeSlice};
 
 /// A block, as far as its bytes came from its start on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Filling {
+    block: Range<u64>,
     taken: u64,
-    hasher: blake3::Hasher,
-    /// What the tree says of these bytes; nothing when it came later than the first of them.
+    /// Until it is whole.
+    hash: Option<PartTree>,
+    /// What the Tiger tree says of these bytes; nothing when there was none before the first of them.
     slices: Option<Slices>,
+    /// Which tree of the download that is.
+    tree: u32,
+}
+
+/// A block that has just become whole.
+#[derive(Debug)]
+pub(super) struct Whole {
+    pub(super) part: Part,
+    /// The slices that are not what the Tiger tree says.
+    pub(super) wrong: Option<Vec<Range<u64>>>,
+    /// Which tree that was.
+    pub(super) tree: u32,
 }
 
 /// The slices of a block, one after the other.
 #[derive(Debug)]
 struct Slices {
     /// Those that have not begun.
-    next: std::vec::IntoIter<(Range<u64>, SliceCheck)>,
+    next: std::vec::IntoIter<(Range<u64>, TreeSlice)>,
     /// The one under way, and how many of its bytes are missing.
-    now: Option<(Range<u64>, SliceCheck, u64)>,
+    now: Option<(Range<u64>, TreeSlice, u64)>,
     /// Those that are not what they should be.
     wrong: Vec<Range<u64>>,
 }
 
-impl Partial {
-    /// How many bytes from there on are in a block already.
-    pub(super) fn there_of(&self, index: usize, at: u64) -> u64 {
-        let block = self.map.range(index);
-        match (self.map.block(index), self.filling.get(&index)) {
-            (Block::Stored(_), _) => block.end.saturating_sub(at),
-            (_, Some(filling)) => (block.start + filling.taken).saturating_sub(at),
-            (_, None) => 0,
-        }
-    }
+/// Where bytes of one block go.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    file: Arc<File>,
+    pub(super) index: usize,
+    filling: Arc<Mutex<Filling>>,
+}
 
-    /// Bytes of one block were written; its hash, if it is whole now.
-    pub(super) fn fill(&mut self, index: usize, at: u64, bytes: &[u8]) -> Option<Blake3> {
+impl Partial {
+    /// Where bytes from there on go; nothing, if all of the block is there.
+    pub(super) fn place_at(&mut self, at: u64) -> Option<Place> {
+        let index = self.map.index_at(at);
         if let Block::Stored(_) = self.map.block(index) {
             return None;
         }
-        let block = self.map.range(index);
-        let end = at + bytes.len() as u64;
+        let (block, size, tree) = (self.map.range(index), self.map.size(), self.trees);
         let proof = self.proof.as_ref();
-        let filling = self.filling.entry(index).or_insert_with(|| Filling::of(index, proof));
-        // Behind a hole they do not count; what came before is not hashed twice.
-        let seen = (block.start + filling.taken).checked_sub(at).filter(|seen| *seen < bytes.len() as u64);
-        if let Some(seen) = seen {
-            filling.take(&bytes[seen as usize..]);
-            filling.taken = end - block.start;
-        }
-        self.map.fill(at..end);
-        if filling.taken < block.end - block.start {
-            return None;
-        }
-        let filling = self.filling.remove(&index)?;
-        if let Some(slices) = filling.slices {
-            self.seen.insert(index, slices.wrong);
-        }
-        let hash = Blake3(filling.hasher.finalize().into());
-        self.map.store(index, hash);
-        Some(hash)
+        let fresh = || Arc::new(Mutex::new(Filling::of(index, block, size, proof, tree)));
+        let filling = Arc::clone(self.filling.entry(index).or_insert_with(fresh));
+        Some(Place { file: Arc::clone(&self.file), index, filling })
+    }
+}
+
+impl Place {
+    /// When nobody else writes to the block.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Filling> {
+        self.filling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes bytes of the block, but for those that are there already: two sources may have sent them, and what the first
+    /// one sent was hashed. Returns where the others are, and the whole block if it is that now.
+    pub(super) fn write(
+        &self,
+        filling: &mut Filling,
+        at: u64,
+        bytes: &[u8],
+    ) -> io::Result<(Range<u64>, Option<Whole>)> {
+        let there = (filling.block.start + filling.taken).saturating_sub(at).min(bytes.len() as u64);
+        let (fresh, begins) = (&bytes[there as usize..], at + there);
+        write_at(&self.file, fresh, begins)?;
+        Ok((begins..begins + fresh.len() as u64, filling.take(begins, fresh)))
     }
 }
 
 impl Filling {
     /// Nothing of it is there yet.
-    fn of(index: usize, proof: Option<&Proof>) -> Self {
+    fn of(index: usize, block: Range<u64>, size: u64, proof: Option<&Proof>, tree: u32) -> Self {
         // Where a slice is greater than a block, the block alone proves nothing.
         let proof = proof.filter(|proof| proof.blocks(proof.unit_of(index)) == (index..index + 1));
-        let slices = proof.map(|proof| {
-            let next = proof.slices(proof.unit_of(index)).collect::<Vec<_>>().into_iter();
-            Slices { next, now: None, wrong: Vec::new() }
+        let slices = proof.and_then(|proof| {
+            let AnyRow::Tiger(row) = proof.row() else { return None };
+            let next = proof.tiger_slices(proof.unit_of(index), row).collect::<Vec<_>>().into_iter();
+            Some(Slices { next, now: None, wrong: Vec::new() })
         });
-        Self { slices, ..Self::default() }
+        Self { taken: 0, hash: Some(PartTree::new(&block, size)), slices, block, tree }
     }
 
-    /// The tree is another one.
-    pub(super) fn forget_tree(&mut self) {
-        self.slices = None;
-    }
-
-    fn take(&mut self, bytes: &[u8]) {
-        self.hasher.update(bytes);
+    /// Behind a hole they do not count.
+    fn take(&mut self, at: u64, bytes: &[u8]) -> Option<Whole> {
+        if at != self.block.start + self.taken || bytes.is_empty() {
+            return None;
+        }
+        self.hash.as_mut()?.update(bytes);
         if let Some(slices) = &mut self.slices {
             slices.take(bytes);
         }
+        self.taken += bytes.len() as u64;
+        if self.taken < self.block.end - self.block.start {
+            return None;
+        }
+        let wrong = self.slices.take().map(|slices| slices.wrong);
+        Some(Whole { part: self.hash.take()?.finish(), wrong, tree: self.tree })
     }
 }
 

@@ -1,12 +1,13 @@
 //! Blocks on disk, held against the file's tree.
 
+use std::io::ErrorKind;
 use std::ops::Range;
 
-use super::bytes::each_piece;
-use super::filling::Filling;
-use super::{Checker, CheckerAt, DiskError, Partial};
-use crate::transfer::{Block, Expected, Proof, Wrong};
-use crate::wire::{AnyRoot, AnyRow, Blake3};
+use super::bytes::{each_piece, part_of};
+use super::filling::Whole;
+use super::{DiskError, Partial};
+use crate::transfer::{Block, Proof, Wrong};
+use crate::wire::{AnyRow, Blake3};
 
 /// Units that were there before the tree and are read with one write.
 const AT_ONCE: usize = 1;
@@ -31,10 +32,9 @@ impl Partial {
     /// From now on blocks are held against this tree, those that are there too.
     pub fn hold_tree(&mut self, row: AnyRow) {
         self.proof = Proof::new(row, &self.map);
-        self.behind = true;
-        self.filling.values_mut().for_each(Filling::forget_tree);
-        if self.proof.is_some() && self.checker.0.taken() == 0 {
-            self.checker = self.fresh_checker();
+        (self.trees, self.behind) = (self.trees + 1, true);
+        if self.proof.is_some() && self.hashed == 0 {
+            self.hash_anew();
         }
     }
 
@@ -43,30 +43,13 @@ impl Partial {
         std::mem::take(&mut self.judged)
     }
 
-    /// The tree takes the place of its root: who matches it has that.
-    fn fresh_checker(&self) -> CheckerAt {
-        let mut expected = self.spec.expected;
-        match self.proof.as_ref().map(Proof::root) {
-            Some(AnyRoot::Tiger(_)) => expected.tth = None,
-            // Beside a BLAKE3 the Tiger tree would add nothing.
-            Some(AnyRoot::Blake3(_)) => (expected.tth, expected.blake3) = (None, None),
-            None => {}
+    /// A block became whole: what the tree says of it, if it says anything of one block.
+    pub(super) fn see(&mut self, index: usize, whole: &Whole) {
+        let Some(proof) = &self.proof else { return };
+        let by_tiger = || whole.wrong.clone().filter(|_| whole.tree == self.trees);
+        if let Some(wrong) = proof.differing(proof.unit_of(index), &whole.part).or_else(by_tiger) {
+            self.seen.insert(index, wrong);
         }
-        CheckerAt(Checker::new(&expected))
-    }
-
-    /// The digests of a file whose blocks all match the tree.
-    pub(super) fn with_root(&self, mut digests: Expected) -> Expected {
-        match self.proof.as_ref().map(Proof::root) {
-            Some(AnyRoot::Tiger(root)) if self.spec.expected.tth.is_some() => {
-                digests.tth = digests.tth.or(Some(root));
-            }
-            Some(AnyRoot::Blake3(root)) if self.spec.expected.blake3.is_some() => {
-                digests.blake3 = digests.blake3.or(Some(root));
-            }
-            _ => {}
-        }
-        digests
     }
 
     /// Judges the blocks that have just become whole, and takes those that are wrong out of `stored`: the map never
@@ -126,20 +109,36 @@ impl Partial {
         blocks.all(|index| matches!(self.map.block(index), Block::Stored(_)))
     }
 
-    /// The slices of a unit that are wrong, read from the file.
-    fn read_slices(&self, proof: &Proof, unit: usize) -> Result<Vec<Range<u64>>, DiskError> {
+    /// The slices of a unit that are wrong: by the hashes of its blocks, or read from the file.
+    fn look(&self, proof: &Proof, unit: usize) -> Result<Vec<Range<u64>>, DiskError> {
+        let AnyRow::Tiger(row) = proof.row() else { return self.look_at_nodes(proof, unit) };
         let (mut bad, mut piece) = (Vec::new(), Vec::new());
-        for (range, mut check) in proof.slices(unit) {
+        for (range, mut check) in proof.tiger_slices(unit, row) {
             let read = each_piece(&self.file, range.clone(), &mut piece, |bytes| check.update(bytes));
             match read {
                 // Somebody cut it.
-                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => bad.push(range),
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => bad.push(range),
                 Err(error) => return Err(self.unread(&error)),
                 Ok(()) if check.holds() => {}
                 Ok(()) => bad.push(range),
             }
         }
         Ok(bad)
+    }
+
+    fn look_at_nodes(&self, proof: &Proof, unit: usize) -> Result<Vec<Range<u64>>, DiskError> {
+        let blocks = proof.blocks(unit);
+        let nodes: Vec<Blake3> =
+            self.map.stored().filter(|(index, _)| blocks.contains(index)).map(|(_, node)| node).collect();
+        if proof.is_made_of(unit, &nodes) == Some(true) {
+            return Ok(Vec::new());
+        }
+        let all = proof.range(unit);
+        let bad = match part_of(&self.file, &all, self.map.size(), &mut Vec::new()) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => None,
+            read => proof.differing(unit, &read.map_err(|error| self.unread(&error))?),
+        };
+        Ok(bad.filter(|bad| !bad.is_empty()).unwrap_or_else(|| vec![all]))
     }
 
     /// Judges a unit, if it is whole; returns the blocks that are wrong.
@@ -152,7 +151,7 @@ impl Partial {
         }
         let bad = match seen {
             Some(bad) => bad,
-            None => self.read_slices(proof, unit)?,
+            None => self.look(proof, unit)?,
         };
         if bad.is_empty() {
             self.judged.right.extend(blocks);
@@ -170,8 +169,8 @@ impl Partial {
                 self.judged.wrong.push((index, here));
                 wrong.push(index);
             }
-            if block.start < self.checker.0.taken() {
-                self.checker = self.fresh_checker();
+            if block.start < self.hashed {
+                self.hash_anew();
             }
         }
         Ok(wrong)

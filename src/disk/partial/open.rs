@@ -6,10 +6,13 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::bytes::differing;
-use super::{DiskError, Partial, PartialSpec};
+use super::bytes::{differing, each_piece, node_of};
+use super::{Beside, DiskError, Partial, PartialSpec};
 use crate::disk::state::make_dirs;
-use crate::transfer::{BlockMap, journal, name};
+use crate::transfer::blocks::block_size;
+use crate::transfer::check::Checker;
+use crate::transfer::{BlockMap, Expected, journal, name};
+use crate::wire::Blake3;
 
 /// Our own partial file may still be held by a last write of the servent that ran before us: we wait two
 /// seconds for it.
@@ -17,6 +20,9 @@ const OWN_TRIES: u32 = 20;
 const OWN_PAUSE: Duration = Duration::from_millis(100);
 /// Names `NAME (N).part` that are tried for a new partial file.
 const TRIES: u32 = 1000;
+
+/// What is said when a partial file that we had is not there.
+const GONE: &str = "its partial file was gone, so all of it is fetched anew";
 
 /// Whether a partial file is known to be this download's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,14 +68,22 @@ fn try_open(spec: &PartialSpec, file_name: &str, whose: Whose) -> Result<Option<
     let part = spec.dir.join(file_name);
     let map_path = spec.dir.join(format!("{file_name}.map"));
     let urn = spec.expected.urn();
-    let same = |journal: &journal::Journal| urn.is_some() && journal.urn == urn && journal.map.size() == spec.size;
-    let ours = own || matches!(read_journal(&map_path), Ok(Some(Ok(journal))) if same(&journal));
+    let has_map = has_map(spec);
+    // Of other blocks than ours no node is known.
+    let fits = |journal: &journal::Journal| {
+        journal.map.size() == spec.size && journal.map.block_size() == block_size(spec.size)
+    };
+    let same = |journal: &journal::Journal| urn.is_some() && journal.urn == urn && fits(journal);
+    let ours = own || has_map && matches!(read_journal(&map_path), Ok(Some(Ok(journal))) if same(&journal));
     let was_there = fs::symlink_metadata(&part).is_ok();
     let Some(file) = lock(&spec.dir, &part, if ours { OWN_TRIES } else { 1 })? else { return Ok(None) };
     let length = file.metadata().map_err(|error| DiskError::new("read", &part, &error))?.len();
+    if !has_map {
+        return open_small(spec, part, file, length, own && !was_there);
+    }
     let (mut map, mut fresh, mut note) = (BlockMap::new(spec.size), true, None);
     match read_journal(&map_path)? {
-        Some(Ok(found)) if same(&found) || (own && found.urn == urn && found.map.size() == spec.size) => {
+        Some(Ok(found)) if same(&found) || (own && found.urn == urn && fits(&found)) => {
             fresh = found.untidy;
             map = found.map;
         }
@@ -84,7 +98,7 @@ fn try_open(spec: &PartialSpec, file_name: &str, whose: Whose) -> Result<Option<
         None => {}
     }
     if own && !was_there {
-        note = Some("its partial file was gone, so all of it is fetched anew".into());
+        note = Some(GONE.into());
     }
     let differing = differing(&file, &map).map_err(|error| DiskError::new("read", &part, &error))?;
     differing.iter().for_each(|index| map.forget(*index));
@@ -102,19 +116,50 @@ fn try_open(spec: &PartialSpec, file_name: &str, whose: Whose) -> Result<Option<
         file.set_len(spec.size).map_err(|error| DiskError::new("shorten", &part, &error))?;
     }
     if fresh {
-        let text = journal::write(&map, urn.as_ref());
-        match map.len() {
-            // Of one block nothing is found again after a loss of power that would be worth waiting for the disk.
-            0 | 1 => replace(&map_path, &text, |_| Ok(())),
-            _ => rewrite(&map_path, &text),
-        }?;
+        rewrite(&map_path, &journal::write(&map, urn.as_ref()))?;
     }
     if let Some(note) = &note {
         log::warn!("{}: {note}", part.display());
     }
-    let journal = OpenOptions::new().append(true).open(&map_path);
-    let journal = journal.map_err(|error| DiskError::new("write", &map_path, &error))?;
-    Ok(Some(Partial::with(spec.clone(), part, file, map_path, journal, map, note)))
+    Ok(Some(Partial::with(spec.clone(), part, file, Some(Beside::open(map_path)?), map, note)))
+}
+
+/// Whether there is a map beside it. For one block none is worth making: it is there, or it is not.
+pub(super) fn has_map(spec: &PartialSpec) -> bool {
+    spec.size > block_size(spec.size)
+}
+
+/// The partial file of one block: if all of it is there, its own hash says so.
+fn open_small(
+    spec: &PartialSpec,
+    part: PathBuf,
+    file: File,
+    length: u64,
+    gone: bool,
+) -> Result<Option<Partial>, DiskError> {
+    let mut map = BlockMap::new(spec.size);
+    let known = spec.expected.urn().is_some() && length == spec.size && length > 0;
+    let node = known.then(|| node_of(&file, &(0..spec.size), spec.size)).transpose();
+    let node = node.map_err(|error| DiskError::new("read", &part, &error))?;
+    let own = spec.own.as_deref().is_some_and(|own| part.file_name().is_some_and(|name| name == own));
+    match node.filter(|node| is_right(spec, &file, *node)) {
+        Some(node) => map.store(0, node),
+        // Whose this is cannot be known.
+        None if length > 0 && !own => return Ok(None),
+        None => {}
+    }
+    let note = gone.then(|| GONE.to_owned());
+    if let Some(note) = &note {
+        log::warn!("{}: {note}", part.display());
+    }
+    Ok(Some(Partial::with(spec.clone(), part, file, None, map, note)))
+}
+
+/// Whether a file of one block is all that it must be.
+fn is_right(spec: &PartialSpec, file: &File, node: Blake3) -> bool {
+    let mut checker = Checker::new(&Expected { blake3: None, ..spec.expected.checked() });
+    let read = each_piece(file, 0..spec.size, &mut Vec::new(), |bytes| checker.update(bytes));
+    read.is_ok() && spec.expected.matches(&Expected { blake3: Some(node), ..checker.finish() })
 }
 
 /// `1 block is fetched`, `3 blocks are fetched`.
@@ -184,16 +229,12 @@ fn read_journal(path: &Path) -> Result<Read0, DiskError> {
 
 /// Replaces the map by one without superfluous lines.
 pub(super) fn rewrite(path: &Path, text: &str) -> Result<(), DiskError> {
-    replace(path, text, File::sync_data)
-}
-
-fn replace(path: &Path, text: &str, sync: impl FnOnce(&File) -> io::Result<()>) -> Result<(), DiskError> {
     let mut fresh = path.as_os_str().to_owned();
     fresh.push(".new");
     let fresh = PathBuf::from(fresh);
     let written = File::create(&fresh).and_then(|mut file| {
         file.write_all(text.as_bytes())?;
-        sync(&file)
+        file.sync_data()
     });
     written.and_then(|()| fs::rename(&fresh, path)).map_err(|error| {
         // What the disk did not take whole is of no use, and in the way.

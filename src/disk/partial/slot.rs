@@ -1,0 +1,119 @@
+//! A partial file that many write to, and that may go at any time.
+//!
+//! What takes long, writing and hashing, is done without the others waiting; what is told of it is told in the order in
+//! which it counts.
+
+use std::ops::Range;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::{Checked, DiskError, Judged, Partial};
+use crate::wire::Blake3;
+
+/// The partial file of a download, for all that work on it. Empty once that is finished, removed, or broken.
+#[derive(Clone, Debug, Default)]
+pub struct Slot(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    partial: Mutex<Option<Partial>>,
+    /// The hash of the whole has come back.
+    hash_is_back: Condvar,
+}
+
+/// What became of bytes.
+#[derive(Debug)]
+pub struct Wrote {
+    /// Which, all of one block.
+    pub range: Range<u64>,
+    /// Blocks that became whole by them.
+    pub stored: Vec<(usize, Blake3)>,
+    /// What the tree said meanwhile.
+    pub judged: Judged,
+}
+
+/// What brings the hash of the whole up to the blocks that are there.
+#[derive(Debug)]
+pub struct Behind(Weak<Shared>);
+
+impl Slot {
+    /// With this one in it.
+    pub fn new(partial: Partial) -> Self {
+        Self(Arc::new(Shared { partial: Mutex::new(Some(partial)), hash_is_back: Condvar::new() }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Partial>> {
+        self.0.partial.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something to it while nobody else does.
+    pub fn with<T>(&self, work: impl FnOnce(&mut Option<Partial>) -> T) -> T {
+        work(&mut self.lock())
+    }
+
+    /// Writes bytes of the file. `tell` hears of them while they alone count, of the bytes of each block by
+    /// itself, or of what the disk said: then the slot is empty. `None` then, and when it had been.
+    pub fn write(&self, offset: u64, bytes: &[u8], mut tell: impl FnMut(Result<Wrote, DiskError>)) -> Option<()> {
+        let (mut at, mut rest) = (offset, bytes);
+        while !rest.is_empty() {
+            let (block, place) = self.with(|partial| {
+                let partial = partial.as_mut()?;
+                Some((partial.block_at(at), partial.place_at(at)))
+            })?;
+            if at >= block.end {
+                break;
+            }
+            let (now, later) = rest.split_at(rest.len().min((block.end - at) as usize));
+            let range = at..at + now.len() as u64;
+            let mut filling = place.as_ref().map(|place| (place, place.lock()));
+            let written = filling.as_mut().map(|(place, filling)| (place.index, place.write(filling, at, now)));
+            let mut slot = self.lock();
+            let partial = slot.as_mut()?;
+            let taken = match written {
+                Some((index, Ok((fresh, whole)))) => partial.take(index, fresh, whole),
+                Some((_, Err(error))) => Err(DiskError::new("write", partial.path(), &error)),
+                None => Ok(Vec::new()),
+            };
+            match taken {
+                Ok(stored) => tell(Ok(Wrote { range, stored, judged: partial.judged() })),
+                Err(error) => {
+                    *slot = None;
+                    tell(Err(error));
+                    return None;
+                }
+            }
+            (at, rest) = (block.end, later);
+        }
+        Some(())
+    }
+
+    /// Whether the whole is what was written: see [`Partial::check`].
+    pub fn check(&self) -> Option<(Result<Checked, DiskError>, Judged)> {
+        let lent = |partial: &mut Option<Partial>| partial.as_ref().is_some_and(Partial::is_hash_lent);
+        let back = self.0.hash_is_back.wait_while(self.lock(), lent);
+        let mut slot = back.unwrap_or_else(PoisonError::into_inner);
+        slot.as_mut().map(|partial| (partial.check(), partial.judged()))
+    }
+
+    /// What there is to do for the hash of the whole, if anything: on a thread that has time for it.
+    pub fn behind(&self) -> Option<Behind> {
+        self.with(|partial| partial.as_ref().is_some_and(Partial::is_behind)).then(|| Behind(Arc::downgrade(&self.0)))
+    }
+}
+
+impl Behind {
+    /// Does it, block by block, until the hash is up to date, or the slot empty.
+    pub fn catch_up(self) {
+        let mut piece = Vec::new();
+        while let Some(shared) = self.0.upgrade() {
+            let slot = Slot(shared);
+            let Some(mut lent) = slot.with(|partial| partial.as_mut()?.lend_hash()) else { return };
+            let read = lent.run(&mut piece);
+            slot.with(|partial| {
+                if let Some(partial) = partial {
+                    partial.take_hash_back(lent, &read);
+                }
+            });
+            slot.0.hash_is_back.notify_all();
+        }
+    }
+}

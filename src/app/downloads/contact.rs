@@ -28,6 +28,9 @@ use crate::wire::http::{ByteRange, Request, percent_decode};
 /// beyond the end of its block, so that a crash costs no more than the block under way.
 const PIECE: u64 = 512 * 1024;
 
+/// So few bytes are hashed where they were written: it takes no longer than to hand them over.
+const AT_ONCE: u64 = 64 * 1024;
+
 /// Open connections of a download that no request is under way on.
 pub(super) type Links = Arc<Mutex<BTreeMap<SourceId, Link>>>;
 
@@ -240,8 +243,10 @@ impl Contact {
                 }
                 Err(error) => live.tell(disk_failed(error)),
             });
-            if let Some(behind) = slot.behind() {
-                drop(rt::spawn_blocking(move || behind.catch_up()));
+            match slot.behind() {
+                Some(behind) if behind.bytes <= AT_ONCE => behind.catch_up(),
+                Some(behind) => drop(rt::spawn_blocking(move || behind.catch_up())),
+                None => {}
             }
             written.map(|()| piece)
         })

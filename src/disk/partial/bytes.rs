@@ -18,8 +18,10 @@ const THREADS: usize = 4;
 /// The stored blocks whose bytes are not what the map says, or not there.
 pub(super) fn differing(file: &File, map: &BlockMap) -> io::Result<Vec<usize>> {
     let stored: Vec<(usize, Blake3)> = map.stored().collect();
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS);
-    if stored.len() < WORTH_THREADS || threads == 1 {
+    // To ask how many processors there are takes longer than to hash a small file.
+    let threads = || thread::available_parallelism().map_or(1, usize::from).min(THREADS);
+    let threads = if stored.len() < WORTH_THREADS { 1 } else { threads() };
+    if threads == 1 {
         return differing_of(file, map, &stored);
     }
     let share = stored.len().div_ceil(threads);

@@ -51,12 +51,8 @@ impl Hashing {
 }
 
 impl Partial {
-    /// Whether there is a block for it to take, and nobody is at it.
-    pub(super) fn is_behind(&self) -> bool {
-        self.next_to_hash().is_some()
-    }
-
-    fn next_to_hash(&self) -> Option<Range<u64>> {
+    /// The block that it is to take next, if that is there and nobody is at it.
+    pub(super) fn next_to_hash(&self) -> Option<Range<u64>> {
         let Hash::Here(checker) = &self.hash else { return None };
         let index = self.map.index_at(checker.taken());
         let there = matches!(self.map.block(index), Block::Stored(_));

@@ -33,7 +33,11 @@ pub struct Wrote {
 
 /// What brings the hash of the whole up to the blocks that are there.
 #[derive(Debug)]
-pub struct Behind(Weak<Shared>);
+pub struct Behind {
+    slot: Weak<Shared>,
+    /// Bytes that it has to read at least.
+    pub bytes: u64,
+}
 
 impl Slot {
     /// With this one in it.
@@ -96,7 +100,8 @@ impl Slot {
 
     /// What there is to do for the hash of the whole, if anything: on a thread that has time for it.
     pub fn behind(&self) -> Option<Behind> {
-        self.with(|partial| partial.as_ref().is_some_and(Partial::is_behind)).then(|| Behind(Arc::downgrade(&self.0)))
+        let next = self.with(|partial| partial.as_ref()?.next_to_hash())?;
+        Some(Behind { slot: Arc::downgrade(&self.0), bytes: next.end - next.start })
     }
 }
 
@@ -104,7 +109,7 @@ impl Behind {
     /// Does it, block by block, until the hash is up to date, or the slot empty.
     pub fn catch_up(self) {
         let mut piece = Vec::new();
-        while let Some(shared) = self.0.upgrade() {
+        while let Some(shared) = self.slot.upgrade() {
             let slot = Slot(shared);
             let Some(mut lent) = slot.with(|partial| partial.as_mut()?.lend_hash()) else { return };
             let read = lent.run(&mut piece);

@@ -16,7 +16,7 @@ use crate::wire::AnyRoot;
 
 /// Where the hash of the whole is.
 pub(super) enum Hash {
-    Here(Checker),
+    Here(Box<Checker>),
     /// Somebody is at it.
     Lent,
     /// A block could not be read: what is missing is read when all is there, and said then.
@@ -35,7 +35,7 @@ impl std::fmt::Debug for Hash {
 
 /// The hash of the whole, and the block that it is to take next.
 pub(super) struct Hashing {
-    checker: Checker,
+    checker: Box<Checker>,
     file: Arc<File>,
     block: Range<u64>,
     /// How often it had been begun anew.
@@ -101,13 +101,13 @@ impl Partial {
     }
 
     /// For what the blocks and the tree do not say: those that match a tree have its root, and all blocks together the BLAKE3.
-    pub(super) fn fresh_checker(&self) -> Checker {
+    pub(super) fn fresh_checker(&self) -> Box<Checker> {
         let mut expected = self.spec.expected.checked();
         expected.blake3 = None;
         if let Some(AnyRoot::Tiger(_)) = self.proof.as_ref().map(|proof| proof.root()) {
             expected.tth = None;
         }
-        Checker::new(&expected)
+        Box::new(Checker::new(&expected))
     }
 
     /// What the hash says, the tree and the blocks.

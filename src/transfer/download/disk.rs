@@ -52,16 +52,18 @@ impl Download {
         self.map.forget_unnamed(range);
     }
 
-    /// Of blocks that are not proven yet it may turn out that they are wrong.
+    /// Of blocks that are not proven yet it may turn out that they are wrong. What was there before counts as sent by whoever
+    /// sent it first: that is what was kept.
     fn remember_sender(&mut self, source: SourceId, bytes: &Range<u64>) {
         let bytes = bytes.start..bytes.end.min(self.map.size());
         if bytes.is_empty() {
             return;
         }
         for index in self.map.index_at(bytes.start)..=self.map.index_at(bytes.end - 1) {
-            let block = self.map.range(index);
-            if !matches!(self.map.block(index), Block::Stored(_)) {
-                self.tree.sent(index, bytes.start.max(block.start)..bytes.end.min(block.end), source);
+            let Some(missing) = self.map.missing_in(index) else { continue };
+            let fresh = bytes.start.max(missing.start)..bytes.end.min(missing.end);
+            if !fresh.is_empty() {
+                self.tree.sent(index, fresh, source);
             }
         }
     }

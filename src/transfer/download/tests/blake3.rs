@@ -120,6 +120,22 @@ fn once_it_is_there_nobodys_word_for_a_tiger_tree_counts() {
 }
 
 #[test]
+fn who_sent_what_was_there_already_is_not_to_blame_for_it() {
+    let mut file = Named::with(&[1, 2]);
+    let names = [file.blake3_at()];
+    file.head(0, &names);
+    file.head(1, &names);
+    let row = file.blake3.clone();
+    file.bench.feed(Input::Tree { source: S0, row });
+    file.bench.wrote(0, 0..MIB / 2);
+    // Late: the first one's bytes are kept.
+    file.bench.wrote(1, 0..MIB / 2);
+    file.bench.wrote(0, MIB / 2..MIB);
+    file.bench.feed(Input::Judged { right: vec![], wrong: vec![(0, std::iter::once(0..MIB / 2).collect())] });
+    assert_eq!((file.state(0).0, file.state(1).0), ("banned", "sends"));
+}
+
+#[test]
 fn a_row_that_is_none_bans_its_sender_and_another_is_asked() {
     let mut file = Named::with(&[1, 2]);
     let names = [file.blake3_at()];

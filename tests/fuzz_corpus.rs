@@ -118,7 +118,7 @@ fn seeds() -> BTreeMap<(&'static str, String), Vec<u8>> {
         seeds.insert(("urn", format!("{i:02}")), text.into_bytes());
     }
     for (i, stream) in answers().into_iter().enumerate() {
-        for how in 0..4 {
+        for how in 0..8 {
             seeds.insert(("answer", format!("{i:02}-{how}")), [&[how, 7], stream.as_bytes()].concat());
         }
     }

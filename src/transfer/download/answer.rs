@@ -20,6 +20,9 @@ const MAX_PARTS: usize = 1024;
 /// A place in a queue has a name of so many characters at most.
 const MAX_TICKET: usize = 64;
 
+/// Who told of parts of the file, and then so often in a row that it has nothing of it, has lost it.
+const LOST_AFTER: u32 = 6;
+
 /// Who says what it has is asked for that at once, but not sooner than after this on the same connection.
 const FREE: Duration = Duration::from_millis(100);
 
@@ -105,6 +108,12 @@ impl Download {
             Verdict::NotYet(words) => {
                 let stays = head.keep_alive() && head.content_length() == Some(0);
                 self.on_not_yet(now, id, words, is_promised, stays, out);
+            }
+            // gtk-gnutella gives of a file that it fetches while none of the sources that it fetches from has all of it
+            // (`pfsp_rare_server`, on by default), and in between says that there is no such file.
+            Verdict::Absent(words) if self.gave_parts(id) => {
+                let stays = head.keep_alive() && head.content_length() == Some(0);
+                self.on_not_yet(now, id, words, false, stays, out);
             }
             Verdict::Absent(words) => self.dismiss(now, id, words, false, out),
             Verdict::Refusal(words) => self.dismiss(now, id, words, true, out),
@@ -209,6 +218,11 @@ impl Download {
             self.sources.ban(id, words);
             self.sources.drop_one(id, out);
         }
+    }
+
+    /// Whether it told of parts that it has, and did not take that back too often since.
+    fn gave_parts(&self, id: SourceId) -> bool {
+        self.sources.get(id).is_some_and(|known| known.partial && known.failures < LOST_AFTER)
     }
 
     /// A partial file, as "416 Requested range not available yet" says. With `X-Available-Ranges` we know what of

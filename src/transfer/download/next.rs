@@ -122,7 +122,17 @@ impl Download {
             self.requeried_at = Some(now);
             self.requery_at = now + self.pause(self.config.requery_first, self.config.requery_max, self.requeries);
             self.requeries += 1;
+            if next.is_none() && self.ask_the_gone(now) {
+                self.advance(now, out);
+            }
         }
+    }
+
+    /// Nobody has it, as far as we know: then those peers are asked once more that said so before. One that fetches the file
+    /// itself may have some of it by now, or give of it by now. Whether there is such a one.
+    fn ask_the_gone(&mut self, now: Instant) -> bool {
+        let (first, max) = (self.config.retry_busy, self.config.retry_max);
+        self.sources.come_back(now, |known| known.touched + backoff(first, max, known.failures))
     }
 
     pub(super) fn can_requery(&self) -> bool {

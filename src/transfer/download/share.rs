@@ -117,7 +117,8 @@ impl Download {
                 }
                 // The start of that block is not there, and a block grows from its start.
                 from = self.map.range(self.map.index_at(gap.start)).end;
-                if from >= part.end {
+                // The end of the file is in its last block: behind that nothing is missing, whatever the source says it has.
+                if from >= part.end.min(self.map.size()) {
                     break;
                 }
             }

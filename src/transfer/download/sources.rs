@@ -249,6 +249,14 @@ impl Sources {
         });
     }
 
+    /// Those who did not have the file may be asked again, each from a moment on. Whether one may.
+    pub(super) fn come_back(&mut self, now: Instant, from: impl Fn(&Known) -> Instant) -> bool {
+        let gone = self.known.iter_mut().filter(|known| known.contact == Contact::Gone && !known.refused);
+        let back = gone.filter(|known| known.source.ask.is_of_peers() && now >= from(known));
+        let count = back.map(|known| (known.contact, known.due) = (Contact::Idle, now)).count();
+        count > 0
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Known> {
         self.known.iter()
     }

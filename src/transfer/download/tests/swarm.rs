@@ -67,6 +67,86 @@ fn a_partial_source_whose_parts_came_from_others_is_asked_what_it_has_by_now() {
 }
 
 #[test]
+fn who_had_parts_and_says_that_it_has_nothing_is_asked_again_a_few_times() {
+    let mut bench = Bench::asking(8 * MIB);
+    let has = [("X-Available-Ranges", "bytes 0-1048575")];
+    bench.feed(Input::Head { source: S0, head: head(416, &has) });
+    let (mut asked, began) = (0, bench.now);
+    loop {
+        bench.feed(Input::Head { source: S0, head: head(404, &[]) });
+        let reason = bench.reason();
+        if !reason.contains(", next try ") {
+            assert!(reason.contains("does not have the file (404 Said So); asking the network again"), "{reason}");
+            break;
+        }
+        asked += 1;
+        assert!(asked < 20, "it is asked for ever");
+        while !matches!(bench.machine.state(), State::Connecting) {
+            if bench.sleep().contains(&Output::WantTurn) {
+                bench.feed(Input::Turn);
+            }
+        }
+    }
+    // 30 s, 1 min, 2, 4, 8, 10.
+    assert_eq!(asked, 6);
+    assert!(bench.now.since(began) > Duration::from_secs(20 * 60));
+    // And when it gives something again it counts as before.
+    let mut bench = Bench::asking(8 * MIB);
+    bench.feed(Input::Head { source: S0, head: head(416, &has) });
+    bench.feed(Input::Head { source: S0, head: head(404, &[]) });
+    while !matches!(bench.machine.state(), State::Connecting) {
+        if bench.sleep().contains(&Output::WantTurn) {
+            bench.feed(Input::Turn);
+        }
+    }
+    let mut given = partial(0, MIB, 8 * MIB);
+    given.headers.push(has[0].0, has[0].1);
+    bench.feed(Input::Head { source: S0, head: given });
+    bench.wrote(0, 0..MIB);
+    bench.feed(Input::BodyEnd { source: S0 });
+    assert!(bench.reason().contains("has no more of the file yet, next try 0:0"), "{}", bench.reason());
+}
+
+#[test]
+fn while_nobody_has_it_those_who_had_not_are_asked_again_ever_more_rarely() {
+    for (code, comes_back) in [(404, true), (410, true), (403, false)] {
+        let mut bench = Bench::asking(8 * MIB);
+        let (mut pauses, mut last, mut requeries) = (Vec::new(), bench.now, 0);
+        bench.feed(Input::Head { source: S0, head: head(code, &[]) });
+        while bench.now.since(last) < Duration::from_secs(2000) && pauses.len() < 9 {
+            let mut out = bench.sleep();
+            requeries += out.iter().filter(|it| **it == Output::Requery).count();
+            if out.contains(&Output::WantTurn) {
+                out = bench.feed(Input::Turn);
+            }
+            if out.iter().any(|it| matches!(it, Output::Fetch { .. })) {
+                pauses.push(bench.now.since(last).as_secs());
+                last = bench.now;
+                bench.feed(Input::Head { source: S0, head: head(code, &[]) });
+            }
+        }
+        assert!(requeries > 5, "{code}: the network is asked");
+        assert_eq!(pauses.is_empty(), !comes_back, "{code}: {pauses:?}");
+        // 30 s, doubled up to 10 minutes, and then when the network is asked.
+        let least = [30, 60, 120, 240, 480, 600, 600, 600, 600];
+        assert!(pauses.iter().zip(least).all(|(pause, least)| (least..=least + 400).contains(pause)), "{pauses:?}");
+    }
+}
+
+#[test]
+fn parts_behind_the_end_of_the_file_are_nothing_and_hold_nothing_up() {
+    let size = 2 * MIB + 5;
+    for parts in
+        ["bytes 2097153-99999999", "bytes 99999999-199999999", "bytes 2097154-18446744073709551615", "bytes 5-4"]
+    {
+        let mut bench = Bench::asking(size);
+        let out = bench.feed(Input::Head { source: S0, head: head(416, &[("X-Available-Ranges", parts)]) });
+        assert!(!out.iter().any(|it| matches!(it, Output::Fetch { .. })), "{parts}: {out:?}");
+        assert!(bench.reason().contains("does not have that part of the file"), "{parts}: {}", bench.reason());
+    }
+}
+
+#[test]
 fn a_plain_web_server_is_asked_for_all_in_order_and_a_peer_for_a_little_of_it_anywhere() {
     let size = 64 * MIB;
     for (ask, all) in [

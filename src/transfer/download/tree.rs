@@ -172,6 +172,12 @@ impl Download {
             _ => {}
         }
         let Some((target, root)) = tiger else { return true };
+        if let Some(before) = known.root.filter(|before| *before != root) {
+            // Else it would have us begin anew with each answer.
+            self.ban(id, format!("names another tree than before ({root}, not {before})"), out);
+            self.fail_if_all_lied(out);
+            return false;
+        }
         (known.tree_at, known.root) = (target, Some(root));
         self.settle_roots(now, out);
         self.sources.get(id).is_some_and(super::sources::Known::is_active)

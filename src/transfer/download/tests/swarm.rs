@@ -147,6 +147,21 @@ fn parts_behind_the_end_of_the_file_are_nothing_and_hold_nothing_up() {
 }
 
 #[test]
+fn who_names_two_trees_of_one_file_lied() {
+    let mut bench = Bench::asking(8 * MIB);
+    let names = |root: u8| head(416, &[("X-Thex-URI", &format!("/t;{}", crate::wire::Tth([root; 24])))]);
+    bench.feed(Input::Head { source: S0, head: names(1) });
+    while !matches!(bench.machine.state(), State::Connecting) {
+        if bench.sleep().contains(&Output::WantTurn) {
+            bench.feed(Input::Turn);
+        }
+    }
+    bench.feed(Input::Head { source: S0, head: names(2) });
+    assert_eq!(bench.machine.failure(), Some(Failure::Verification), "{}", bench.reason());
+    assert!(bench.reason().contains("names another tree than before"), "{}", bench.reason());
+}
+
+#[test]
 fn a_plain_web_server_is_asked_for_all_in_order_and_a_peer_for_a_little_of_it_anywhere() {
     let size = 64 * MIB;
     for (ask, all) in [

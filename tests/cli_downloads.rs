@@ -501,6 +501,23 @@ fn a_disk_that_fills_ends_the_download_with_a_sentence_and_what_is_there_counts_
 
 #[cfg(target_os = "linux")]
 #[test]
+fn a_file_that_may_not_grow_ends_the_download_with_a_sentence_and_not_the_process() {
+    let source = Source::new(noise(8_000_000, 23), 0);
+    let home = Home::new();
+    // In units of 512 or 1,024 bytes: less than the file.
+    let limited = "ulimit -f 4000 && exec \"$@\"";
+    let magnet = source.magnet();
+    let get = ["get", &magnet, "--name", "whole.bin"];
+    let ended = finish(wrapped(&home, &["sh", "-c", limited, "sh"], &get).spawn().expect("started"));
+    let part = home.join("downloads/incomplete/whole.bin.part");
+    assert!(ended.stderr.contains(&format!("cannot write {}: File too large", part.display())), "{}", ended.stderr);
+    assert_eq!((ended.code, ended.stdout.as_str()), (1, ""));
+    let ended = home.run(&get).expect(0);
+    assert!(std::fs::read(ended.stdout.trim_end()).expect("there") == source.state.bytes);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
 fn a_folder_on_a_read_only_file_system_is_refused_with_a_sentence() {
     if !may_mount() {
         return;

@@ -99,3 +99,36 @@ fn on_a_full_disk_a_new_home_is_refused_with_a_sentence() {
     );
     assert_eq!(said(&home), words);
 }
+
+#[test]
+fn a_state_that_becomes_read_only_is_told_and_written_when_it_can_be_again() {
+    if !may_mount() {
+        return;
+    }
+    let home = Home::new();
+    let get = "\"$@\" --timeout 1 get urn:sha1:GKECXDEZDWGCRBZWKYBJD5GGT4KAUE5V >/dev/null 2>&1; echo \"code $?\";";
+    let look = "\"$@\" transfers | grep -o 'the file system is read-only'; umount \"$D\";";
+    let wait = "for i in $(seq 200); do grep -q GKECXD \"$D/transfers.log\" && break; sleep 0.1; done;";
+    let after = "\"$@\" transfers | grep -c 'read-only'; kill -9 $!; wait; grep -c GKECXD \"$D/transfers.log\"";
+    let steps = [UP, "mount --bind \"$D\" \"$D\" && mount -o remount,bind,ro \"$D\";", get, look, wait, after];
+    let ended = with_small_disk_at(&home, "state", &script(&home, &steps));
+    let told = format!("{}\n{}", ended.stderr, said(&home));
+    assert_eq!(ended.stdout, "code 124\nthe file system is read-only\n0\n1\n", "{told}");
+}
+
+#[test]
+fn a_state_folder_that_is_emptied_under_a_servent_is_written_whole_when_it_ends() {
+    if !may_mount() {
+        return;
+    }
+    let home = Home::new();
+    let get = |last: char| {
+        format!(
+            "\"$@\" --timeout 1 get urn:sha1:GKECXDEZDWGCRBZWKYBJD5GGT4KAUE5{last} >/dev/null 2>&1; echo \"code $?\";"
+        )
+    };
+    let end = "kill -TERM $!; wait; cat \"$D\"/transfers.* | grep -o 'KAUE5[A-P]' | sort -u";
+    let steps = [UP, &get('A'), &get('B'), "rm \"$D\"/transfers.*;", &get('C'), end];
+    let ended = with_small_disk_at(&home, "state", &script(&home, &steps));
+    assert_eq!(ended.stdout, "code 124\ncode 124\ncode 124\nKAUE5A\nKAUE5B\nKAUE5C\n", "{}", ended.stderr);
+}

@@ -16,8 +16,17 @@ use crate::net::rt;
 /// Signals since [`listen`], one after the other.
 static SIGNALS: OnceLock<Mutex<Signals>> = OnceLock::new();
 
+/// Never read: that a file may not grow (`ulimit -f`) is an error of whoever writes to it, not the end of the process.
+#[cfg(unix)]
+static GROWTH: OnceLock<Signals> = OnceLock::new();
+
 /// From now on Ctrl-C and SIGTERM wait to be heard instead of ending the process. Called once, first of all.
 pub fn listen() {
+    #[cfg(unix)]
+    match Signals::new([Signal::Xfsz]) {
+        Ok(held) => drop(GROWTH.set(held)),
+        Err(error) => log::debug!("a file that may not grow will end us: {error}"),
+    }
     #[cfg(unix)]
     let heard = [Signal::Int, Signal::Term];
     #[cfg(not(unix))]

@@ -113,6 +113,10 @@ impl Download {
             // (`pfsp_rare_server`, on by default), and in between says that there is no such file.
             Verdict::Absent(words) if self.gave_parts(id) => {
                 let stays = head.keep_alive() && head.content_length() == Some(0);
+                // What it says besides of what it has counts for nothing.
+                if let Some(known) = self.sources.get_mut(id) {
+                    known.available = None;
+                }
                 self.on_not_yet(now, id, words, false, stays, out);
             }
             Verdict::Absent(words) => self.dismiss(now, id, words, false, out),

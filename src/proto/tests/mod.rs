@@ -10,6 +10,7 @@ mod mesh;
 mod oob;
 mod pongs;
 mod random;
+mod roles;
 mod routing;
 mod slow;
 mod timing;

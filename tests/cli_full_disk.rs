@@ -4,8 +4,8 @@
 
 mod common;
 
-use common::Home;
 use common::mounts::{may_mount, with_small_disk_at};
+use common::{Home, finish};
 
 /// `up` until its port is open; what it says is in the folder beside the small disk.
 const UP: &str = "\"$@\" up --json --listen 127.0.0.1:0 --api 127.0.0.1:0 >ready 2>said & \
@@ -131,4 +131,30 @@ fn a_state_folder_that_is_emptied_under_a_servent_is_written_whole_when_it_ends(
     let steps = [UP, &get('A'), &get('B'), "rm \"$D\"/transfers.*;", &get('C'), end];
     let ended = with_small_disk_at(&home, "state", &script(&home, &steps));
     assert_eq!(ended.stdout, "code 124\ncode 124\ncode 124\nKAUE5A\nKAUE5B\nKAUE5C\n", "{}", ended.stderr);
+}
+
+#[test]
+fn a_home_whose_name_is_no_text_keeps_its_downloads_too() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = Home::new();
+    let home = place.path().join(std::ffi::OsStr::from_bytes(b"na\xefve"));
+    let command = |args: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_filbert"));
+        command.env("FILBERT_LAN", "false").env("FILBERT_PORTMAP", "off").env("HOME", place.path());
+        command.arg("--home").arg(&home).args(args).stdin(std::process::Stdio::null());
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        command
+    };
+    let up = || {
+        let up = command(&["up", "--json", "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0"]);
+        place.ready(up).unwrap_or_else(|ended| panic!("{}", ended.stderr))
+    };
+    let run = |args: &[&str]| finish(command(args).spawn().expect("the binary starts"));
+    let urn = "urn:sha1:GKECXDEZDWGCRBZWKYBJD5GGT4KAUE5V";
+    let servent = up();
+    run(&["--timeout", "1", "get", urn]).expect(124);
+    servent.kill();
+    let _servent = up();
+    let all = run(&["transfers", "--json"]).expect(0).stdout;
+    assert!(all.contains(urn), "{all}");
 }

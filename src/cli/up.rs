@@ -205,7 +205,7 @@ async fn say_ready(config: &Config, node: &Node, server: &Server, settings: &Set
             "event": "ready",
             "listen": node.listen_addr().to_string(),
             "api": api,
-            "token_file": token_file,
+            "token_file": token_file.to_string_lossy(),
             "files": status.files,
             "pid": std::process::id(),
         }));

@@ -9,6 +9,7 @@ mod contact;
 mod get;
 mod here;
 mod live;
+mod paths;
 mod play;
 mod record;
 mod runs;

@@ -155,6 +155,7 @@ pub(super) struct Record {
     /// Whether that is only what a source said.
     #[serde(default)]
     pub(super) size_heard: bool,
+    #[serde(with = "super::paths")]
     pub(super) dir: PathBuf,
     #[serde(default)]
     pub(super) on_exists: Option<String>,
@@ -180,7 +181,7 @@ pub(super) struct Record {
     #[serde(default)]
     pub(super) elapsed_ms: u64,
     /// The finished file.
-    #[serde(default)]
+    #[serde(default, with = "super::paths::maybe")]
     pub(super) path: Option<PathBuf>,
     /// When that was written last, in nanoseconds since 1970: a file with another time is no longer what it was.
     #[serde(default)]
@@ -346,6 +347,20 @@ mod tests {
         }
         let nonsense: SourceRecord = serde_json::from_str(r#"{"addr":"x","urn":"y"}"#).expect("a record");
         assert_eq!(nonsense.read(), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_that_is_no_text_survives_a_restart() {
+        use std::os::unix::ffi::OsStringExt;
+        for path in [&b"/home/ann/x"[..], b"/home/\xff\xfe/\xc3"] {
+            let path = PathBuf::from(std::ffi::OsString::from_vec(path.to_vec()));
+            for finished in [None, Some(path.join("a.txt"))] {
+                let record = Record { dir: path.clone(), path: finished, ..with_sources(1, true, 0) };
+                let text = serde_json::to_string(&record).expect("text");
+                assert_eq!(serde_json::from_str::<Record>(&text).expect("a record"), record, "{text}");
+            }
+        }
     }
 
     fn with_sources(id: u64, urn: bool, sources: u8) -> Record {

@@ -259,7 +259,9 @@ impl Partial {
         bytes: Range<u64>,
         whole: Option<Whole>,
     ) -> Result<Vec<(usize, Blake3)>, DiskError> {
-        self.checked = None;
+        if !bytes.is_empty() {
+            self.checked = None;
+        }
         self.map.fill(bytes);
         let mut stored = Vec::new();
         if let Some(whole) = whole {

@@ -61,9 +61,12 @@ impl Slot {
         while !rest.is_empty() {
             let (block, place) = self.with(|partial| {
                 let partial = partial.as_mut()?;
-                Some((partial.block_at(at), partial.place_at(at)))
+                let block = partial.block_at(at);
+                let place = if at < block.end { partial.place_at(at) } else { None };
+                Some((block, place))
             })?;
             if at >= block.end {
+                // Behind the end of the file.
                 break;
             }
             let (now, later) = rest.split_at(rest.len().min((block.end - at) as usize));

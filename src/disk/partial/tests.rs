@@ -140,6 +140,8 @@ fn an_interrupted_download_goes_on_with_the_blocks_that_are_whole() {
     let mut partial = open(spec(dir.path(), &bytes)).expect("opened again");
     assert_eq!(indices(&partial), [0, 1]);
     partial.write(2 * MIB as u64, &bytes[2 * MIB..]).expect("written");
+    assert_eq!(partial.write(4 * MIB as u64, b"behind its end").expect("left out"), []);
+    assert_eq!(partial.with(|it| it.filling.len()), 0);
     assert_eq!(partial.check().expect("read"), Checked::Digests(Expected::from(Digests::of(&bytes)).checked()));
 }
 

@@ -245,6 +245,8 @@ impl Hosts {
         excluded: impl Fn(SocketAddr, HostSource) -> bool,
     ) -> Pick {
         let trusted_only = rng.below(2) == 0;
+        // Nobody whom a stranger named comes before then: to find that out one by one would be a walk for each of them.
+        let closed = self.budget.closed_until(now);
         loop {
             let (mut best, mut count, mut soonest) = (None, 0, None);
             let mut fewest = (true, u32::MAX, u8::MAX);
@@ -252,8 +254,10 @@ impl Hosts {
                 if excluded(addr, host.source) {
                     continue;
                 }
-                if host.not_before > now {
-                    soonest = Some(soonest.map_or(host.not_before, |at: Instant| at.min(host.not_before)));
+                let budget = closed.filter(|_| Budget::counts(addr, host.source));
+                let not_before = budget.map_or(host.not_before, |closed| host.not_before.max(closed));
+                if not_before > now {
+                    soonest = Some(soonest.map_or(not_before, |at: Instant| at.min(not_before)));
                     continue;
                 }
                 let rank = (trusted_only && host.source == HostSource::Stranger, host.failures, host.promise(now));
@@ -383,17 +387,28 @@ impl Budget {
         }
     }
 
+    /// Whether a dial to it is counted.
+    fn counts(addr: SocketAddr, source: HostSource) -> bool {
+        source == HostSource::Stranger && is_public(addr.ip())
+    }
+
+    /// When there may be any further dial that counts, if there were as many in the last minute as there may be.
+    fn closed_until(&self, now: Instant) -> Option<Instant> {
+        let in_minute = self.spent.iter().rev().take_while(|(at, _)| now.since(*at) < MINUTE);
+        let last = in_minute.take(self.per_minute).nth(self.per_minute.saturating_sub(1));
+        last.map(|(at, _)| *at + MINUTE)
+    }
+
     /// Counts a dial, or says when it may be tried again.
     fn spend_on(&mut self, now: Instant, addr: SocketAddr, source: HostSource) -> Result<(), Instant> {
-        if source != HostSource::Stranger || !is_public(addr.ip()) {
+        if !Self::counts(addr, source) {
             return Ok(());
         }
         while self.spent.front().is_some_and(|&(at, _)| now.since(at) >= HOUR) {
             self.spent.pop_front();
         }
-        let in_minute = self.spent.iter().rev().take_while(|(at, _)| now.since(*at) < MINUTE);
-        if let Some(&(at, _)) = in_minute.take(self.per_minute).nth(self.per_minute.saturating_sub(1)) {
-            return Err(at + MINUTE);
+        if let Some(closed) = self.closed_until(now) {
+            return Err(closed);
         }
         let (address, net) = (subnet(addr.ip()), narrow_net(addr.ip()));
         let to_host = self.full(1, |to| to == addr);
@@ -438,6 +453,30 @@ mod tests {
 
     fn public(n: u8) -> SocketAddr {
         SocketAddr::from(([8, 8, n, 1], 6346))
+    }
+
+    #[test]
+    fn that_a_minutes_dials_are_spent_is_found_out_by_one_walk() {
+        let (mut hosts, mut rng) = hosts(2000);
+        for n in 0..500_u32 {
+            let addr = SocketAddr::from((std::net::Ipv4Addr::from(0x0800_0000 + (n << 12)), 6346));
+            hosts.learn(Instant::ZERO, addr, HostSource::Stranger);
+        }
+        let looks = std::cell::Cell::new(0);
+        let now = Instant::from_secs(1);
+        let wait = loop {
+            looks.set(0);
+            let look = |_, _| {
+                looks.set(looks.get() + 1);
+                false
+            };
+            match hosts.pick(now, &mut rng, look) {
+                Pick::Dial(addr) => hosts.forget(&addr),
+                other => break other,
+            }
+        };
+        assert_eq!((wait, looks.get()), (Pick::Wait(now + MINUTE), hosts.len()));
+        assert!(hosts.len() > 400, "there was a limit");
     }
 
     #[test]

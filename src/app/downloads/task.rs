@@ -235,19 +235,23 @@ impl Runner {
     }
 
     async fn verify(&mut self) {
-        let slot = self.slot.clone();
-        let found = rt::spawn_blocking(move || slot.check()).await;
-        let Some((found, judged)) = found else { return };
-        tell_judged(&self.inner, &self.live, judged);
-        match found {
-            Ok(Checked::Wrong) => {}
-            Ok(Checked::Digests(found)) => {
-                let wrong = self.live.lock().machine().is_some_and(|machine| !machine.expected().matches(&found));
-                self.inner.verify_fails.fetch_add(u64::from(wrong), SeqCst);
-                self.live.tell(Input::Verified(found));
+        let (inner, live, slot) = (Arc::clone(&self.inner), Arc::clone(&self.live), self.slot.clone());
+        let tell = move |found, judged| {
+            tell_judged(&inner, &live, judged);
+            match found {
+                Ok(Checked::Wrong) => {}
+                Ok(Checked::Digests(found)) => {
+                    let wrong = live.lock().machine().is_some_and(|machine| !machine.expected().matches(&found));
+                    inner.verify_fails.fetch_add(u64::from(wrong), SeqCst);
+                    live.tell(Input::Verified(found));
+                }
+                Ok(Checked::Changed(blocks, words)) => live.tell(Input::Changed { blocks, words }),
+                Err(error) => return Some(error),
             }
-            Ok(Checked::Changed(blocks, words)) => self.live.tell(Input::Changed { blocks, words }),
-            Err(error) => self.disk_failed(error),
+            None
+        };
+        if let Some(error) = rt::spawn_blocking(move || slot.check(tell)).await.flatten() {
+            self.disk_failed(error);
         }
     }
 

@@ -76,6 +76,12 @@ impl Place {
         self.filling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many know of it.
+    #[cfg(test)]
+    pub(super) fn users(&self) -> usize {
+        Arc::strong_count(&self.filling)
+    }
+
     /// Writes bytes of the block, but for those that are there already: two sources may have sent them, and what the first
     /// one sent was hashed. Returns where the others are, and the whole block if it is that now.
     pub(super) fn write(
@@ -102,6 +108,11 @@ impl Filling {
             Some(Slices { next, now: None, wrong: Vec::new() })
         });
         Self { taken: 0, hash: Some(PartTree::new(&block, size)), slices, block, tree }
+    }
+
+    /// All of it is there: nobody writes here any more.
+    pub(super) fn is_whole(&self) -> bool {
+        self.hash.is_none()
     }
 
     /// Behind a hole they do not count.

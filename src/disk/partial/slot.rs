@@ -59,26 +59,33 @@ impl Slot {
     pub fn write(&self, offset: u64, bytes: &[u8], mut tell: impl FnMut(Result<Wrote, DiskError>)) -> Option<()> {
         let (mut at, mut rest) = (offset, bytes);
         while !rest.is_empty() {
-            let (block, place) = self.with(|partial| {
-                let partial = partial.as_mut()?;
-                let block = partial.block_at(at);
-                let place = if at < block.end { partial.place_at(at) } else { None };
-                Some((block, place))
-            })?;
+            let mut slot = self.lock();
+            let partial = slot.as_mut()?;
+            let block = partial.block_at(at);
             if at >= block.end {
                 // Behind the end of the file.
                 break;
             }
             let (now, later) = rest.split_at(rest.len().min((block.end - at) as usize));
             let range = at..at + now.len() as u64;
-            let mut filling = place.as_ref().map(|place| (place, place.lock()));
-            let written = filling.as_mut().map(|(place, filling)| (place.index, place.write(filling, at, now)));
+            let Some(place) = partial.place_at(at) else {
+                tell(Ok(Wrote { range, stored: Vec::new(), judged: partial.judged() }));
+                (at, rest) = (block.end, later);
+                continue;
+            };
+            drop(slot);
+            let mut filling = place.lock();
+            if filling.is_whole() {
+                // Another source was faster. It counts, or it was wrong and all of it is missing again: what is told now
+                // must be one of both.
+                continue;
+            }
+            let written = place.write(&mut filling, at, now);
             let mut slot = self.lock();
             let partial = slot.as_mut()?;
             let taken = match written {
-                Some((index, Ok((fresh, whole)))) => partial.take(index, fresh, whole),
-                Some((_, Err(error))) => Err(DiskError::new("write", partial.path(), &error)),
-                None => Ok(Vec::new()),
+                Ok((fresh, whole)) => partial.take(place.index, fresh, whole),
+                Err(error) => Err(DiskError::new("write", partial.path(), &error)),
             };
             match taken {
                 Ok(stored) => tell(Ok(Wrote { range, stored, judged: partial.judged() })),
@@ -93,12 +100,15 @@ impl Slot {
         Some(())
     }
 
-    /// Whether the whole is what was written: see [`Partial::check`].
-    pub fn check(&self) -> Option<(Result<Checked, DiskError>, Judged)> {
+    /// Whether the whole is what was written: see [`Partial::check`]. `tell` hears of it while nobody writes, as of bytes:
+    /// of a block that does not count any more before it is written again. `None` when the slot is empty.
+    pub fn check<T>(&self, tell: impl FnOnce(Result<Checked, DiskError>, Judged) -> T) -> Option<T> {
         let lent = |partial: &mut Option<Partial>| partial.as_ref().is_some_and(Partial::is_hash_lent);
         let back = self.0.hash_is_back.wait_while(self.lock(), lent);
         let mut slot = back.unwrap_or_else(PoisonError::into_inner);
-        slot.as_mut().map(|partial| (partial.check(), partial.judged()))
+        let partial = slot.as_mut()?;
+        let checked = partial.check();
+        Some(tell(checked, partial.judged()))
     }
 
     /// What there is to do for the hash of the whole, if anything: on a thread that has time for it.

@@ -40,7 +40,7 @@ impl Tried {
     }
 
     fn check(&mut self) -> Result<Checked, DiskError> {
-        let (checked, judged) = self.slot.check().expect("it is there");
+        let (checked, judged) = self.slot.check(|checked, judged| (checked, judged)).expect("it is there");
         self.judged.right.extend(judged.right);
         self.judged.wrong.extend(judged.wrong);
         checked
@@ -478,7 +478,65 @@ fn a_slot_that_is_emptied_stops_whoever_works_on_it() {
     partial.slot.with(Option::take).expect("it is there").discard().expect("removed");
     behind.catch_up();
     let told = partial.slot.write(0, &bytes, |_| panic!("there is nothing to tell"));
-    assert_eq!((told, partial.slot.check().is_none(), names(dir.path())), (None, true, Vec::new()));
+    assert_eq!((told, partial.slot.check(|_, _| ()).is_none(), names(dir.path())), (None, true, Vec::new()));
+}
+
+#[test]
+fn who_waits_for_a_block_that_becomes_whole_meanwhile_tells_only_of_what_is_there() {
+    let bytes = content(2 * MIB);
+    for is_wrong in [false, true] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut partial = open(spec(dir.path(), &bytes)).expect("opened");
+        partial.write(MIB as u64, &bytes[MIB..]).expect("written");
+        let place = partial.with(|it| it.place_at(0)).expect("it is missing");
+        let slot = &partial.slot;
+        std::thread::scope(|scope| {
+            let mut filling = place.lock();
+            let idle = place.users();
+            let late = scope.spawn(|| slot.write(0, &bytes[..1000], |told| drop(told.expect("written"))));
+            while place.users() == idle {
+                std::thread::yield_now();
+            }
+            let (range, whole) = place.write(&mut filling, 0, &bytes[..MIB]).expect("written");
+            partial.with(|it| {
+                it.take(0, range, whole).expect("taken");
+                if is_wrong {
+                    it.strike(&[0]).expect("struck");
+                } else {
+                    it.check().expect("read");
+                }
+            });
+            drop(filling);
+            assert_eq!(late.join().expect("no panic"), Some(()));
+        });
+        if is_wrong {
+            assert_eq!(partial.with(|it| it.map.done()), MIB as u64 + 1000, "what was told of is there");
+        } else {
+            partial.finish(dir.path(), "a.bin", OnExists::SkipSame).expect("nothing was written since it was checked");
+        }
+    }
+}
+
+#[test]
+fn what_a_check_found_is_told_before_anybody_writes_there_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let bytes = content(MIB + 5);
+    let mut partial = open(spec(dir.path(), &bytes)).expect("opened");
+    partial.write(0, &bytes).expect("written");
+    flip(&partial.path(), MIB as u64 + 2);
+    let (slot, told) = (&partial.slot, Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        slot.check(|found, _| {
+            assert!(matches!(found, Ok(Checked::Changed(blocks, _)) if blocks == [1]));
+            scope.spawn(|| {
+                slot.write(MIB as u64, &bytes[MIB..], |_| told.lock().expect("whole").push("written"));
+            });
+            // Time enough for it to be written, if it could.
+            std::thread::park_timeout(Duration::from_millis(100));
+            told.lock().expect("whole").push("changed");
+        });
+    });
+    assert_eq!(told.into_inner().expect("whole"), ["changed", "written"]);
 }
 
 #[test]

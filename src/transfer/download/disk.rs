@@ -68,14 +68,23 @@ impl Download {
         }
     }
 
-    /// The whole was there, but is not any more what it was: the rest of it stays, and who sent it is not to blame.
+    /// The whole was there, but is not any more what it was: the rest of it stays, and who sent it is not to blame. It may have
+    /// been paused while it was read: the partial file has these blocks no more, so that they are to be fetched then.
     pub(super) fn on_changed(&mut self, blocks: &[usize], words: String) {
+        if !matches!(self.phase, Phase::Fetching | Phase::Verifying | Phase::Paused) {
+            return;
+        }
+        for index in blocks {
+            self.map.forget(*index);
+            self.tree.forget(*index);
+        }
+        self.note = Some(words);
+        self.fetch_again();
+    }
+
+    /// Not all is there, as it turned out.
+    pub(super) fn fetch_again(&mut self) {
         if self.phase == Phase::Verifying {
-            for index in blocks {
-                self.map.forget(*index);
-                self.tree.forget(*index);
-            }
-            self.note = Some(words);
             self.phase = Phase::Fetching;
         }
     }

@@ -627,6 +627,31 @@ fn a_block_is_shown_when_the_tree_has_proven_it_or_all_was_checked() {
 }
 
 #[test]
+fn what_is_found_out_while_it_is_paused_is_fetched_when_it_goes_on() {
+    let mut tree = TigerTree::new();
+    tree.update(&vec![3; 2 * MIB as usize]);
+    let row = AnyRow::Tiger(tree.finish_row().into());
+    let found = [
+        Input::Changed { blocks: vec![1], words: "changed".into() },
+        Input::Judged { right: vec![0], wrong: vec![(1, std::iter::once(MIB..2 * MIB).collect())] },
+    ];
+    for found in found {
+        let mut bench = Bench::asking(2 * MIB);
+        let mut head = partial(0, 2 * MIB, 2 * MIB);
+        head.headers = head.headers.with("X-Thex-URI", format!("/tree;{}", row.root()));
+        bench.feed(Input::Head { source: S0, head });
+        bench.feed(Input::Tree { source: S0, row: row.clone() });
+        bench.wrote(0, 0..2 * MIB);
+        assert_eq!(bench.machine.state(), State::Verifying);
+        bench.feed(Input::Pause);
+        bench.feed(found);
+        assert_eq!((bench.machine.state(), bench.machine.done()), (State::Paused, MIB));
+        bench.feed(Input::Resume);
+        assert_ne!(bench.machine.state(), State::Verifying, "a block is missing");
+    }
+}
+
+#[test]
 fn pause_resume_and_cancel_end_what_is_under_way() {
     let mut bench = Bench::asking(2 * MIB);
     bench.feed(Input::Head { source: S0, head: partial(0, 2 * MIB, 2 * MIB) });

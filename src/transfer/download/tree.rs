@@ -340,7 +340,7 @@ impl Download {
 
     /// What the tree says of blocks.
     pub(super) fn on_judged(&mut self, right: &[usize], wrong: &[Wrong], out: &mut Vec<Output>) {
-        if self.tree.row.is_none() || !matches!(self.phase, Phase::Fetching | Phase::Verifying) {
+        if self.tree.row.is_none() || !matches!(self.phase, Phase::Fetching | Phase::Verifying | Phase::Paused) {
             return;
         }
         let there = right.iter().filter(|index| matches!(self.map.block(**index), super::Block::Stored(_)));
@@ -351,7 +351,7 @@ impl Download {
             self.tree.forget(*index);
         }
         if !wrong.is_empty() {
-            self.phase = Phase::Fetching;
+            self.fetch_again();
             self.fail_if_all_lied(out);
         }
     }

@@ -344,6 +344,18 @@ mod tests {
     fn a_path_left_out_is_that_path_alone() {
         assert_eq!(pattern("a/id_rsa"), "/a/id_rsa");
         assert_eq!(pattern("tax [1]*{x}?.pdf"), "/tax \\[1\\]\\*\\{x\\}\\?.pdf");
+        // As the share reads it: that path, no other of that name.
+        let dir = tempfile::tempdir().expect("a folder");
+        for path in ["secret [1].txt", "a/secret [1].txt", "a/b/secret [1].txt", "secret 1.txt"] {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("folders");
+            std::fs::write(path, "x").expect("a file");
+        }
+        let home = crate::disk::Home::at(&dir.path().join("home"));
+        for (left_out, stay) in [("secret [1].txt", 3), ("a/secret [1].txt", 3), ("a", 2)] {
+            let preview = offline::preview(&home, dir.path(), &[pattern(left_out)]).expect("a preview");
+            assert_eq!(preview.files, stay, "without {left_out}");
+        }
     }
     use crate::app::view::LeftOutView;
 

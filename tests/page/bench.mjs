@@ -1,6 +1,6 @@
 // What a full page costs, as a table; each number the worst of three runs.
 
-import { load, many } from "./load.mjs";
+import { laden, load, many } from "./load.mjs";
 import { share, strike, up } from "./stage.mjs";
 
 const RUNS = 3;
@@ -8,7 +8,7 @@ const LIMIT = 100;
 let slow = 0;
 try {
   const crowd = await up("crowd", ["--share", share("crowd-share", many(10_000))]);
-  const a = await up("a", ["--only-listed", "--connect", crowd.listen]);
+  const a = await laden();
   const runs = [];
   for (let run = 0; run < RUNS; run += 1) runs.push(await load(a, crowd));
   console.log("| what happens | longest task, ms | longest in processor time, ms | rows in the page | elements | heap, MiB |\n|---|---|---|---|---|---|");

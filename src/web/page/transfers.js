@@ -125,7 +125,11 @@ export function view(main) {
 async function each(act) {
   const wanted = [...all.values()].filter((t) => t.direction === "down" && (act === "pause" ? !OVER.has(t.state) && t.state !== "paused" : t.state === "paused"));
   let n = 0;
-  for (const transfer of wanted) { try { keep(await post(`/api/v1/transfers/${transfer.id}/${act}`)); n += 1; } catch (error) { if (!error.status) { trouble(error); break; } } }
+  const left = wanted.values();
+  // A few at a time: the servent writes them down together.
+  await Promise.all(Array.from({ length: 4 }, async () => {
+    for (const transfer of left) { try { keep(await post(`/api/v1/transfers/${transfer.id}/${act}`)); n += 1; } catch (error) { if (!error.status) { trouble(error); return; } } }
+  }));
   redrawAll();
   toast(`${act === "pause" ? "Paused" : "Resumed"} ${count(n, "download")}`, act === "pause" && n ? { action: "Undo", act: () => each("resume") } : {});
 }

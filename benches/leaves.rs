@@ -64,13 +64,13 @@ fn main() {
     let links = number("--links", if measure { 1000 } else { 5 }) as usize;
     let seconds = number("--seconds", if measure { 30 } else { 1 });
     let only = option("--only").unwrap_or_default();
-    println!("| {links} idle links | bytes a link | CPU over {seconds} s | bytes a second and link, in / out |");
-    println!("|---|---|---|---|");
-    for plan in PLANS.iter().filter(|plan| plan.name.contains(&only)) {
+    println!(
+        "| {links} idle links | bytes a link | CPU over {seconds} s | bytes a second and link, in / out | a query reaches |"
+    );
+    println!("|---|---|---|---|---|");
+    let short = |plan: &&Plan| measure || plan.name == "leaves, plain, with a table";
+    for plan in PLANS.iter().filter(|plan| plan.name.contains(&only)).filter(short) {
         run(plan, links, Duration::from_secs(seconds));
-        if !measure {
-            break;
-        }
     }
 }
 
@@ -91,7 +91,7 @@ fn run(plan: &Plan, count: usize, idle: Duration) {
         // One tells queries enough that each link gets a compressor, or would.
         let (head, others) = links.split_at_mut(1);
         for n in 0..100 {
-            head[0].send(&query(n));
+            head[0].send(&query(n, "coltrane blue train live at the village vanguard"));
             if n % 10 == 9 {
                 others.iter_mut().for_each(Link::look);
             }
@@ -101,15 +101,30 @@ fn run(plan: &Plan, count: usize, idle: Duration) {
     let (cpu, bytes) = (server.cpu(), totals(&links));
     settle(&mut links, idle);
     let (in_out, after) = (totals(&links), server.memory());
+    let reached = if plan.table { reached(&mut links) } else { String::new() };
     let a_second = |bytes: u64| bytes as f64 / idle.as_secs_f64() / links.len() as f64;
     println!(
-        "| {} | {:.0} | {:.2} % of a core | {:.1} / {:.1} |",
+        "| {} | {:.0} | {:.2} % of a core | {:.1} / {:.1} | {reached} |",
         plan.name,
         (after as f64 - before as f64) / count as f64,
         100.0 * (server.cpu() - cpu) / idle.as_secs_f64(),
         a_second(in_out.0 - bytes.0),
         a_second(in_out.1 - bytes.1),
     );
+}
+
+/// One leaf asks for what another has alone: how many the question comes to, of whom only those are to hear it whose tables
+/// have both words.
+fn reached(links: &mut [Link]) -> String {
+    let wanted = own_words(links.len() / 2);
+    let has = |n: &usize| wanted.iter().all(|word| slots_of(*n).contains(&slot(word)));
+    let should: Vec<usize> = (1..links.len()).filter(has).collect();
+    links.iter_mut().for_each(|link| link.queries = 0);
+    links[0].send(&query(1_000_000, &wanted.join(" ")));
+    settle(links, Duration::from_secs(3));
+    let heard: Vec<usize> = (1..links.len()).filter(|n| links[*n].queries > 0).collect();
+    assert_eq!(heard, should, "the leaves that it came to, and those whose tables match");
+    format!("{} of {} leaves", heard.len(), links.len())
 }
 
 /// Bytes that the servent got and sent on all links.
@@ -126,11 +141,11 @@ fn settle(links: &mut [Link], time: Duration) {
     }
 }
 
-fn query(n: u32) -> Vec<u8> {
+fn query(n: u32, words: &str) -> Vec<u8> {
     let mut guid = [7; 16];
     guid[..4].copy_from_slice(&n.to_le_bytes());
-    let text = b"\x88\0coltrane blue train live at the village vanguard\0";
-    encoded(&Frame::new(Guid(guid), Kind::Query, 3, text[..].into()))
+    let text = format!("{words}\0");
+    encoded(&Frame::new(Guid(guid), Kind::Query, 3, [&b"\x88\0"[..], text.as_bytes()].concat().into()))
 }
 
 fn encoded(frame: &Frame) -> Vec<u8> {
@@ -147,6 +162,8 @@ struct Link {
     deflater: Option<Deflater>,
     sent: u64,
     got: u64,
+    /// Queries that came.
+    queries: usize,
 }
 
 impl Link {
@@ -175,6 +192,7 @@ impl Link {
             deflater: plan.deflated.0.then(Deflater::default),
             sent: 0,
             got: 0,
+            queries: 0,
         };
         if plan.table {
             link.send(&table(n));
@@ -217,6 +235,7 @@ impl Link {
             }
         }
         while let Some(frame) = self.frames.next_frame().expect("messages") {
+            self.queries += usize::from(frame.header.kind == Kind::Query);
             if frame.header.kind == Kind::Ping {
                 let pong = Frame::new(frame.header.guid, Kind::Pong, 1, vec![0; 14].into());
                 self.send(&encoded(&pong));
@@ -225,12 +244,26 @@ impl Link {
     }
 }
 
+/// The slots of link `n` that are in use: by many words, and by the two of the file that it has alone.
+fn slots_of(n: usize) -> Vec<usize> {
+    let many = (0..WORDS).map(|word| usize::from(word.wrapping_mul(40_503) ^ (n as u16).wrapping_mul(25_033)));
+    many.chain(own_words(n).iter().map(|word| slot(word))).collect()
+}
+
+fn own_words(n: usize) -> [String; 2] {
+    [format!("file{n}"), format!("of{n}alone")]
+}
+
+fn slot(word: &str) -> usize {
+    // "the product's upper bits": section 2.3 of the specification of query routing.
+    (filbert::wire::qrt::hash(word) >> 16) as usize
+}
+
 /// A table of 64 Ki slots with a hundred words in it, as a leaf tells it: a reset and a patch.
 fn table(n: usize) -> Vec<u8> {
     let mut slots = vec![0; 32 * 1024];
-    for word in 0..WORDS {
+    for at in slots_of(n) {
         // A slot that goes from infinity, 7, to 1: minus six in four bits.
-        let at = usize::from(word.wrapping_mul(40_503) ^ (n as u16).wrapping_mul(25_033));
         slots[at / 2] |= if at % 2 == 0 { 0xa0 } else { 0x0a };
     }
     let mut patch = vec![1, 1, 1, 1, 4];

@@ -32,6 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::place::{self, OnExists};
+use super::room::why_unwritten;
 use crate::transfer::check::Checker;
 use crate::transfer::{BlockMap, Expected, Proof, journal};
 use crate::wire::Blake3;
@@ -77,14 +78,13 @@ impl DiskError {
     /// `cannot write /x/y.part: the disk is full. Free some space, then retry`.
     pub(super) fn new(action: &str, path: &Path, error: &io::Error) -> Self {
         use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-        let why = match error.kind() {
-            StorageFull => "the disk is full. Free some space, then retry".to_owned(),
-            QuotaExceeded => "your quota is used up. Free some space, then retry".to_owned(),
-            ReadOnlyFilesystem => "the file system is read-only. Say another folder with --download-dir".to_owned(),
-            PermissionDenied => "it is not allowed there. Say another folder with --download-dir".to_owned(),
-            _ => error.to_string(),
+        let (why, next) = match error.kind() {
+            StorageFull | QuotaExceeded => (why_unwritten(error), ". Free some space, then retry"),
+            ReadOnlyFilesystem => (why_unwritten(error), ". Say another folder with --download-dir"),
+            PermissionDenied => ("it is not allowed there".to_owned(), ". Say another folder with --download-dir"),
+            _ => (error.to_string(), ""),
         };
-        Self::other(format!("cannot {action} {}: {why}", path.display()))
+        Self::other(format!("cannot {action} {}: {why}{next}", path.display()))
     }
 
     pub(super) fn other(words: String) -> Self {

@@ -79,7 +79,7 @@ fn try_open(spec: &PartialSpec, file_name: &str, whose: Whose) -> Result<Option<
     let Some(file) = lock(&spec.dir, &part, if ours { OWN_TRIES } else { 1 })? else { return Ok(None) };
     let length = file.metadata().map_err(|error| DiskError::new("read", &part, &error))?.len();
     if !has_map {
-        return open_small(spec, part, file, length, own && !was_there);
+        return open_small(spec, part, file, length, whose, was_there);
     }
     let (mut map, mut fresh, mut note) = (BlockMap::new(spec.size), true, None);
     match read_journal(&map_path)? {
@@ -125,7 +125,7 @@ fn try_open(spec: &PartialSpec, file_name: &str, whose: Whose) -> Result<Option<
 }
 
 /// Whether there is a map beside it. For one block none is worth making: it is there, or it is not.
-pub(super) fn has_map(spec: &PartialSpec) -> bool {
+fn has_map(spec: &PartialSpec) -> bool {
     spec.size > block_size(spec.size)
 }
 
@@ -135,20 +135,21 @@ fn open_small(
     part: PathBuf,
     file: File,
     length: u64,
-    gone: bool,
+    whose: Whose,
+    was_there: bool,
 ) -> Result<Option<Partial>, DiskError> {
     let mut map = BlockMap::new(spec.size);
     let known = spec.expected.urn().is_some() && length == spec.size && length > 0;
     let node = known.then(|| node_of(&file, &(0..spec.size), spec.size)).transpose();
     let node = node.map_err(|error| DiskError::new("read", &part, &error))?;
-    let own = spec.own.as_deref().is_some_and(|own| part.file_name().is_some_and(|name| name == own));
+    let own = whose == Whose::Own;
     match node.filter(|node| is_right(spec, &file, *node)) {
         Some(node) => map.store(0, node),
         // Whose this is cannot be known.
         None if length > 0 && !own => return Ok(None),
         None => {}
     }
-    let note = gone.then(|| GONE.to_owned());
+    let note = (own && !was_there).then(|| GONE.to_owned());
     if let Some(note) = &note {
         log::warn!("{}: {note}", part.display());
     }

@@ -127,9 +127,11 @@ impl Partial {
     }
 
     fn look_at_nodes(&self, proof: &Proof, unit: usize) -> Result<Vec<Range<u64>>, DiskError> {
-        let blocks = proof.blocks(unit);
-        let nodes: Vec<Blake3> =
-            self.map.stored().filter(|(index, _)| blocks.contains(index)).map(|(_, node)| node).collect();
+        let nodes = proof.blocks(unit).filter_map(|index| match self.map.block(index) {
+            Block::Stored(node) => Some(node),
+            _ => None,
+        });
+        let nodes: Vec<Blake3> = nodes.collect();
         if proof.is_made_of(unit, &nodes) == Some(true) {
             return Ok(Vec::new());
         }

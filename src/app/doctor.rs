@@ -89,6 +89,9 @@ impl Node {
         let wall = self.wall();
         let port = self.listen_addr().port();
         match wall.reachable {
+            Reachable::Yes if scope(self.listen_addr().ip()) == Scope::Machine => {
+                ok("reachable", "others can connect to you, on this machine alone: somebody did".to_owned())
+            }
             Reachable::Yes => ok("reachable", "others can connect to you: somebody did".to_owned()),
             Reachable::Unknown => note(
                 "reachable",

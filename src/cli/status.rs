@@ -1,5 +1,7 @@
 //! `status` and `version`.
 
+use std::net::SocketAddr;
+
 use serde_json::json;
 
 use super::config::Config;
@@ -49,7 +51,9 @@ fn sentence(status: &StatusView) -> String {
         0 => "nothing".to_owned(),
         n => format!("{} ({}{hashing})", text::count(n, "file"), text::size(status.bytes)),
     };
+    let here = status.listen.parse().is_ok_and(|at: SocketAddr| at.ip().is_loopback());
     let reach = match status.reachable.as_str() {
+        "yes" if here => "; others can connect to you, on this machine alone",
         "yes" => "; others can connect to you",
         "no" => "; others cannot connect to you (filbert doctor tells more)",
         _ => "",
@@ -99,9 +103,9 @@ mod tests {
 
     #[test]
     fn the_sentence_says_what_is_still_being_done() {
-        let status = StatusView {
+        let mut status = StatusView {
             version: String::new(),
-            listen: "127.0.0.1:6346".into(),
+            listen: "10.0.0.7:6346".into(),
             servent: String::new(),
             key: None,
             files: 12,
@@ -121,7 +125,11 @@ mod tests {
         assert_eq!(
             sentence(&status),
             "1 neighbour; sharing 12 files (2.0 KiB, 2 still being hashed); down 0 B/s, up 1.0 KiB/s; \
-             on 127.0.0.1:6346 for 1:01; others can connect to you"
+             on 10.0.0.7:6346 for 1:01; others can connect to you"
+        );
+        status.listen = "127.0.0.1:6346".into();
+        assert!(
+            sentence(&status).ends_with("on 127.0.0.1:6346 for 1:01; others can connect to you, on this machine alone")
         );
     }
 }

@@ -384,6 +384,12 @@ try {
     equal(page.told, []);
   });
 
+  await check("what is to be typed is set apart in what the doctor says", async () => {
+    await goto("settings");
+    await page.locator(".findings code", { hasText: "filbert up --listen" }).waitFor();
+    equal((await page.locator(".findings").innerText()).includes("`"), false);
+  });
+
   await check("leaving takes the cookie back", async () => {
     await goto("settings");
     await page.getByRole("button", { name: "Leave", exact: true }).click();

@@ -14,6 +14,9 @@ const typed = (bps) => {
   return String(bps);
 };
 
+/** Words in which what is to be typed stands between backticks. */
+const commands = (words) => words.split("`").map((part, at) => at % 2 ? h("code", part) : part);
+
 export function view(main, known) {
   const fields = LIMITS.map(([name, label]) => [name, h("input", { type: "text", id: `limit-${name}`, name, autocomplete: "off", spellcheck: "false" }), label]);
   const turtle = h("input", { type: "checkbox", id: "limit-turtle" });
@@ -67,7 +70,7 @@ export function view(main, known) {
   async function doctor() {
     put(findings, h("li.dim", "Looking…"));
     try {
-      put(findings, (await get("/api/v1/doctor")).map((one) => h("li." + one.state, icon(one.state === "ok" ? "check" : "warn"), h("div", h("p", h("strong", one.check), h("span.visually-hidden", ` (${one.state})`), `: ${one.what}`), one.fix && h("p.dim", one.fix)))));
+      put(findings, (await get("/api/v1/doctor")).map((one) => h("li." + one.state, icon(one.state === "ok" ? "check" : "warn"), h("div", h("p", h("strong", one.check), h("span.visually-hidden", ` (${one.state})`), `: ${one.what}`), one.fix && h("p.dim", ...commands(one.fix))))));
     } catch (error) { put(findings, h("li.problem", error.message)); }
   }
   async function stop() {

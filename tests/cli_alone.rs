@@ -46,11 +46,16 @@ fn every_command_has_help_and_every_help_fits_eighty_columns() {
         assert!(help.stderr.is_empty(), "help is data: {}", help.stderr);
         let wide: Vec<&str> = help.stdout.lines().filter(|line| line.chars().count() > 80).collect();
         assert!(wide.is_empty(), "{command}: {wide:#?}");
+        assert!(help.stdout.contains("Example"), "no example in the help of {command}");
     }
-    for command in ["up", "share", "search", "get", "peers", "connect", "hosts", "config", "demo", "sim"] {
-        let help = home.run(&[command, "--help"]).expect(0).stdout;
-        assert!(help.contains("Example"), "no example in the help of {command}");
-    }
+}
+
+#[test]
+fn alone_without_a_terminal_it_prints_the_help_to_stderr_and_ends_with_two() {
+    let home = Home::new();
+    let help = home.run(&["--help"]).expect(0).stdout;
+    let alone = home.run::<&str>(&[]).expect(2);
+    assert_eq!((alone.stdout.as_str(), alone.stderr.trim()), ("", help.trim()));
 }
 
 #[test]

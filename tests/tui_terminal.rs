@@ -268,8 +268,9 @@ fn a_whole_folder_its_parts_and_what_is_wrong() {
         assert!(screen.contains("█ there  ▄ some of it  ▒ coming in  1-9 asked of that source  · missing"), "{screen}");
         terminal.keys(&["9"]);
         terminal.shows("Is all well?");
-        let screen = terminal.shows("> ok         servent");
-        assert!(screen.contains("── servent: ok ──"), "{screen}");
+        terminal.shows("> ok         servent");
+        // A screen may be seen half drawn.
+        terminal.shows("── servent: ok ──");
         terminal.keys(&["Down"]);
         // All that runs here listens on loopback, which is worth a note and has a fix.
         terminal.shows("── port: note ──");

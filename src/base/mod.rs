@@ -8,6 +8,7 @@ mod bucket;
 mod hash;
 mod lru;
 mod rng;
+mod size;
 mod throttle;
 mod time;
 
@@ -15,5 +16,6 @@ pub use bucket::TokenBucket;
 pub use hash::{HashSeed, Map, Set};
 pub use lru::Lru;
 pub use rng::Rng;
+pub use size::size;
 pub use throttle::{Later, Speed, Throttle};
 pub use time::{Instant, backoff};

@@ -10,10 +10,6 @@ use std::path::PathBuf;
 use structopt::StructOpt;
 use structopt::clap::AppSettings;
 
-/// What stands behind the help of commands without flags of their own.
-pub const GLOBAL_HELP: &str =
-    "Flags that go with every command: --home DIR, --json, -q, -v, --no-color, --timeout SECS.";
-
 /// Share a folder, search your neighbours, download straight from them.
 #[derive(Clone, Debug, StructOpt)]
 #[structopt(
@@ -63,7 +59,7 @@ pub enum Command {
     #[structopt(after_help = UP_EXAMPLES)]
     Up(Up),
     /// Stop the running servent
-    #[structopt(after_help = GLOBAL_HELP)]
+    #[structopt(after_help = DOWN_EXAMPLES)]
     Down,
     /// Offer a folder to others
     #[structopt(after_help = SHARE_EXAMPLES)]
@@ -76,7 +72,7 @@ pub enum Command {
         dir: PathBuf,
     },
     /// What you offer
-    #[structopt(after_help = GLOBAL_HELP)]
+    #[structopt(after_help = SHARES_EXAMPLES)]
     Shares,
     /// Ask the network; hits are shown as they arrive
     #[structopt(after_help = SEARCH_EXAMPLES)]
@@ -102,7 +98,7 @@ pub enum Command {
     )]
     Magnet(Magnet),
     /// Downloads and uploads: state, reason, next try
-    #[structopt(after_help = GLOBAL_HELP)]
+    #[structopt(after_help = TRANSFERS_EXAMPLES)]
     Transfers,
     /// Pause downloads
     #[structopt(after_help = "Example:\n    filbert pause 3 4")]
@@ -158,7 +154,7 @@ pub enum Command {
     Tui,
     /// One line about everything
     #[structopt(
-        after_help = "Examples:\n    filbert status\n    filbert status --check -q || mail -s 'filbert is not well' me     in a crontab"
+        after_help = "Examples:\n    filbert status\n    filbert status --check -q || mail -s 'filbert is not well' me"
     )]
     Status {
         /// Exit code 1, with words, if something is wrong
@@ -201,6 +197,7 @@ pub enum Command {
     )]
     Man,
     /// What this program is
+    #[structopt(after_help = "Example:\n    filbert version --json")]
     Version,
 }
 
@@ -596,6 +593,22 @@ pub enum Study {
     },
 }
 
+const DOWN_EXAMPLES: &str = "Examples:
+    filbert down
+    filbert --home /srv/filbert down
+
+What is being sent gets 5 s to end; downloads go on at the next start.";
+
+const SHARES_EXAMPLES: &str = "Examples:
+    filbert shares
+    filbert shares --json";
+
+const TRANSFERS_EXAMPLES: &str = "Examples:
+    filbert transfers
+    filbert transfers --json               a line each, for scripts
+
+The number in front is for pause, resume, cancel, retry and priority.";
+
 const LIMITS_EXAMPLES: &str = "Examples:
     filbert limits                         what holds now
     filbert limits --up 500K --per-peer 100K
@@ -614,14 +627,16 @@ const DOCTOR_EXAMPLES: &str = "Examples:
     filbert doctor --json
     filbert doctor --bundle filbert-support.txt
 
-The bundle is text: read it before you give it to somebody. It has no token and no key, names no shared
-file and no search, and shortens the addresses of others.";
+The bundle is text: read it before you give it to somebody. It has no token
+and no key, names no shared file and no search, and shortens the addresses of
+others.";
 
 const TUI_EXAMPLES: &str = "Example:
     filbert up --detach && filbert tui
 
-Keys: / search, Enter get, Space select, b browse, m copy the magnet link, p pause, t turtle,
-? help, q quit, Tab or 1-6 the views. The servent goes on when you leave.";
+Keys: / search, Enter get, Space select, b browse, m copy the magnet link,
+p pause, t turtle, ? help, q quit, Tab or 1-6 the views. The servent goes on
+when you leave.";
 
 const SIM_EXAMPLES: &str = "Examples:
     filbert sim table                      a thousand servents
@@ -645,8 +660,8 @@ const SHARE_EXAMPLES: &str = "Examples:
     filbert share ~/Work --exclude '*.iso' --exclude 'drafts/**'
     filbert share --yes /srv/public        in a script
 
-Without a terminal nothing is asked: the folder is shared, unless files in it look private; then --yes
-is needed.";
+Without a terminal nothing is asked: the folder is shared, unless files in it
+look private; then --yes is needed.";
 
 const SEARCH_EXAMPLES: &str = "Examples:
     filbert search blue train              both words
@@ -666,20 +681,23 @@ const WATCH_EXAMPLES: &str = "Examples:
     filbert watch hits 1
     filbert watch remove 1
 
-One question a minute in all; each every ten minutes at most, and ever more rarely while nothing new comes.";
+One question a minute in all; each every ten minutes at most, and ever more
+rarely while nothing new comes.";
 
 const GET_EXAMPLES: &str = "Examples:
     filbert get 3                          the third hit of the latest search
     filbert get 1 2 5-17 -o ~/Music        several, for example of a `browse`
-    filbert get --folder music/jazz        that folder of the host that was browsed; . is all of it
+    filbert get --folder music/jazz        a folder of what `browse` listed
     filbert get 1-40 --template '{peer}/{dir}/{name}'
     filbert get urn:sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB
     filbert get --best \"blue train\"
     mpv \"$(filbert get 3)\"                 stdout is the path alone
-    mpv \"$(filbert get 3 --play)\"          while it comes, each block checked before it is shown
+    mpv \"$(filbert get 3 --play)\"          while it comes, block by block
 
-With --play stdout is the address alone, and a running servent goes on by itself. Where no source has the
-file's tree, single blocks cannot be checked: then a player waits until all of the file is here and checked.
+--folder . is all that was listed. With --play stdout is the address alone,
+and a running servent goes on by itself; each block is checked before a player
+gets it. Where no source has the file's tree, single blocks cannot be checked:
+then a player waits until all of the file is here and checked.
 
 Ctrl-C leaves the download running in the servent.";
 
@@ -689,7 +707,8 @@ const CONFIG_EXAMPLES: &str = "Examples:
     filbert config set neighbours 12
     filbert config edit
 
-A flag beats the environment (FILBERT_NEIGHBOURS), which beats config.toml, which beats the default.";
+A flag beats the environment (FILBERT_NEIGHBOURS), which beats config.toml,
+which beats limits set in the page or by the API, which beat the default.";
 
 /// Words, and what else is no path, are text.
 fn utf8(text: &OsStr) -> Result<String, OsString> {

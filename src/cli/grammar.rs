@@ -187,6 +187,16 @@ fn line(text: Option<&str>) -> String {
 mod tests {
     use super::*;
 
+    /// What is wider is broken where nobody looked.
+    #[test]
+    fn what_stands_behind_a_help_fits_as_it_was_written() {
+        for verb in grammar().all() {
+            for line in verb.more.lines() {
+                assert!(line.chars().count() <= 80, "{}: {line}", verb.words);
+            }
+        }
+    }
+
     #[test]
     fn the_grammar_is_that_of_the_parser() {
         let filbert = grammar();

@@ -63,7 +63,7 @@ fn tell_verb(out: &mut String, verb: &Verb) -> std::fmt::Result {
     for value in verb.values.iter().filter(|value| !value.help.is_empty()) {
         tagged(out, &format!("\\fI{}\\fR", text(&value.name)), &with_words(&value.help, &value.choice))?;
     }
-    if !verb.more.is_empty() && verb.more != super::args::GLOBAL_HELP {
+    if !verb.more.is_empty() {
         writeln!(out, ".PP\n.nf\n{}\n.fi", text(&verb.more))?;
     }
     Ok(())

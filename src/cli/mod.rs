@@ -138,9 +138,10 @@ async fn act(config: &Config, command: Option<Command>) -> Result<(), Failure> {
 /// `filbert` alone: a person gets four lines, a script gets the help and code 2.
 fn first_words(config: &Config) -> Result<(), Failure> {
     if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
-        let mut help = Vec::new();
-        let _ = Args::clap().write_help(&mut help);
-        let _ = writeln!(std::io::stderr(), "{}", String::from_utf8_lossy(&help));
+        // As `--help` has it: by itself the parser would put the commands in another order.
+        if let Err(help) = Args::clap().get_matches_from_safe(["filbert", "--help"]) {
+            let _ = writeln!(std::io::stderr(), "{}", help.message);
+        }
         return Err(Failure::silent(Exit::Usage));
     }
     let say = &config.say;

@@ -2,6 +2,7 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+pub use crate::base::size;
 use crate::wire::print::is_treacherous;
 
 /// A name from a stranger as a terminal may see it: control characters (escape sequences among them) and
@@ -48,22 +49,6 @@ pub fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
     }
     lines.push(line);
     lines
-}
-
-/// Bytes in IEC units: `0 B`, `1023 B`, `1.0 KiB`, `43.1 MiB`.
-pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    // What would be shown as 1024.0 is shown as 1.0 of the next unit.
-    while value >= 1023.95 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
 }
 
 /// Seconds: `0:09`, `12:34`, `3:00:01`, `2 d 3 h`.
@@ -129,12 +114,6 @@ mod tests {
 
     #[test]
     fn numbers_read_well() {
-        let sizes =
-            [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1024 * 1024 - 1, "1.0 MiB"), (45_200_000, "43.1 MiB")];
-        for (bytes, text) in sizes {
-            assert_eq!(size(bytes), text);
-        }
-        assert_eq!(size(u64::MAX), "16.0 EiB");
         for (seconds, text) in [(9, "0:09"), (754, "12:34"), (10801, "3:00:01"), (183_600, "2 d 3 h")] {
             assert_eq!(clock(seconds), text);
         }

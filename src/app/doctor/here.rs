@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{note, ok, problem};
 use crate::app::view::FindingView;
+use crate::base::size;
 use crate::disk::{self, Home};
 
 /// Less room than this in the download folder is a problem.
@@ -78,10 +79,10 @@ fn download_dir(dir: &Path, needed: u64) -> FindingView {
         ),
         Ok(free) if free < needed.max(LITTLE_ROOM) => problem(
             "downloads",
-            format!("{} MiB are free in {name}, and {} MiB are still to come", free >> 20, needed.div_ceil(1 << 20)),
+            format!("{} are free in {name}, and {} are still to come", size(free), size(needed)),
             "Make room, or say another folder: filbert config set download_dir DIR",
         ),
-        Ok(free) => ok("downloads", format!("{name} can be written to; {} MiB are free", free >> 20)),
+        Ok(free) => ok("downloads", format!("{name} can be written to; {} are free", size(free))),
     }
 }
 

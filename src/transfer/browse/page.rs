@@ -5,6 +5,7 @@
 use std::fmt::Write;
 
 use super::list::{Row, Totals};
+use crate::base::size;
 use crate::wire::Guid;
 use crate::wire::Urn;
 use crate::wire::http::{Target, percent_encode};
@@ -103,38 +104,9 @@ fn escaped(text: &str) -> String {
     out
 }
 
-/// `1.5 MiB`.
-fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    while value >= 999.95 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_short() {
-        for (bytes, text) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.0 KiB"),
-            (1024 * 1024 - 1, "1.0 MiB"),
-            (5_000_000_000, "4.7 GiB"),
-            (u64::MAX, "16.0 EiB"),
-        ] {
-            assert_eq!(size(bytes), text);
-        }
-    }
 
     #[test]
     fn nothing_that_means_something_to_a_browser_is_left() {

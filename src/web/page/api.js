@@ -45,20 +45,30 @@ export const remove = (path) => call("DELETE", path);
 /** Exchanges the token for a cookie. The token stays nowhere. */
 export const unlock = (token) => call("POST", "/api/v1/session", {}, { authorization: `Bearer ${token}` });
 
+/** Lets the browser do what else there is to do. */
+const breath = () => globalThis.scheduler?.yield?.() ?? new Promise((go) => setTimeout(go));
+/** So many ms may go by, and so many lines be read, before that. Time is the clock's: who has to wait for a processor works less at a time. */
+const STINT = 8;
+const LINES = 50;
+
 /** Follows a stream of JSON lines, in batches as they come. */
 export async function follow(path, batch, signal) {
   const answer = await send("GET", path, undefined, {}, signal);
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
+  let since = performance.now();
   for (;;) {
     const { value, done } = await reader.read();
     if (done) return;
     const lines = (rest + value).split("\n");
     rest = lines.pop();
-    // Long bursts are taken in pieces, so that the page answers in between.
-    for (let at = 0; at < lines.length; at += 250) {
-      batch(lines.slice(at, at + 250).filter(Boolean).map((line) => JSON.parse(line)));
-      if (lines.length > 250) await new Promise((go) => setTimeout(go));
+    // Long bursts are taken in pieces, so that the page answers in between. What has come already is read without a pause, all of it in
+    // one task, unless we make one.
+    for (let at = 0; at < lines.length; at += LINES) {
+      batch(lines.slice(at, at + LINES).filter(Boolean).map((line) => JSON.parse(line)));
+      if (performance.now() - since < STINT) continue;
+      await breath();
+      since = performance.now();
     }
   }
 }

@@ -79,7 +79,7 @@ export function view(main, known) {
     put(warnings, (known.status?.warnings || []).map((warning) => h("div.alarm.box", icon("warn"), h("p", warning))));
     put(picture, peers.length ? neighbourhood(peers, search, vias) : empty("peers", "No peers yet", "On the same network: run filbert there. Elsewhere: say the address of a host."));
     const answered = [...vias.values()].reduce((sum, via) => sum + via.hits, 0);
-    text(trail, search ? `Last query “${search.query}”: ${count(search.neighbours_asked, "neighbour")} asked, ${count(search.hits, "hit")}${answered ? `; they came back by ${count(vias.size, "neighbour")}, from ${[...new Set([...vias.values()].flatMap((via) => [...via.hops.keys()]))].sort((a, b) => a - b).map((hop) => (hop ? `${hop}` : "?")).join(", ")} ${[...vias.values()].every((via) => [...via.hops.keys()].every((hop) => hop === 1)) ? "hop" : "hops"} away` : ""}.` : "No query of yours yet. After a search this shows by whom the answers came back, and from how far.");
+    text(trail, search ? `Last query “${search.query}”: ${count(search.neighbours_asked, "neighbour")} asked, ${count(search.hits, "hit")}${answered ? `; they came back by ${count(vias.size, "neighbour")}, from ${new Intl.ListFormat("en-GB").format([...new Set([...vias.values()].flatMap((via) => [...via.hops.keys()]))].sort((a, b) => a - b).map((hop) => (hop ? `${hop}` : "?")))} ${[...vias.values()].every((via) => [...via.hops.keys()].every((hop) => hop === 1)) ? "hop" : "hops"} away` : ""}.` : "No query of yours yet. After a search this shows by whom the answers came back, and from how far.");
   }
 
   // By whom the hits of the latest search came back, and from how far.

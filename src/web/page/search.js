@@ -41,7 +41,7 @@ export function view(main, known, rest) {
   const keep = button("bell", "Save this search", () => save(state.query), { kind: "plain", title: "Goes on looking, and tells what is new" });
 
   const list = new List({
-    label: "Hits; arrow keys move, Enter fetches, Space shows sources", height: [58, 78], key: (group) => group.key,
+    label: "Hits; arrow keys move, Enter fetches, Space shows sources", height: [58, 94], key: (group) => group.key,
     make: row, update: refresh, detail,
     onkey: (key, group) => (key === "Enter" ? fetchIt(group) : key === "m" ? magnet(group) : key === "b" ? browse(group.hits[0].source.addr) : false),
   });
@@ -193,14 +193,16 @@ function row(group) {
   const get = button("down", "Get", () => fetchIt(group), { kind: "get" });
   const more = button("chevron", `Sources of ${group.name}`, (event) => event.target.closest(".list").owner.toggle(group), { quiet: true, kind: "plain" });
   const element = h("div.hit", more, h("span.kind." + group.kind, { "aria-hidden": "true" }, extension(group.name)),
-    h("div.what", h("span.name", { title: group.name }, group.name), h("span.dim.where")), h("span.size", size(group.size)), h("span.many"), h("span.flag"), get);
+    h("div.what", h("span.name", { title: group.name }, group.name), h("span.dim.where", h("span"), h("span"))), h("span.size", size(group.size)), h("span.many"), h("span.flag"), get);
   Object.assign(element, { more, get, where: element.querySelector(".where"), many: element.querySelector(".many"), flag: element.querySelector(".flag") });
   return element;
 }
 
 function refresh(element, group, open) {
   const nearest = group.hits[0];
-  text(element.where, `${group.folder ? `${group.folder} · ` : ""}${nearest.source.vendor || "?"} at ${nearest.source.addr}${group.hops < 99 ? `, ${group.hops ? count(group.hops, "hop") : "by UDP"}` : ""}${nearest.urn ? "" : ", not hashed yet"}`);
+  const [folder, source] = element.where.children;
+  text(folder, group.folder ? `${group.folder} · ` : "");
+  text(source, `${nearest.source.vendor || "?"} at ${nearest.source.addr}${group.hops < 99 ? `, ${group.hops ? count(group.hops, "hop") : "by UDP"}` : ""}${nearest.urn ? "" : ", not hashed yet"}`);
   text(element.many, count(group.hits.length, "source"));
   const held = holding(group.hits.find((hit) => hit.urn)?.urn);
   text(element.flag, held === "done" ? "You have it" : held ? held : group.free ? "" : "Busy");

@@ -249,17 +249,19 @@ function parts(id) {
   return root;
 }
 
-/** Draws the blocks in as many cells as there is room for; a cell is as full as its blocks are. */
+/** Draws the blocks in as many cells as there is room for, large ones if they are few; a cell is as full as its blocks are. */
 function draw(canvas, legend, { blocks, runs, block_size: unit }) {
   const room = Math.max(200, canvas.parentElement?.clientWidth - 2 || 600);
   const cells = Math.min(blocks || 1, Math.floor(room / 9) * 6);
-  const across = Math.max(1, Math.min(cells, Math.floor(room / 9)));
+  const wide = Math.max(9, Math.min(48, Math.floor(room / cells)));
+  const tall = Math.max(12, Math.min(26, wide));
+  const across = Math.max(1, Math.min(cells, Math.floor(room / wide)));
   const down = Math.ceil(cells / across);
   const scale = window.devicePixelRatio || 1;
-  canvas.width = across * 9 * scale;
-  canvas.height = down * 12 * scale;
-  canvas.style.width = `${across * 9}px`;
-  canvas.style.height = `${down * 12}px`;
+  canvas.width = across * wide * scale;
+  canvas.height = down * tall * scale;
+  canvas.style.width = `${across * wide}px`;
+  canvas.style.height = `${down * tall}px`;
   const pen = canvas.getContext("2d");
   pen.scale(scale, scale);
   const style = getComputedStyle(canvas);
@@ -278,17 +280,19 @@ function draw(canvas, legend, { blocks, runs, block_size: unit }) {
     at += run.blocks;
   }
   cover.forEach((cell, n) => {
-    const x = (n % across) * 9;
-    const y = Math.floor(n / across) * 12;
+    const x = (n % across) * wide;
+    const y = Math.floor(n / across) * tall;
+    const [w, height] = wide > 12 ? [wide - 3, tall - 3] : [8, 10];
     pen.fillStyle = tints.missing;
-    pen.fillRect(x, y, 8, 10);
+    pen.fillRect(x, y, w, height);
     const have = cell.stored / Math.max(1, cell.stored + cell.filling + cell.asked + cell.missing);
     if (cell.source !== null || cell.filling) {
       pen.fillStyle = cell.source === null ? tints.filling : colour(`--source-${cell.source % 6}`);
-      pen.fillRect(x, y + (cell.filling ? 3 : 8), 8, cell.filling ? 7 : 2);
+      const lit = height * (cell.filling ? .7 : .2);
+      pen.fillRect(x, y + height - lit, w, lit);
     }
     pen.fillStyle = tints.stored;
-    pen.fillRect(x, y + 10 * (1 - have), 8, 10 * have);
+    pen.fillRect(x, y + height * (1 - have), w, height * have);
   });
   const words = `${count(total.stored, "part")} of ${number(blocks)} stored, ${number(total.filling)} coming in, ${number(total.asked)} asked for, ${number(total.missing)} missing`;
   canvas.setAttribute("aria-label", words);

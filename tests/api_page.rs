@@ -154,6 +154,11 @@ fn numbers_for_prometheus_are_well_formed() {
         }
     }
     assert!(seen > 8, "{seen}");
+    // What docs/API.md calls worth an alarm can be seen.
+    let drawn = board["panels"].to_string();
+    for name in ["filbert_verify_fail_total", "filbert_watch_degraded", "process_open_fds", "process_max_fds"] {
+        assert!(drawn.contains(name), "the board does not draw {name}");
+    }
 }
 
 #[test]

@@ -29,6 +29,7 @@ const TABLE: &[(&str, &[&str], &[&str])] = &[
     ("filbert up --j", &["--json"], &["--share"]),
     ("filbert --home up s", &["search"], &["--share"]),
     ("filbert up --role ", &["auto", "leaf", "ultrapeer"], &["up"]),
+    ("filbert get --on-exists ", &["skip", "rename", "overwrite"], &["up", "Cargo.toml"]),
     ("filbert peers s", &["set"], &["search"]),
     ("filbert config set neigh", &["neighbours"], &["search"]),
     ("filbert --json config ", &["get", "set", "path", "edit"], &["up"]),

@@ -635,7 +635,7 @@ const TUI_EXAMPLES: &str = "Example:
     filbert up --detach && filbert tui
 
 Keys: / search, Enter get, Space select, b browse, m copy the magnet link,
-p pause, t turtle, ? help, q quit, Tab or 1-6 the views. The servent goes on
+p pause, t turtle, ? help, q quit, Tab or 1-9 the views. The servent goes on
 when you leave.";
 
 const SIM_EXAMPLES: &str = "Examples:

@@ -170,7 +170,10 @@ fn fish(out: &mut String, filbert: &Verb) -> std::fmt::Result {
         for flag in &verb.flags {
             let short = flag.short.map(|letter| format!(" -s {letter}")).unwrap_or_default();
             let long = flag.long.as_ref().map(|long| format!(" -l {long}")).unwrap_or_default();
-            let value = flag.value.as_ref().map(|value| format!(" -r{}", offer(&value.choice))).unwrap_or_default();
+            // By -r alone files are offered too.
+            let needs = |choice: &Choice| if *choice == Choice::File { "-r" } else { "-x" };
+            let value = flag.value.as_ref().map(|value| format!(" {}{}", needs(&value.choice), offer(&value.choice)));
+            let value = value.unwrap_or_default();
             writeln!(out, "complete -c filbert{here}{short}{long}{value} -d {}", quoted(&flag.help))?;
         }
         for next in &verb.verbs {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
@@ -582,6 +583,15 @@ impl Node {
     pub async fn transfers(&self) -> Vec<TransferView> {
         let mut views = self.inner.downloads.views();
         views.extend(self.inner.uploads.views());
+        views.sort_by_key(|view| view.id);
+        views
+    }
+
+    /// Those downloads and uploads of these numbers that there are.
+    pub fn transfers_of(&self, ids: &[RangeInclusive<u64>]) -> Vec<TransferView> {
+        let mut views = self.inner.downloads.views_of(ids);
+        let uploads = self.inner.uploads.views().into_iter();
+        views.extend(uploads.filter(|view| ids.iter().any(|ids| ids.contains(&view.id))));
         views.sort_by_key(|view| view.id);
         views
     }

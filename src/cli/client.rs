@@ -54,12 +54,20 @@ struct ErrorBody {
     error: ErrorText,
 }
 
-#[derive(Deserialize)]
-struct ErrorText {
+/// What it says.
+#[derive(Debug, Deserialize)]
+pub struct ErrorText {
     code: Value,
     message: String,
     #[serde(default)]
     hint: String,
+}
+
+impl From<ErrorText> for Failure {
+    fn from(error: ErrorText) -> Self {
+        let exit = serde_json::from_value::<ErrorCode>(error.code).map_or(Exit::Failed, Exit::from);
+        Self { exit, message: error.message, hint: error.hint }
+    }
 }
 
 impl Client {
@@ -173,8 +181,7 @@ impl Client {
                 _ => Failure::new(Exit::Failed, format!("the servent answered {status}")),
             });
         };
-        let exit = serde_json::from_value::<ErrorCode>(error.code).map_or(Exit::Failed, Exit::from);
-        Err(Failure { exit, message: error.message, hint: error.hint })
+        Err(error.into())
     }
 
     /// Sends a request and waits for the head of the answer, whatever it says.

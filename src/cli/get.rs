@@ -1,14 +1,16 @@
 //! `get`: starts downloads in the servent and watches them to their end.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use futures::{StreamExt, stream};
+use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Deserialize;
 use serde_json::json;
 
 use super::args::Get;
-use super::client::Client;
+use super::client::{Client, ErrorText};
 use super::config::{Config, absolute};
 use super::exit::{Exit, Failure};
 use super::servent::{self, Whose};
@@ -25,8 +27,11 @@ const STAYS: Duration = Duration::from_secs(30);
 const LOOKS: Duration = Duration::from_secs(1);
 /// Files of one command at most.
 const MOST: usize = 10_000;
-/// Of many so many are asked for at a time: the servent then writes them down together.
-pub(super) const AT_ONCE: usize = 16;
+/// Of many so many are asked for with one call, which has no more than about so many bytes.
+const AT_ONCE: usize = 100;
+const CALL: usize = 32 * 1024;
+/// Of so many it is asked whether they are done.
+const AHEAD: usize = 32;
 
 /// `get`.
 pub async fn get(config: &Config, args: &Get) -> Result<(), Failure> {
@@ -63,24 +68,16 @@ pub async fn get(config: &Config, args: &Get) -> Result<(), Failure> {
             wanted.push(hit.hit.to_string());
         }
         // All are started before the first is watched: the servent fetches them side by side.
-        let start = |what: &String| {
-            let request = GetRequest {
-                what: what.clone(),
-                dir: dir.clone(),
-                name: args.name.clone(),
-                on_exists: args.on_exists.clone(),
-                priority: args.priority.clone(),
-                template: template.clone(),
-                search: None,
-            };
-            let client = &client;
-            async move {
-                let body = serde_json::to_value(&request).map_err(std::io::Error::from)?;
-                client.post::<TransferView>("/api/v1/transfers", body).await
-            }
+        let request = |what: &String| GetRequest {
+            what: what.clone(),
+            dir: dir.clone(),
+            name: args.name.clone(),
+            on_exists: args.on_exists.clone(),
+            priority: args.priority.clone(),
+            template: template.clone(),
+            search: None,
         };
-        let started: Vec<Result<TransferView, Failure>> =
-            stream::iter(wanted.iter().map(start)).buffered(AT_ONCE).collect().await;
+        let started = start(&client, wanted.iter().map(request)).await?;
         if args.play {
             for transfer in started.iter().flatten() {
                 address(config, &client, transfer.id).await?;
@@ -89,10 +86,14 @@ pub async fn get(config: &Config, args: &Get) -> Result<(), Failure> {
         // Who asked for an address has it, and what fetches the file goes on.
         let leave = args.play && whose == Whose::Running && !config.say.json;
         let (mut done, mut failures) = (0, Vec::new());
+        let mut done_ones = DoneOnes::of(&started);
         for (what, transfer) in wanted.iter().zip(started) {
             let watched = match transfer {
                 Ok(_) if leave => Ok(()),
-                Ok(transfer) => watch(config, &client, transfer.id, whose, args.play).await,
+                Ok(transfer) => match done_ones.look(&client, transfer.id).await? {
+                    Some(transfer) => finish(config, &transfer, args.play),
+                    None => watch(config, &client, transfer.id, whose, args.play).await,
+                },
                 Err(failure) => Err(failure),
             };
             match watched {
@@ -120,6 +121,65 @@ pub async fn get(config: &Config, args: &Get) -> Result<(), Failure> {
         });
     }
     watched
+}
+
+/// What came of a call, or of one download in it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Started {
+    Transfer(Box<TransferView>),
+    Error(ErrorText),
+}
+
+/// Starts downloads, many with one call: the servent then writes them down together.
+pub(super) async fn start(
+    client: &Client,
+    requests: impl IntoIterator<Item = GetRequest>,
+) -> Result<Vec<Result<TransferView, Failure>>, Failure> {
+    let mut started = Vec::new();
+    let mut requests = requests.into_iter().peekable();
+    while requests.peek().is_some() {
+        let (mut call, mut length) = (Vec::new(), 0);
+        let fits = |length: usize, request: &GetRequest| length == 0 || length + request.what.len() < CALL;
+        while let Some(request) = requests.next_if(|request| call.len() < AT_ONCE && fits(length, request)) {
+            let request = serde_json::to_value(request).map_err(std::io::Error::from)?;
+            length += request.to_string().len();
+            call.push(request);
+        }
+        let came: Vec<Started> = client.post("/api/v1/transfers/many", call.into()).await?;
+        started.extend(came.into_iter().map(|started| match started {
+            Started::Transfer(transfer) => Ok(*transfer),
+            Started::Error(error) => Err(error.into()),
+        }));
+    }
+    Ok(started)
+}
+
+/// Those downloads that are done: of thousands most are when it is their turn to be watched.
+struct DoneOnes {
+    /// Those not asked about since.
+    left: VecDeque<u64>,
+    done: BTreeMap<u64, TransferView>,
+}
+
+impl DoneOnes {
+    fn of(started: &[Result<TransferView, Failure>]) -> Self {
+        Self { left: started.iter().flatten().map(|transfer| transfer.id).collect(), done: BTreeMap::new() }
+    }
+
+    /// How it ended, if it is done; asks of those that follow too.
+    async fn look(&mut self, client: &Client, id: u64) -> Result<Option<TransferView>, Failure> {
+        if let Some(transfer) = self.done.remove(&id) {
+            return Ok(Some(transfer));
+        }
+        while self.left.front().is_some_and(|left| *left != id) {
+            self.left.pop_front();
+        }
+        let ids: Vec<String> = self.left.iter().take(AHEAD).map(u64::to_string).collect();
+        let now: Vec<TransferView> = client.get(&format!("/api/v1/transfers?ids={}", ids.join(","))).await?;
+        self.done.extend(now.into_iter().filter(|it| it.state == "done").map(|it| (it.id, it)));
+        Ok(self.done.remove(&id))
+    }
 }
 
 /// The numbers of what the latest list has in a folder.
@@ -170,13 +230,7 @@ fn verdict(config: &Config, done: usize, failures: Vec<Failure>) -> Result<(), F
 
 /// Shows one download until it ends; on stdout only the finished path.
 async fn watch(config: &Config, client: &Client, id: u64, whose: Whose, played: bool) -> Result<(), Failure> {
-    let address = format!("/api/v1/transfers/{id}");
-    // Of thousands most are done when it is their turn to be watched.
-    let now: TransferView = client.get(&address).await?;
-    if now.state == "done" {
-        return finish(config, &now, played);
-    }
-    let mut changes = client.lines::<TransferView>(&format!("{address}?follow=1")).await?;
+    let mut changes = client.lines::<TransferView>(&format!("/api/v1/transfers/{id}?follow=1")).await?;
     let mut progress = Progress::new(config);
     while let Some(change) = changes.next().await {
         let transfer = change.map_err(|failure| lost(config, failure))?;

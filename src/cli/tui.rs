@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use async_signal::{Signal, Signals};
 use futures::channel::mpsc::{Receiver, Sender, channel};
-use futures::{FutureExt, SinkExt, StreamExt, stream};
+use futures::{FutureExt, SinkExt, StreamExt};
 use serde_json::{Value, json};
 
 use super::client::Client;
 use super::config::Config;
 use super::exit::{Exit, Failure};
 use super::{interrupt, servent};
+use crate::app::GetRequest;
 use crate::app::view::{BlocksView, HitView, MagnetView, SearchLine, SearchView, ShareView, SpeedsView};
 use crate::net::rt;
 use crate::tui::ask::{MagnetOf, SettingView};
@@ -488,19 +489,11 @@ async fn all(client: &Client, ids: Vec<u64>, act: &str) -> Result<String, Failur
 
 async fn get(client: &Client, what: Vec<String>, template: Option<&str>) -> Result<String, Failure> {
     let all = what.len();
-    let mut failed = None;
-    let mut begun = 0;
-    let one = |what| async move {
-        client.post::<Value>("/api/v1/transfers", json!({ "what": what, "template": template })).await
-    };
-    let mut answers = stream::iter(what).map(one).buffered(super::get::AT_ONCE);
-    while let Some(answer) = answers.next().await {
-        match answer {
-            Ok(_) => begun += 1,
-            Err(failure) => failed = Some(failure),
-        }
-    }
-    match failed {
+    let request = |what| GetRequest { what, template: template.map(str::to_owned), ..GetRequest::default() };
+    let (begun, failed): (Vec<_>, Vec<_>) =
+        super::get::start(client, what.into_iter().map(request)).await?.into_iter().partition(Result::is_ok);
+    let begun = begun.len();
+    match failed.into_iter().find_map(Result::err) {
         Some(failure) if begun == 0 => Err(failure),
         Some(failure) => {
             Err(Failure { message: format!("{begun} of {all} are under way: {}", failure.message), ..failure })

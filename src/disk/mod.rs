@@ -28,7 +28,9 @@ pub use home::Home;
 pub use journal::{Journal, Journalled};
 pub use lock::{Lock, LockError};
 pub use open::open_beneath;
-pub use partial::{Checked, DiskError, Fault, Judged, Partial, PartialSpec, Slot, Wrote, node_of, read_range};
+pub use partial::{
+    Checked, DiskError, Fault, Finishing, Judged, Partial, PartialSpec, Slot, Together, Wrote, node_of, read_range,
+};
 pub use pass::{BUFFER, Threads, pass};
 pub use place::{OnExists, UnknownPolicy};
 pub use policy::{Pattern, Refusal, SkipReason, looks_private, may_share};

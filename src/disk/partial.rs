@@ -21,6 +21,7 @@ mod hashing;
 mod judge;
 mod open;
 mod slot;
+mod together;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -43,6 +44,7 @@ use hashing::Hash;
 pub use judge::Judged;
 use open::{are_fetched, is_at, rewrite};
 pub use slot::{Slot, Wrote};
+pub use together::{Finishing, Together};
 
 /// How often what was written is brought to the disk.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
@@ -359,19 +361,35 @@ impl Partial {
     /// Moves the file to `dir/name`, or where `on_exists` says; returns where it is. On an error it stays what
     /// it was. Call it when [`Partial::check`] has found nothing wrong.
     pub fn finish(&mut self, dir: &Path, name: &str, on_exists: OnExists) -> Result<PathBuf, DiskError> {
+        self.all_written()?;
+        self.sync()?;
+        let path = self.place(dir, name, on_exists)?;
+        place::make_last(dir)?;
+        self.remove_map();
+        Ok(path)
+    }
+
+    /// Nothing of it is under way to the disk any more, and nothing that was is lost.
+    fn all_written(&self) -> Result<Arc<File>, DiskError> {
         while matches!(*self.syncing.lock().unwrap_or_else(PoisonError::into_inner), Syncing::Running) {
             std::thread::park_timeout(Duration::from_millis(2));
         }
         self.take_sync_error()?;
-        self.file.sync_all().map_err(|error| DiskError::new("write", &self.part, &error))?;
+        Ok(self.reader())
+    }
+
+    fn sync(&self) -> Result<(), DiskError> {
+        self.file.sync_all().map_err(|error| DiskError::new("write", &self.part, &error))
+    }
+
+    /// Moves what is on the disk as it was checked. The folder is to be synced then.
+    fn place(&self, dir: &Path, name: &str, on_exists: OnExists) -> Result<PathBuf, DiskError> {
         self.must_be_there()?;
         if self.checked != Some(self.stamp()?) {
             let words = format!("{} was written to by something else", self.part.display());
             return Err(DiskError { words, fault: Fault::Altered });
         }
-        let path = place::place(&self.part, dir, name, on_exists)?;
-        self.remove_map();
-        Ok(path)
+        place::place(&self.part, dir, name, on_exists)
     }
 
     /// Removes it, finished or not.

@@ -62,7 +62,7 @@ impl OnExists {
 const TRIES: u32 = 10_000;
 
 /// Moves the file `from` to `dir/name` or beside it; returns where it is. `from` is gone then; on an error it
-/// stays.
+/// stays. A crash may undo it until [`make_last`].
 pub fn place(from: &Path, dir: &Path, name: &str, on_exists: OnExists) -> Result<PathBuf, DiskError> {
     make_dirs(dir).map_err(|error| DiskError::new("make the folder", dir, &error))?;
     for n in 1..TRIES {
@@ -70,11 +70,9 @@ pub fn place(from: &Path, dir: &Path, name: &str, on_exists: OnExists) -> Result
         let fail = |error: io::Error| DiskError::new("write", &to, &error);
         if on_exists == OnExists::Overwrite {
             move_over(from, &to).map_err(fail)?;
-            sync_dir(dir).map_err(fail)?;
             return Ok(to);
         }
         if move_new(from, &to).map_err(fail)? {
-            sync_dir(dir).map_err(fail)?;
             return Ok(to);
         }
         let stays = match on_exists {
@@ -88,6 +86,11 @@ pub fn place(from: &Path, dir: &Path, name: &str, on_exists: OnExists) -> Result
         }
     }
     Err(DiskError::other(format!("every name from {name} on is taken in {}. Say another with --name", dir.display())))
+}
+
+/// The names in the folder survive a crash.
+pub fn make_last(dir: &Path) -> Result<(), DiskError> {
+    sync_dir(dir).map_err(|error| DiskError::new("write", dir, &error))
 }
 
 /// Moves without taking anybody's place; `false` when the name is taken.

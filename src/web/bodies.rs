@@ -6,7 +6,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use super::answer::{BYTES, EVENTS, JSON, LINES, TEXT};
-use crate::app::view::EventView;
+use crate::app::Error;
+use crate::app::view::{EventView, TransferView};
 
 /// What a body looks like, by media type.
 pub trait Shape {
@@ -121,6 +122,16 @@ pub struct Removed {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Stopping {
     pub(super) stopping: bool,
+}
+
+/// What came of one download of several that were asked for.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StartedView {
+    /// It is under way.
+    Transfer(Box<TransferView>),
+    /// It is not.
+    Error(Error),
 }
 
 /// Where a player finds a download.

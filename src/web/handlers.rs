@@ -1,7 +1,9 @@
 //! What each route does: the request taken apart, one call of the facade, the view written as JSON.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use futures::future::join_all;
 use futures::{FutureExt, StreamExt};
 use hyper::header::{IF_RANGE, RANGE};
 use serde::de::DeserializeOwned;
@@ -9,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::answer::{self, Answer};
 use super::bodies::{
     Added, Disconnected, Ended, Host, Hosts, Level, Neighbours, PlayView, Removed, RouteView, RoutesView, SessionView,
-    Stopping, Unshared,
+    StartedView, Stopping, Unshared,
 };
 use super::routes::{Call, ROUTES};
 use super::{Setting, guard, metrics, openapi, process, stream, uri};
@@ -20,6 +22,9 @@ use crate::app::{
 };
 use crate::net::rt;
 use crate::transfer::play;
+
+/// Downloads that are started by one call, and ranges of numbers that one asks for.
+const MANY: usize = 100;
 
 impl Call {
     /// The body, read as JSON.
@@ -206,7 +211,37 @@ pub(super) async fn watch_looked_at(call: Call) -> Result<Answer, Error> {
 }
 
 pub(super) async fn transfers(call: Call) -> Result<Answer, Error> {
-    Ok(answer::value(&call.context.node.transfers().await))
+    let Some(ids) = call.query.get("ids") else {
+        return Ok(answer::value(&call.context.node.transfers().await));
+    };
+    Ok(answer::value(&call.context.node.transfers_of(&numbers(ids)?)))
+}
+
+/// `3,7-20`, as ranges.
+fn numbers(text: &str) -> Result<Vec<RangeInclusive<u64>>, Error> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(first.trim().parse().ok()?..=last.trim().parse().ok()?)
+    };
+    let ranges = text.split(',').map(range).collect::<Option<Vec<_>>>().filter(|ranges| ranges.len() <= MANY);
+    ranges.ok_or_else(|| {
+        let hint = format!("Say for example ?ids=3,7-20; no more than {MANY} of them");
+        Error::new(ErrorCode::Usage, format!("{text:?} are not the numbers of transfers")).hint(hint)
+    })
+}
+
+pub(super) async fn get_many(call: Call) -> Result<Answer, Error> {
+    let requests: Vec<GetRequest> = call.json()?;
+    if requests.len() > MANY {
+        let message = format!("{} downloads in one call; {MANY} are the most", requests.len());
+        return Err(Error::new(ErrorCode::Usage, message).hint("Start them in several calls"));
+    }
+    let started = join_all(requests.into_iter().map(|request| call.context.node.get(request))).await;
+    let views = started.into_iter().map(|started| match started {
+        Ok(transfer) => StartedView::Transfer(Box::new(transfer)),
+        Err(error) => StartedView::Error(error),
+    });
+    Ok(answer::value(&views.collect::<Vec<_>>()))
 }
 
 pub(super) async fn get(call: Call) -> Result<Answer, Error> {

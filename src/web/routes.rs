@@ -14,7 +14,7 @@ use schemars::{Schema, SchemaGenerator};
 use super::answer::Answer;
 use super::bodies::{
     Added, Disconnected, Ended, FileBytes, Followed, Happenings, Host, Hosts, Json, Level, Neighbours, Nothing, Plain,
-    PlayView, Removed, RoutesView, SessionView, Shape, Stopping, Unshared,
+    PlayView, Removed, RoutesView, SessionView, Shape, StartedView, Stopping, Unshared,
 };
 use super::handlers::*;
 use super::serve::{Context, Setting};
@@ -146,8 +146,9 @@ routes! {
     Token POST "/api/v1/watches/{id}/pause" pause_watch(Nothing) -> 200 Json<WatchView>, "Lets a saved search ask no more.";
     Token POST "/api/v1/watches/{id}/resume" resume_watch(Nothing) -> 200 Json<WatchView>, "Lets it ask again.";
     Token POST "/api/v1/watches/{id}/read" watch_looked_at(Nothing) -> 200 Json<WatchView>, "Its hits so far are not new any more.";
-    Token GET "/api/v1/transfers" transfers(Nothing) -> 200 Json<Vec<TransferView>>, "Downloads and uploads.";
+    Token GET "/api/v1/transfers" ["ids": "the numbers of those wanted: 3,7-20"] transfers(Nothing) -> 200 Json<Vec<TransferView>>, "Downloads and uploads; ?ids=3,7-20: those alone.";
     Token POST "/api/v1/transfers" get(Json<GetRequest>) -> 201 Json<TransferView>, "Starts a download: {what, search?, dir?, name?, on_exists?, priority?, template?}.";
+    Token POST "/api/v1/transfers/many" get_many(Json<Vec<GetRequest>>) -> 200 Json<Vec<StartedView>>, "Starts up to 100 downloads: what came of each, in their order.";
     Token GET "/api/v1/transfers/{id}" ["follow": "1: a line at each change, to the end"] transfer(Nothing) -> 200 Followed<TransferView, TransferView>, "A transfer; ?follow=1: a line at each change, to the end.";
     Token DELETE "/api/v1/transfers/{id}" cancel(Nothing) -> 200 Json<TransferView>, "Cancels a download and removes its partial file.";
     Token GET "/api/v1/transfers/{id}/blocks" blocks(Nothing) -> 200 Json<BlocksView>, "Which parts of a download are there, and what its sources do.";

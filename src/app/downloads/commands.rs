@@ -1,5 +1,6 @@
 //! What others ask of the downloads: see [`Downloads`].
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -60,6 +61,11 @@ impl Downloads {
     /// All downloads, in the order of their ids.
     pub fn views(&self) -> Vec<TransferView> {
         self.inner().all().iter().map(|live| live.view()).collect()
+    }
+
+    /// Those of these numbers that there are, each once.
+    pub fn views_of(&self, ids: &[RangeInclusive<u64>]) -> Vec<TransferView> {
+        self.inner().table().of(ids).iter().map(|live| live.view()).collect()
     }
 
     /// One download.

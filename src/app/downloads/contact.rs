@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::channel::oneshot;
+use futures::future::Either;
 
 use super::Inner;
 use super::live::Live;
@@ -41,6 +42,8 @@ pub(super) struct Decision {
     /// The size of blocks.
     pub(super) block: u64,
     pub(super) slot: Slot,
+    /// It is a small file: see [`super::lane`].
+    pub(super) small: bool,
 }
 
 /// What one contact needs.
@@ -175,7 +178,7 @@ impl Contact {
     /// Reads the body. The connection is in its place before the last bytes are written: with these the download may be
     /// complete, and the contact dropped.
     async fn receive(&self, mut link: Link, decision: Decision) -> Result<(), Option<Lost>> {
-        let Decision { first, keep, block, slot } = decision;
+        let Decision { first, keep, block, slot, small } = decision;
         let (mut at, mut spare) = (first, Vec::new());
         let mut allowance = self.inner.config.speed.allowance();
         let mut writing = None;
@@ -198,14 +201,14 @@ impl Contact {
             let skip = usize::try_from(keep.start.saturating_sub(at)).unwrap_or(usize::MAX);
             if at + read as u64 >= keep.end && link.is_reusable() {
                 self.lay_by(link);
-                let last = (skip < read).then(|| self.write(&slot, piece, skip, at + skip as u64));
+                let last = (skip < read).then(|| self.write((&slot, small), piece, skip, at + skip as u64));
                 return match last {
                     Some(last) => last.await.map(|_| ()).ok_or(None),
                     None => Ok(()),
                 };
             }
             if skip < read {
-                writing = Some(self.write(&slot, piece, skip, at + skip as u64));
+                writing = Some(self.write((&slot, small), piece, skip, at + skip as u64));
             } else {
                 spare = piece;
             }
@@ -228,14 +231,14 @@ impl Contact {
     /// file is gone.
     fn write(
         &self,
-        slot: &Slot,
+        (slot, small): (&Slot, bool),
         piece: Vec<u8>,
         skip: usize,
         offset: u64,
     ) -> impl Future<Output = Option<Vec<u8>>> + Send + Unpin + use<> {
         let (inner, live) = (Arc::clone(&self.inner), Arc::clone(&self.live));
         let (slot, source) = (slot.clone(), self.id);
-        rt::spawn_blocking(move || {
+        let write = move || {
             let written = slot.write(offset, &piece[skip..], |told| match told {
                 Ok(Wrote { range, stored, judged }) => {
                     live.tell(Input::Wrote { source, range, stored });
@@ -244,12 +247,16 @@ impl Contact {
                 Err(error) => live.tell(disk_failed(error)),
             });
             match slot.behind() {
-                Some(behind) if behind.bytes <= AT_ONCE => behind.catch_up(),
+                Some(behind) if small || behind.bytes <= AT_ONCE => behind.catch_up(),
                 Some(behind) => drop(rt::spawn_blocking(move || behind.catch_up())),
                 None => {}
             }
             written.map(|()| piece)
-        })
+        };
+        match small {
+            true => Either::Left(self.inner.lane.run(write)),
+            false => Either::Right(rt::spawn_blocking(write)),
+        }
     }
 }
 

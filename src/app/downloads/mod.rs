@@ -8,6 +8,7 @@ mod commands;
 mod contact;
 mod get;
 mod here;
+mod lane;
 mod live;
 mod paths;
 mod play;
@@ -42,6 +43,7 @@ use crate::net::fetch::Link;
 use crate::net::rt::{self, Task};
 use crate::transfer::{Expected, Lost, Source};
 use crate::wire::Urn;
+use lane::Lane;
 use live::Live;
 use record::Saved;
 use spare::Spare;
@@ -123,6 +125,8 @@ struct Inner {
     table: Mutex<Table>,
     turns: Mutex<Turns>,
     spare: Spare,
+    /// For the disk work of small files.
+    lane: Lane,
     journal: Arc<Journal<Saved>>,
     /// Held while it is written to.
     writing: Mutex<()>,
@@ -151,6 +155,7 @@ impl Downloads {
             alternates,
             turns: Mutex::new(Turns::new(config.active)),
             spare: Spare::default(),
+            lane: Lane::default(),
             config,
             hooks,
             rng: Mutex::new(rng),

@@ -1,7 +1,7 @@
 //! All downloads: by number, and by what they are of, so that a new one need not be held against all others.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use super::live::Live;
@@ -95,6 +95,14 @@ impl Table {
         self.downloads.values().cloned().collect()
     }
 
+    /// Those of these numbers, in the order of their ids.
+    pub(super) fn of(&self, ids: &[RangeInclusive<u64>]) -> Vec<Arc<Live>> {
+        let ranges = ids.iter().filter(|ids| !ids.is_empty());
+        let found: BTreeMap<u64, &Arc<Live>> =
+            ranges.flat_map(|ids| self.downloads.range(ids.clone())).map(|(id, live)| (*id, live)).collect();
+        found.into_values().cloned().collect()
+    }
+
     /// Those that have a hash of it, in the order of their ids; they may contradict it in another.
     pub(super) fn like(&self, content: &Expected) -> Vec<Arc<Live>> {
         self.by(keys(content))
@@ -171,6 +179,20 @@ mod tests {
         assert!(table.like(&of(3)).is_empty() && table.like(&of(0)).is_empty());
         let tree = Expected { tth: Some(Tth([1; 24])), ..of(2) };
         assert_eq!(ids(&table.like(&tree)), [4]);
+    }
+
+    #[test]
+    fn numbers_may_overlap_and_be_of_none() {
+        let mut table = Table::default();
+        (1..=9).for_each(|id| insert(&mut table, &record(id, 1, "unfinished")));
+        for (wanted, found) in [
+            (vec![2..=4, 3..=3], vec![2, 3, 4]),
+            (vec![8..=20, 1..=1], vec![1, 8, 9]),
+            (vec![RangeInclusive::new(5, 3), 10..=u64::MAX], vec![]),
+            (vec![], vec![]),
+        ] {
+            assert_eq!(ids(&table.of(&wanted)), found, "{wanted:?}");
+        }
     }
 
     #[test]

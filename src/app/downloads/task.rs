@@ -12,16 +12,16 @@ use futures::channel::{mpsc, oneshot};
 
 use super::Inner;
 use super::contact::{Contact, Decision, Links, disk_failed, tell_judged};
-use super::here::stamp_of;
+use super::lane::{Placed, SMALL};
 use super::live::{AT_MOST, Live};
 use super::tree;
-use crate::disk::{Checked, DiskError, Fault, Partial, PartialSpec, Slot};
+use crate::disk::{Checked, DiskError, Fault, Finishing, Partial, PartialSpec, Slot};
 use crate::net::fetch::Link;
 use crate::net::rt::{self, Task};
 use crate::transfer::{Input, Output, Reach, Source, SourceId, State};
 
 /// Of so few bytes nothing is lost by a crash that is worth writing down where they lie: it is one block.
-const SMALL: u64 = 1 << 20;
+const UNNAMED: u64 = 1 << 20;
 
 /// What runs for one download.
 pub(super) struct Runner {
@@ -30,6 +30,8 @@ pub(super) struct Runner {
     bell: mpsc::Receiver<()>,
     /// Shared with the partial file's writers.
     slot: Slot,
+    /// It is a small file: see [`super::lane`].
+    small: bool,
     contacts: BTreeMap<SourceId, Running>,
     /// Open connections that no request is under way on.
     links: Links,
@@ -60,6 +62,7 @@ impl Runner {
             live,
             bell,
             slot: Slot::default(),
+            small: false,
             contacts: BTreeMap::new(),
             links: Arc::default(),
             tree: None,
@@ -130,7 +133,7 @@ impl Runner {
                 if let Some(decide) = self.contacts.get_mut(&source).and_then(|running| running.decide.take()) {
                     // A contact that is gone has told the machine so.
                     let block = self.live.lock().machine().map_or(1, |machine| machine.map().block_size());
-                    let _ = decide.send(Decision { first, keep, block, slot: self.slot.clone() });
+                    let _ = decide.send(Decision { first, keep, block, slot: self.slot.clone(), small: self.small });
                 }
             }
             Output::FetchTree { source, from, target, size, root } => {
@@ -205,12 +208,13 @@ impl Runner {
                 own: record.part.clone(),
             }
         };
-        match rt::spawn_blocking(move || Partial::open(spec)).await {
+        self.small = size <= SMALL;
+        match self.on_disk(move || Partial::open(spec)).await {
             Ok(partial) => {
                 let stored = partial.stored();
                 let news = {
                     let mut live = self.live.lock();
-                    let found = size <= SMALL && live.record.size.is_some() && live.record.expected().urn().is_some();
+                    let found = size <= UNNAMED && live.record.size.is_some() && live.record.expected().urn().is_some();
                     let news = live.record.part.is_none() && !found;
                     live.record.part = Some(partial.file_name());
                     live.record.size = Some(size);
@@ -250,22 +254,19 @@ impl Runner {
             }
             None
         };
-        if let Some(error) = rt::spawn_blocking(move || slot.check(tell)).await.flatten() {
+        if let Some(error) = self.on_disk(move || slot.check(tell)).await.flatten() {
             self.disk_failed(error);
         }
     }
 
     async fn finish(&mut self) {
-        let (dir, name, on_exists) = {
+        let finishing = {
             let record = &self.live.lock().record;
-            (record.dir.clone(), record.name.clone(), record.on_exists())
+            let (dir, name, on_exists) = (record.dir.clone(), record.name.clone(), record.on_exists());
+            Finishing { slot: self.slot.clone(), dir, name, on_exists }
         };
-        let finish = move |slot: &mut Option<Partial>| {
-            let path = slot.as_mut()?.finish(&dir, &name, on_exists);
-            Some(path.map(|path| (std::fs::File::open(&path).ok(), stamp_of(&path), path)))
-        };
-        match self.with_partial(finish).await {
-            Some(Ok((file, stamp, path))) => {
+        match self.inner.lane.finish(finishing, self.small).await {
+            Some(Ok(Placed { path, file, stamp })) => {
                 self.slot = Slot::default();
                 self.give_on(file);
                 {
@@ -333,12 +334,17 @@ impl Runner {
         self.live.tell(disk_failed(error));
     }
 
-    /// On the pool for blocking work, when no writer has it.
+    /// When no writer has it.
     async fn with_partial<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Option<Partial>) -> T + Send + 'static,
     ) -> T {
         let slot = self.slot.clone();
-        rt::spawn_blocking(move || slot.with(work)).await
+        self.on_disk(move || slot.with(work)).await
+    }
+
+    /// On a thread that may block.
+    async fn on_disk<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        if self.small { self.inner.lane.run(work).await } else { rt::spawn_blocking(work).await }
     }
 }

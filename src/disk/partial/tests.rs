@@ -83,11 +83,11 @@ impl Tried {
     }
 }
 
-fn content(length: usize) -> Vec<u8> {
+pub(super) fn content(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at * 31 + at / 255) as u8).collect()
 }
 
-fn spec(dir: &Path, bytes: &[u8]) -> PartialSpec {
+pub(super) fn spec(dir: &Path, bytes: &[u8]) -> PartialSpec {
     PartialSpec {
         dir: dir.join("incomplete"),
         name: "a.bin".into(),

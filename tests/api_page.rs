@@ -233,6 +233,21 @@ fn a_browsed_list_leaves_the_numbers_of_the_search_alone_when_asked_to() {
     assert_eq!((status, transfer["name"].as_str()), (201, Some("blue train.txt")), "{transfer}");
     let of = json!({ "what": "1", "search": 99 }).to_string();
     assert_eq!(a.call("POST", "/api/v1/transfers", &of).0, 404);
+    let several = json!([{ "what": "99" }, { "what": "1" }]).to_string();
+    let (status, started) = a.call("POST", "/api/v1/transfers/many", &several);
+    assert_eq!(
+        (status, &started[0]["error"]["code"], started.as_array().map(Vec::len)),
+        (200, &json!("not_found"), Some(2))
+    );
+    assert_eq!(started[1]["transfer"]["id"], transfer["id"], "one file is one download");
+    let many = json!(vec![json!({ "what": "1" }); 101]).to_string();
+    assert_eq!(a.call("POST", "/api/v1/transfers/many", &many).0, 400, "no more than 100 in a call");
+    let id = transfer["id"].as_u64().expect("a number");
+    for (ids, found) in [(format!("{id}"), 1), (format!("{}-{},{id}", id, id + 5), 1), (format!("{}-{id}", id + 1), 0)]
+    {
+        assert_eq!(a.get(&format!("/api/v1/transfers?ids={ids}")).as_array().map(Vec::len), Some(found), "{ids}");
+    }
+    assert_eq!(a.call("GET", "/api/v1/transfers?ids=1,x", "").0, 400);
     let path = format!("/api/v1/transfers/{}/blocks", transfer["id"]);
     until("its only part is stored", || {
         let blocks = a.get(&path);

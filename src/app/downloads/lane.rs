@@ -144,3 +144,64 @@ impl Lane {
         self.0.together.finish(files).into_iter().map(|end| end.map(|end| end.map(placed))).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn one_after_the_other_in_the_order_of_coming() {
+        let (lane, order) = (Lane::default(), Arc::new(Mutex::new(Vec::new())));
+        let (go, gate) = mpsc::channel::<()>();
+        let first = lane.run(move || gate.recv().is_ok());
+        let all: Vec<_> = (0..20)
+            .map(|n| {
+                let order = Arc::clone(&order);
+                lane.run(move || order.lock().expect("no panic").push(n))
+            })
+            .collect();
+        assert_eq!(lane.lock().threads.len(), 1, "they wait, as the first has not been long at it");
+        go.send(()).expect("it waits");
+        rt::block_on(async {
+            assert!(first.await);
+            futures::future::join_all(all).await;
+        });
+        assert_eq!(*order.lock().expect("no panic"), (0..20).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_takes_long_holds_nobody_up_for_long() {
+        let lane = Lane::default();
+        let (go, gate) = mpsc::channel::<()>();
+        let long = lane.run(move || gate.recv().is_ok());
+        rt::block_on(async {
+            rt::sleep(LONG).await;
+            assert_eq!(lane.run(|| 7).await, 7);
+            go.send(()).expect("it waits");
+            assert!(long.await);
+        });
+    }
+
+    #[test]
+    fn a_panic_is_its_own() {
+        let lane = Lane::default();
+        let panics = lane.run(|| std::panic::panic_any("as wanted"));
+        let next = lane.run(|| 7);
+        let caught = catch_unwind(AssertUnwindSafe(|| rt::block_on(panics)));
+        assert_eq!(caught.expect_err("it panicked").downcast_ref::<&str>(), Some(&"as wanted"));
+        assert_eq!(rt::block_on(next), 7);
+    }
+
+    #[test]
+    fn without_a_partial_file_nothing_is_finished() {
+        let nothing = Finishing {
+            slot: crate::disk::Slot::default(),
+            dir: "/nowhere".into(),
+            name: "a".into(),
+            on_exists: crate::disk::OnExists::SkipSame,
+        };
+        assert!(rt::block_on(Lane::default().finish(nothing, true)).is_none());
+    }
+}

@@ -1,7 +1,7 @@
 //! Disk work of small files: one piece after the other on a thread that goes on while there is more.
 //!
 //! A small file is opened, written and checked in less time than it takes to wake a thread for it. And where several are
-//! finished one right after the other, they are brought to the disk together ([`Together`]).
+//! finished one right after the other, they are brought to the disk together ([`crate::disk::Together`]).
 //!
 //! What takes long, on a disk that stalls, holds the others up for [`LONG`] only: then they have another thread, up to
 //! [`MOST`] of them.

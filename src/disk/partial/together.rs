@@ -41,7 +41,7 @@ pub struct Together {
 
 impl Together {
     /// Moves each to its place; says where that is, in the order in which they came. `None` for an empty slot. See
-    /// [`Partial::finish`].
+    /// [`super::Partial::finish`].
     pub fn finish(&self, files: Vec<Finishing>) -> Vec<Option<Result<PathBuf, DiskError>>> {
         let written = |file: &Finishing| file.slot.with(|slot| Some(slot.as_mut()?.all_written()));
         let open: Vec<_> = files.iter().map(written).collect();

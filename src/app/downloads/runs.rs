@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use futures::channel::mpsc;
 
 use super::Inner;
+use super::lane::SMALL;
 use super::live::Live;
 use super::record::Record;
 use super::task::Runner;
@@ -43,7 +44,8 @@ impl Inner {
     fn machine(&self, record: &Record) -> Download {
         let rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner).fork();
         let from = if record.size_heard { SizeFrom::Source } else { SizeFrom::User };
-        Download::new(DownloadConfig::default(), record.expected(), record.size, rng).with_size_from(from)
+        let config = DownloadConfig { opened_in_turn: SMALL, ..DownloadConfig::default() };
+        Download::new(config, record.expected(), record.size, rng).with_size_from(from)
     }
 
     fn run(self: &Arc<Self>, live: &Arc<Live>, bell: mpsc::Receiver<()>) {

@@ -12,6 +12,8 @@ use crate::wire::{AnyRoot, AnyRow, Blake3};
 /// How patient a download is, and how much it does at a time.
 #[derive(Clone, Debug)]
 pub struct DownloadConfig {
+    /// A file up to this size is opened when it has its turn, if there is somebody to ask for it; a larger one at once.
+    pub opened_in_turn: u64,
     /// Sources that are asked at a time.
     pub active_sources: usize,
     /// Bytes of one request at most, when several sources are known; one source alone is asked for all.
@@ -46,6 +48,7 @@ pub struct DownloadConfig {
 impl Default for DownloadConfig {
     fn default() -> Self {
         Self {
+            opened_in_turn: 0,
             active_sources: 4,
             request: 16 << 20,
             first_blocks: 2,

@@ -28,6 +28,10 @@ impl Download {
             return;
         }
         if let (Some(size), Partial::Closed) = (self.size, self.partial) {
+            // A small one has nothing to give before it is whole: of thousands of them not all need be open.
+            if size <= self.config.opened_in_turn && self.turn != Turn::Held && self.sources.next_due().is_some() {
+                return self.want_turn(out);
+            }
             self.partial = Partial::Opening;
             out.push(Output::Open { size });
             return;

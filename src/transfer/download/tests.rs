@@ -95,6 +95,18 @@ fn fetch(id: u32, port: u16, first: u64, end: u64) -> Output {
 const S0: SourceId = SourceId(0);
 
 #[test]
+fn a_small_file_is_opened_when_it_has_its_turn_and_one_whom_nobody_has_at_once() {
+    let small = || Bench::new(DownloadConfig { opened_in_turn: MIB, ..one() }, Some(MIB));
+    let mut bench = small();
+    assert_eq!(bench.feed(Input::AddSource(source(1))), [Output::WantTurn]);
+    assert_eq!(bench.feed(Input::Turn), [Output::Open { size: MIB }]);
+    assert_eq!(bench.feed(Input::Opened { stored: vec![] }), [fetch(0, 1, 0, MIB)]);
+    assert_eq!(small().wake(), [Output::Open { size: MIB }]);
+    let mut large = Bench::new(DownloadConfig { opened_in_turn: MIB, ..one() }, Some(MIB + 1));
+    assert_eq!(large.feed(Input::AddSource(source(1))), [Output::Open { size: MIB + 1 }]);
+}
+
+#[test]
 fn one_source_sends_all_of_it() {
     let mut bench = Bench::asking(2 * MIB);
     assert_eq!((bench.machine.state(), bench.reason()), (State::Connecting, "asking 127.0.0.1:1".into()));
@@ -906,8 +918,9 @@ proptest! {
     /// Whatever happens in whatever order: bounded, in one of its states with a reason, no more sources than it
     /// may have and no byte asked of two, turns taken and given back in pairs, and never a deadline that leads nowhere.
     #[test]
-    fn no_order_of_events_leads_it_astray(known in any::<bool>(), most in 1usize..4, inputs in proptest::collection::vec((any_input(), 0u64..5000), 0..80)) {
-        let config = DownloadConfig { active_sources: most, request: MIB, ..DownloadConfig::default() };
+    fn no_order_of_events_leads_it_astray(known in any::<bool>(), small in any::<bool>(), most in 1usize..4, inputs in proptest::collection::vec((any_input(), 0u64..5000), 0..80)) {
+        let opened_in_turn = if small { 4 * MIB } else { 0 };
+        let config = DownloadConfig { active_sources: most, request: MIB, opened_in_turn, ..DownloadConfig::default() };
         let mut bench = Bench::new(config, known.then_some(4 * MIB));
         let (mut all, mut wants) = (bench.wake(), 0i32);
         for (input, millis) in inputs {

@@ -108,3 +108,24 @@ fn a_connection_that_rests_gives_way_to_a_new_request() {
     let transfers: Vec<Value> = home.run(&["--json", "transfers"]).expect(0).lines();
     assert!(!transfers.is_empty());
 }
+
+#[test]
+fn of_many_small_files_not_all_are_open_at_a_time() {
+    const FILES: usize = 600;
+    let (home, giver) = (Home::new(), Home::new());
+    let files: Vec<(String, Vec<u8>)> =
+        (0..FILES).map(|n| (format!("{n}.txt"), format!("the small file {n}").into_bytes())).collect();
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    let share = giver.folder("share", &files);
+    let other = up(&giver, 300, &["--yes", "--no-lan", "--only-listed", "--share", share.to_str().expect("text")]);
+    hashed(&giver, FILES as u64);
+    let _servent = up(&home, 300, &["--no-lan", "--only-listed"]);
+    home.run(&["browse", &listen(&other).to_string()]).expect(0);
+    let out = home.path().join("out");
+    home.run(&["get", "--folder", ".", "-o", out.to_str().expect("text")]).expect(0);
+    for (name, bytes) in files {
+        let found = walkdir::WalkDir::new(&out).into_iter().flatten().find(|entry| entry.file_name() == name);
+        let found = found.unwrap_or_else(|| panic!("{name} is not there"));
+        assert_eq!(std::fs::read(found.path()).expect("read"), bytes, "{name}");
+    }
+}

@@ -126,6 +126,7 @@ pub struct Partial {
     spec: PartialSpec,
     part: PathBuf,
     file: Arc<File>,
+    opened: Instant,
     /// The map beside it, if it has one.
     beside: Option<Beside>,
     map: BlockMap,
@@ -203,6 +204,7 @@ impl Partial {
         let mut partial = Self {
             part,
             file: Arc::new(file),
+            opened: Instant::now(),
             beside,
             map,
             filling: BTreeMap::new(),
@@ -358,31 +360,20 @@ impl Partial {
         Ok(())
     }
 
-    /// Moves the file to `dir/name`, or where `on_exists` says; returns where it is. On an error it stays what
-    /// it was. Call it when [`Partial::check`] has found nothing wrong.
-    pub fn finish(&mut self, dir: &Path, name: &str, on_exists: OnExists) -> Result<PathBuf, DiskError> {
-        self.all_written()?;
-        self.sync()?;
-        let path = self.place(dir, name, on_exists)?;
-        place::make_last(dir)?;
-        self.remove_map();
-        Ok(path)
-    }
-
     /// Nothing of it is under way to the disk any more, and nothing that was is lost.
-    fn all_written(&self) -> Result<Arc<File>, DiskError> {
+    fn all_written(&self) -> Result<(), DiskError> {
         while matches!(*self.syncing.lock().unwrap_or_else(PoisonError::into_inner), Syncing::Running) {
             std::thread::park_timeout(Duration::from_millis(2));
         }
-        self.take_sync_error()?;
-        Ok(self.reader())
+        self.take_sync_error()
     }
 
     fn sync(&self) -> Result<(), DiskError> {
         self.file.sync_all().map_err(|error| DiskError::new("write", &self.part, &error))
     }
 
-    /// Moves what is on the disk as it was checked. The folder is to be synced then.
+    /// Moves what is on the disk, as it was checked, to `dir/name`, or where `on_exists` says; returns where it is. On an error
+    /// it stays what it was. The folder is to be synced then.
     fn place(&self, dir: &Path, name: &str, on_exists: OnExists) -> Result<PathBuf, DiskError> {
         self.must_be_there()?;
         if self.checked != Some(self.stamp()?) {

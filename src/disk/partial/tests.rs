@@ -47,7 +47,8 @@ impl Tried {
     }
 
     fn finish(&mut self, dir: &Path, name: &str, on_exists: OnExists) -> Result<PathBuf, DiskError> {
-        self.with(|partial| partial.finish(dir, name, on_exists))
+        let one = Finishing { slot: self.slot.clone(), dir: dir.to_owned(), name: name.to_owned(), on_exists };
+        Together::default().finish(vec![one]).pop().flatten().expect("it is there")
     }
 
     fn discard(self) -> Result<(), DiskError> {

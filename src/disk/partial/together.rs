@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{DiskError, OnExists, Slot};
@@ -40,13 +40,14 @@ pub struct Together {
 }
 
 impl Together {
-    /// Moves each to its place; says where that is, in the order in which they came. `None` for an empty slot. See
-    /// [`super::Partial::finish`].
+    /// Moves each to its place; says where that is, in the order in which they came. `None` for an empty slot. On an error a
+    /// partial file stays what it was. Call it when [`super::Partial::check`] has found nothing wrong.
     pub fn finish(&self, files: Vec<Finishing>) -> Vec<Option<Result<PathBuf, DiskError>>> {
         let written = |file: &Finishing| file.slot.with(|slot| Some(slot.as_mut()?.all_written()));
-        let open: Vec<_> = files.iter().map(written).collect();
-        let at_once = self.sync_at_once(open.iter().flatten().flatten());
-        let placed: Vec<_> = files.iter().zip(open).map(|(file, open)| place_one(file, open?, at_once)).collect();
+        let written: Vec<_> = files.iter().map(written).collect();
+        let synced = self.sync_at_once(&files);
+        let place = |(file, written): (&Finishing, Option<Result<(), DiskError>>)| place_one(file, written?, synced);
+        let placed: Vec<_> = files.iter().zip(written).map(place).collect();
         // Files often go to one folder: that its names last is made sure of once.
         let mut folders = BTreeMap::new();
         for (file, _) in files.iter().zip(&placed).filter(|(_, placed)| matches!(placed, Some(Ok(_)))) {
@@ -69,22 +70,28 @@ impl Together {
     }
 
     /// Whether all of them were brought to the disk by one call.
-    fn sync_at_once<'a>(&self, mut files: impl Iterator<Item = &'a Arc<File>> + Clone) -> bool {
-        let mut until = self.by_itself_until.lock().unwrap_or_else(PoisonError::into_inner);
-        let begun = Instant::now();
-        if files.clone().count() < WORTH || until.is_some_and(|until| begun < until) {
+    fn sync_at_once(&self, files: &[Finishing]) -> bool {
+        if files.len() < WORTH || self.until().is_some_and(|until| Instant::now() < until) {
             return false;
         }
-        let synced = files.next().is_some_and(|file| sync_all_there(file).is_ok());
-        *until = (begun.elapsed() > LONG).then(|| Instant::now() + BY_ITSELF);
+        // Of what could not be written a file hears as far as it was open then: the oldest speaks for all.
+        let open = |file: &Finishing| file.slot.with(|slot| slot.as_ref().map(|it| (it.opened, it.reader())));
+        let oldest = files.iter().filter_map(open).min_by_key(|(opened, _)| *opened);
+        let begun = Instant::now();
+        let synced = oldest.is_some_and(|(_, file)| sync_all_there(&file).is_ok());
+        *self.until() = (begun.elapsed() > LONG).then(|| Instant::now() + BY_ITSELF);
         synced
+    }
+
+    fn until(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.by_itself_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn place_one(file: &Finishing, open: Result<Arc<File>, DiskError>, synced: bool) -> Option<Result<PathBuf, DiskError>> {
+fn place_one(file: &Finishing, written: Result<(), DiskError>, synced: bool) -> Option<Result<PathBuf, DiskError>> {
     file.slot.with(|slot| {
         let partial = slot.as_mut()?;
-        let synced = open.and_then(|_| if synced { Ok(()) } else { partial.sync() });
+        let synced = written.and_then(|()| if synced { Ok(()) } else { partial.sync() });
         Some(synced.and_then(|()| partial.place(&file.dir, &file.name, file.on_exists)))
     })
 }

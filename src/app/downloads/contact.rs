@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::channel::oneshot;
-use futures::future::Either;
 
 use super::Inner;
 use super::live::Live;
@@ -178,8 +177,8 @@ impl Contact {
     /// Reads the body. The connection is in its place before the last bytes are written: with these the download may be
     /// complete, and the contact dropped.
     async fn receive(&self, mut link: Link, decision: Decision) -> Result<(), Option<Lost>> {
-        let Decision { first, keep, block, slot, small } = decision;
-        let (mut at, mut spare) = (first, Vec::new());
+        let (keep, block) = (&decision.keep, decision.block);
+        let (mut at, mut spare) = (decision.first, Vec::new());
         let mut allowance = self.inner.config.speed.allowance();
         let mut writing = None;
         while at < keep.end.min(self.stop.load(Ordering::SeqCst)) {
@@ -201,14 +200,14 @@ impl Contact {
             let skip = usize::try_from(keep.start.saturating_sub(at)).unwrap_or(usize::MAX);
             if at + read as u64 >= keep.end && link.is_reusable() {
                 self.lay_by(link);
-                let last = (skip < read).then(|| self.write((&slot, small), piece, skip, at + skip as u64));
+                let last = (skip < read).then(|| self.write(&decision, piece, skip, at + skip as u64));
                 return match last {
                     Some(last) => last.await.map(|_| ()).ok_or(None),
                     None => Ok(()),
                 };
             }
             if skip < read {
-                writing = Some(self.write((&slot, small), piece, skip, at + skip as u64));
+                writing = Some(self.write(&decision, piece, skip, at + skip as u64));
             } else {
                 spare = piece;
             }
@@ -231,13 +230,13 @@ impl Contact {
     /// file is gone.
     fn write(
         &self,
-        (slot, small): (&Slot, bool),
+        decision: &Decision,
         piece: Vec<u8>,
         skip: usize,
         offset: u64,
     ) -> impl Future<Output = Option<Vec<u8>>> + Send + Unpin + use<> {
         let (inner, live) = (Arc::clone(&self.inner), Arc::clone(&self.live));
-        let (slot, source) = (slot.clone(), self.id);
+        let (slot, source, small) = (decision.slot.clone(), self.id, decision.small);
         let write = move || {
             let written = slot.write(offset, &piece[skip..], |told| match told {
                 Ok(Wrote { range, stored, judged }) => {
@@ -253,10 +252,7 @@ impl Contact {
             }
             written.map(|()| piece)
         };
-        match small {
-            true => Either::Left(self.inner.lane.run(write)),
-            false => Either::Right(rt::spawn_blocking(write)),
-        }
+        self.inner.lane.run_if(small, write)
     }
 }
 

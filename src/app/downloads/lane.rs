@@ -7,7 +7,7 @@
 //! [`MOST`] of them.
 
 use std::any::Any;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::channel::oneshot;
+use futures::future::Either;
 
 use super::here::stamp_of;
 use crate::disk::{DiskError, Finishing, Together};
@@ -58,9 +59,19 @@ struct Waiting {
     work: VecDeque<Work>,
     finishing: Vec<(Finishing, oneshot::Sender<Finished>)>,
     /// Since when each thread does what it does.
-    threads: Vec<(u64, Instant)>,
+    threads: BTreeMap<u64, Instant>,
     /// Threads that there have been.
     begun: u64,
+    /// Somebody looks whether what waits is held up.
+    watched: bool,
+}
+
+impl Waiting {
+    /// Whether something waits, and all threads have been long at what they do.
+    fn is_held_up(&self) -> bool {
+        let waits = !self.work.is_empty() || !self.finishing.is_empty();
+        waits && self.threads.len() < MOST && self.threads.values().all(|since| since.elapsed() >= LONG)
+    }
 }
 
 impl Lane {
@@ -77,6 +88,15 @@ impl Lane {
             }));
         });
         told.map(|done| done.unwrap_or_else(|lost| Err(Box::new(lost))).unwrap_or_else(|panic| resume_unwind(panic)))
+    }
+
+    /// The same, of a small file; of a larger one on the pool for blocking work.
+    pub(super) fn run_if<T: Send + 'static, W: FnOnce() -> T + Send + 'static>(
+        &self,
+        small: bool,
+        work: W,
+    ) -> impl Future<Output = T> + Send + Unpin + use<T, W> {
+        if small { Either::Left(self.run(work)) } else { Either::Right(rt::spawn_blocking(work)) }
     }
 
     /// Moves a file into its place, a small one with others. `None` when there is no partial file any more.
@@ -97,16 +117,39 @@ impl Lane {
     fn push(&self, put: impl FnOnce(&mut Waiting)) {
         let mut waiting = self.lock();
         put(&mut waiting);
-        let free = waiting.threads.iter().any(|(_, since)| since.elapsed() < LONG);
-        if free || waiting.threads.len() >= MOST {
+        self.help(waiting);
+    }
+
+    /// Another thread for what is held up.
+    fn help(&self, mut waiting: MutexGuard<'_, Waiting>) {
+        if !waiting.is_held_up() {
             return;
         }
         waiting.begun += 1;
         let number = waiting.begun;
-        waiting.threads.push((number, Instant::now()));
+        waiting.threads.insert(number, Instant::now());
+        let watched = mem::replace(&mut waiting.watched, true);
         drop(waiting);
         let lane = self.clone();
         drop(rt::spawn_blocking(move || lane.go_on(number)));
+        if !watched {
+            let lane = self.clone();
+            rt::spawn(async move {
+                while lane.is_watched() {
+                    rt::sleep(LONG).await;
+                }
+            })
+            .detach();
+        }
+    }
+
+    /// Helps, for as long as anything is done.
+    fn is_watched(&self) -> bool {
+        let mut waiting = self.lock();
+        waiting.watched = !waiting.threads.is_empty();
+        let watched = waiting.watched;
+        self.help(waiting);
+        watched
     }
 
     /// One thread: does what there is, until there is no more. Files are finished when nothing else is to be done, or when
@@ -117,11 +160,12 @@ impl Lane {
             let Waiting { work, finishing, threads, .. } = &mut *waiting;
             let next = if finishing.len() < TOGETHER { work.pop_front() } else { None };
             if next.is_none() && finishing.is_empty() {
-                threads.retain(|(thread, _)| *thread != number);
+                threads.remove(&number);
                 return;
             }
-            threads.iter_mut().filter(|(thread, _)| *thread == number).for_each(|(_, since)| *since = Instant::now());
-            let together = if next.is_none() { mem::take(finishing) } else { Vec::new() };
+            threads.insert(number, Instant::now());
+            let many = if next.is_none() { finishing.len().min(TOGETHER) } else { 0 };
+            let together = finishing.drain(..many).collect();
             drop(waiting);
             match next {
                 Some(work) => work(),
@@ -176,10 +220,12 @@ mod tests {
         let lane = Lane::default();
         let (go, gate) = mpsc::channel::<()>();
         let long = lane.run(move || gate.recv().is_ok());
+        // Nothing comes after it that could tell how long it has waited.
+        let next = lane.run(|| 7);
         rt::block_on(async {
-            rt::sleep(LONG).await;
-            assert_eq!(lane.run(|| 7).await, 7);
+            let done = rt::timeout(Duration::from_secs(20), next).await;
             go.send(()).expect("it waits");
+            assert_eq!(done, Ok(7));
             assert!(long.await);
         });
     }

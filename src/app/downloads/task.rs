@@ -345,6 +345,6 @@ impl Runner {
 
     /// On a thread that may block.
     async fn on_disk<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
-        if self.small { self.inner.lane.run(work).await } else { rt::spawn_blocking(work).await }
+        self.inner.lane.run_if(self.small, work).await
     }
 }

@@ -198,6 +198,18 @@ fn urls_and_magnets_are_fetched_and_verified() {
 }
 
 #[test]
+fn one_that_no_call_takes_does_not_keep_the_others() {
+    let source = Source::new(noise(1000, 3), 0);
+    let home = Home::new();
+    let _servent = home.up(&["--only-listed"]);
+    let too_long = format!("{}&x={}", source.magnet(), "a".repeat(100_000));
+    // Of three only the one in the middle is refused.
+    let got = home.run(&["get", &source.url(), &too_long, &source.magnet()]).expect(8);
+    assert_eq!(got.stdout.lines().count(), 2, "{}", got.stdout);
+    assert!(got.stderr.contains("2 of 3 are done"), "{}", got.stderr);
+}
+
+#[test]
 fn wrong_bytes_end_with_five_and_are_not_kept() {
     let source = Source::new(noise(3_000_000, 5), 0);
     source.state.lies.store(true, SeqCst);

@@ -90,10 +90,12 @@ pub async fn get(config: &Config, args: &Get) -> Result<(), Failure> {
         for (what, transfer) in wanted.iter().zip(started) {
             let watched = match transfer {
                 Ok(_) if leave => Ok(()),
-                Ok(transfer) => match done_ones.look(&client, transfer.id).await? {
-                    Some(transfer) => finish(config, &transfer, args.play),
-                    None => watch(config, &client, transfer.id, whose, args.play).await,
-                },
+                Ok(transfer) => {
+                    match done_ones.look(&client, transfer.id).await.map_err(|failure| lost(config, failure))? {
+                        Some(transfer) => finish(config, &transfer, args.play),
+                        None => watch(config, &client, transfer.id, whose, args.play).await,
+                    }
+                }
                 Err(failure) => Err(failure),
             };
             match watched {
@@ -146,7 +148,15 @@ pub(super) async fn start(
             length += request.to_string().len();
             call.push(request);
         }
-        let came: Vec<Started> = client.post("/api/v1/transfers/many", call.into()).await?;
+        let many = call.len();
+        let came: Vec<Started> = match client.post("/api/v1/transfers/many", call.into()).await {
+            Ok(came) => came,
+            Err(failure) => {
+                // The others may do.
+                started.extend(std::iter::repeat_n(Err(failure), many));
+                continue;
+            }
+        };
         started.extend(came.into_iter().map(|started| match started {
             Started::Transfer(transfer) => Ok(*transfer),
             Started::Error(error) => Err(error.into()),

@@ -212,7 +212,11 @@ fn saved_searches_are_typed_like_searches() {
     let list = home_a.run(&["watch", "--json"]).expect(0).lines();
     assert_eq!((&list[0]["new"], &list[0]["hits"], &list[0]["fetched"]), (&json!(1), &json!(1), &json!(1)));
     let hits = home_a.run(&["watch", "hits", "1"]).expect(0);
-    assert!(hits.stdout.contains("blue train.ogg") && hits.stdout.contains("urn:sha1:"), "{}", hits.stdout);
+    let json = home_a.run(&["watch", "hits", "1", "--json"]).expect(0).lines();
+    let urn = json[0]["urn"].as_str().expect("its content's name");
+    // All of it, to be copied.
+    assert!(hits.stdout.contains("blue train.ogg") && hits.stdout.contains(urn), "{}", hits.stdout);
+    assert!(hits.stdout.lines().all(|line| line.chars().count() <= 80), "{}", hits.stdout);
     let list = home_a.run(&["watch"]).expect(0);
     assert!(list.stdout.contains("blue train -live"), "{}", list.stdout);
     assert_eq!(home_a.run(&["watch", "--json"]).expect(0).lines()[0]["new"], 0);

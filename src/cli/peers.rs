@@ -170,7 +170,9 @@ fn read_hosts(file: &Path) -> Result<Vec<String>, Failure> {
         std::fs::File::open(file).and_then(|file| file.take(HOSTS_FILE + 1).read_to_string(&mut content))
     };
     let failed = |why: &str| Failure::new(Exit::Failed, format!("cannot read {}: {why}", file.display()));
-    read.map_err(|error| failed(&error.to_string()))?;
+    read.map_err(|error| {
+        failed(&error.to_string()).hint("Name a text file with HOST:PORT in each line, or - for stdin")
+    })?;
     if content.len() as u64 > HOSTS_FILE {
         return Err(failed(&format!("it is longer than {}", text::size(HOSTS_FILE))).hint("Import it in parts"));
     }

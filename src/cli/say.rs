@@ -117,7 +117,9 @@ impl Say {
                 column.set_cell_alignment(CellAlignment::Right);
             }
             if i != stretch {
-                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(widths[i].min(WIDEST) + 2)));
+                // A content's name is there to be copied: half of one is of no use.
+                let widest = if header[i] == "urn" { u16::MAX - 2 } else { WIDEST };
+                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(widths[i].min(widest) + 2)));
             }
         }
         for line in table.lines() {

@@ -118,6 +118,12 @@ fn phrase(word: &str) -> String {
     }
 }
 
+/// Behind its semicolon the servent says why, where it knows; what is to be done next is told once, by who asks.
+fn reason(message: &str) -> Option<&str> {
+    let (_, why) = message.split_once("; ")?;
+    Some(why.split_once(". Next: ").map_or(why, |(why, _)| why))
+}
+
 /// Starts a search. A failure for want of neighbours says what to do about it.
 pub async fn begin(
     config: &Config,
@@ -127,8 +133,7 @@ pub async fn begin(
 ) -> Result<SearchView, Failure> {
     let body = serde_json::to_value(request).map_err(std::io::Error::from)?;
     let started = client.post("/api/v1/searches", body).await;
-    // Behind its semicolon the servent says why, where it knows.
-    let why = |failure: &Failure| failure.message.split_once("; ").map_or(String::new(), |(_, why)| format!("; {why}"));
+    let why = |failure: &Failure| reason(&failure.message).map_or(String::new(), |why| format!("; {why}"));
     started.map_err(|failure| match (failure.exit, whose) {
         (Exit::NotConnected, Whose::Running) => {
             Failure::new(Exit::NotConnected, format!("cannot search: no neighbours yet{}", why(&failure))).hint(
@@ -284,6 +289,14 @@ pub fn chosen(hit: &HitView) -> Value {
 mod tests {
     use super::*;
     use crate::app::view::SourceView;
+
+    #[test]
+    fn the_next_step_is_told_once() {
+        assert_eq!(reason("no neighbours yet"), None);
+        assert_eq!(reason("no neighbours yet; nobody answered"), Some("nobody answered"));
+        let told = "no neighbours yet; nobody answered: no multicast. Next: filbert connect HOST";
+        assert_eq!(reason(told), Some("nobody answered: no multicast"));
+    }
 
     fn args(words: &[&str]) -> Search {
         Search {

@@ -57,7 +57,7 @@ async fn list(config: &Config, client: &Client) -> Result<(), Failure> {
         return Ok(());
     }
     let rows: Vec<Vec<String>> = watches.iter().map(row).collect();
-    config.say.table(&["n", "words", "asked", "next", "new", "hits", "fetches"], (1, Long::Cut), &rows)
+    config.say.table(&["n", "words", "asked", "next", "new", "hits", "fetched"], (1, Long::Cut), &rows)
 }
 
 fn row(watch: &WatchView) -> Vec<String> {
@@ -73,7 +73,7 @@ fn row(watch: &WatchView) -> Vec<String> {
         watch.new.to_string(),
         watch.hits.to_string(),
         match watch.max {
-            Some(max) => format!("{} so far, up to {}", watch.fetched, text::size(max)),
+            Some(max) => format!("{}, up to {}", watch.fetched, text::size(max)),
             None => "no".to_owned(),
         },
     ]
@@ -90,10 +90,11 @@ async fn hits(config: &Config, client: &Client, id: u64) -> Result<(), Failure> 
             .iter()
             .map(|hit| {
                 let urn = hit.urn.clone().unwrap_or_default();
-                vec![text::safe(&hit.name), text::size(hit.size), text::safe(&hit.source.addr), text::safe(&urn)]
+                vec![text::safe(&hit.name), text::size(hit.size), text::safe(&urn)]
             })
             .collect();
-        config.say.table(&["name", "size", "from", "to get it: filbert get ..."], (0, Long::Cut), &rows)?;
+        config.say.table(&["name", "size", "urn"], (0, Long::Cut), &rows)?;
+        config.say.note(&format!("fetch one: filbert{} get URN", config.home_flag));
     }
     client.post::<Value>(&format!("/api/v1/watches/{id}/read"), Value::Null).await.map(|_| ())
 }

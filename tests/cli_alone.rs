@@ -111,6 +111,16 @@ fn what_is_mistyped_ends_with_two_and_says_what_was_meant() {
 }
 
 #[test]
+fn help_is_a_word_too() {
+    let home = Home::new();
+    for (asked, same) in [(&["help"][..], &["--help"][..]), (&["help", "peers", "set"], &["peers", "set", "--help"])] {
+        let help = home.run(asked).expect(0).stdout;
+        assert_eq!(help, home.run(same).expect(0).stdout);
+        assert!(help.contains("USAGE"), "{help}");
+    }
+}
+
+#[test]
 fn what_needs_a_servent_says_so_and_ends_with_seven() {
     let home = Home::new();
     let table: &[&[&str]] = &[
@@ -175,6 +185,10 @@ fn settings_come_from_flag_environment_file_and_default_in_this_order() {
     assert_eq!(home.run(&["config", "get", "ttl"]).expect(0).stdout, "3\n");
     let path = home.run(&["config", "path"]).expect(0).stdout;
     assert_eq!(path.trim_end(), home.join("config.toml").display().to_string());
+    let shown = home.run(&["config"]).expect(0).stdout;
+    for whole in ["ttl = 3  (file)", "connect = \"\"  (default)", "limits.stranger_dials_per_host = 2  (default)"] {
+        assert!(shown.lines().any(|line| line == whole), "{whole}: {shown}");
+    }
     let all = home.run(&["config", "--json"]).expect(0).lines();
     assert!(all.iter().any(|setting| setting["key"] == "ttl" && setting["value"] == 3 && setting["origin"] == "file"));
 }

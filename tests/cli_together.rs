@@ -295,7 +295,7 @@ fn up_goes_to_the_background_and_comes_back_with_the_address() {
     let home = Home::new();
     let ready = home.run(&["up", "--detach", "--json", "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0"]).expect(0);
     let ready = &ready.lines()[0];
-    for key in ["event", "listen", "api", "token_file", "files", "pid"] {
+    for key in ["event", "listen", "api", "token_file", "files", "folders", "pid"] {
         assert!(ready.get(key).is_some(), "{key} in {ready}");
     }
     assert!(!ready["api"].as_str().is_some_and(|url| url.ends_with('/')));
@@ -306,6 +306,11 @@ fn up_goes_to_the_background_and_comes_back_with_the_address() {
     assert!(second.stderr.contains("home"), "{}", second.stderr);
     home.run(&["down"]).expect(0);
     home.run(&["status"]).expect(7);
+    // A person hears what others can find now.
+    home.run(&["share", home.folder("music", &[("a.ogg", b"one")]).to_str().expect("UTF-8")]).expect(0);
+    let told = home.run(&["up", "--detach", "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0"]).expect(0).stdout;
+    assert!(told.lines().any(|line| line == "  sharing     1 file in 1 folder"), "{told}");
+    home.run(&["down"]).expect(0);
 }
 
 #[test]
@@ -491,6 +496,8 @@ fn several_numbers_a_template_magnets_and_priorities() {
     assert_eq!(paths.len(), 3, "{paths:?}");
     assert!(paths[0].ends_with("out/127.0.0.1/ogg/a.ogg") && paths[2].ends_with("127.0.0.1/txt/c.txt"), "{paths:?}");
     assert!(home.run(&["get", "2-4", "-o", out.to_str().expect("UTF-8")]).expect(8).stderr.contains("2 of 3 are done"));
+    let again = home.run(&["get", "1", "-o", home.join("elsewhere").to_str().expect("UTF-8")]).expect(0);
+    assert!(paths.contains(&again.stdout.trim_end()) && again.stderr.contains("fetched before"), "{}", again.stderr);
 
     let magnet = home.run(&["magnet", "1"]).expect(0).stdout;
     assert!(magnet.starts_with("magnet:?dn=") && magnet.contains("&xt=urn:bitprint:"), "{magnet}");

@@ -38,8 +38,9 @@ impl Inner {
             })?;
             Wanted::hit(&hit, &same)?
         } else if strip(what, "urn:").is_some() {
-            let urn: Urn =
-                what.parse().map_err(|error| Error::new(ErrorCode::Usage, format!("{what:?} is no urn: {error}")))?;
+            let urn: Urn = what
+                .parse()
+                .map_err(|error| Error::new(ErrorCode::Usage, format!("{what:?} cannot be read: {error}")))?;
             match self.shelf.library().by_urn(&urn) {
                 Some(shared) => self.shared(&shared)?,
                 None => self.downloads.wanted_by(&Expected::of_urn(&urn)).unwrap_or_else(|| Wanted::urn(&urn)),

@@ -82,7 +82,7 @@ pub enum Command {
     Watch(Watch),
     /// All that a host shares; its numbers are for `filbert get`
     #[structopt(
-        after_help = "Examples:\n    filbert browse 192.168.1.20\n    filbert browse attic.local:6346 --json\n    filbert browse 3                       who has hit 3 of the latest search"
+        after_help = "Examples:\n    filbert browse 192.168.1.20\n    filbert browse attic.local:6346 --json\n    filbert browse 3                       who has hit 3"
     )]
     Browse {
         /// HOST, HOST:PORT, or the number of a hit; the port is 6346 if you name none
@@ -650,7 +650,7 @@ const UP_EXAMPLES: &str = "Examples:
     filbert up --connect 192.168.1.20:6346
     filbert up --listen 127.0.0.1:0 --api 127.0.0.1:0 --json
     filbert up --detach && filbert status
-    FILBERT_LOG=warn,filbert::net=debug filbert up      what one subsystem does
+    FILBERT_LOG=warn,filbert::net=debug filbert up   one subsystem's log
 
 SIGHUP reads config.toml again; SIGTERM lets uploads that run go on for 5 s.";
 
@@ -677,7 +677,7 @@ Numbers in the first column are for `filbert get`. `--` ends the flags.";
 const WATCH_EXAMPLES: &str = "Examples:
     filbert watch add blue train ext:flac
     filbert watch add blue train -live --get --max 100M
-    filbert watch                          all of them: asked when, what is new
+    filbert watch                          all: when asked, what is new
     filbert watch hits 1
     filbert watch remove 1
 
@@ -685,9 +685,9 @@ One question a minute in all; each every ten minutes at most, and ever more
 rarely while nothing new comes.";
 
 const GET_EXAMPLES: &str = "Examples:
-    filbert get 3                          the third hit of the latest search
-    filbert get 1 2 5-17 -o ~/Music        several, for example of a `browse`
-    filbert get --folder music/jazz        a folder of what `browse` listed
+    filbert get 3                          hit 3 of the latest search
+    filbert get 1 2 5-17 -o ~/Music        several, as of a `browse`
+    filbert get --folder music/jazz        a folder that `browse` listed
     filbert get 1-40 --template '{peer}/{dir}/{name}'
     filbert get urn:sha1:PLSTHIPQGSSZTS5FJUPAKUZWUGYQYPFB
     filbert get --best \"blue train\"

@@ -53,6 +53,12 @@ pub fn arrange(argv: Vec<OsString>) -> Vec<OsString> {
     }
     let Some(command) = rest.get(at).cloned() else { return front };
     let tail = &rest[at + 1..];
+    if command == "help" {
+        // `help get` is what `get --help` is.
+        front.extend(tail.iter().cloned());
+        front.push("--help".into());
+        return front;
+    }
     let behind = match command.to_str() {
         Some("search") => search(tail, &mut front),
         // The words of a saved search are those of a search.
@@ -174,6 +180,9 @@ mod tests {
         ("get -- --json", "get -- --json"),
         ("--help", "--help"),
         ("up --help", "up --help"),
+        ("help", "--help"),
+        ("help peers set", "peers set --help"),
+        ("--json help get", "--json get --help"),
         ("search blue train", "search -- blue train"),
         ("search blue train -live", "search -- blue train -live"),
         ("search blue -v", "search -- blue -v"),

@@ -32,13 +32,16 @@ impl Config {
             Some(secs) if secs.is_finite() && secs >= 0.0 => {
                 Some(Duration::try_from_secs_f64(secs).unwrap_or(Duration::MAX))
             }
-            Some(secs) => return Err(Failure::new(Exit::Usage, format!("--timeout {secs} is no time"))),
+            Some(secs) => {
+                return Err(Failure::new(Exit::Usage, format!("--timeout {secs} is no time"))
+                    .hint("Name seconds, for example --timeout 60"));
+            }
             None => None,
         };
         let (home, home_flag) = match global.home.filter(|home| !home.as_os_str().is_empty()) {
             Some(dir) => {
                 let dir = absolute(&dir)?;
-                (Home::at(&dir), format!(" --home {}", dir.display()))
+                (Home::at(&dir), format!(" --home {}", quoted(&dir.display().to_string())))
             }
             None => (Home::of_user().map_err(|error| Failure::new(Exit::Failed, error.to_string()))?, String::new()),
         };
@@ -52,4 +55,23 @@ impl Config {
 pub fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path)
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot find the way to {}: {error}", path.display())))
+}
+
+/// A word as it is typed to a shell.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
+    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_is_named_as_a_shell_reads_it() {
+        assert_eq!(quoted("/srv/filbert-2"), "/srv/filbert-2");
+        assert_eq!(quoted("/home/anna/my things"), "'/home/anna/my things'");
+        assert_eq!(quoted("/home/o'hara"), "'/home/o'\\''hara'");
+        assert_eq!(quoted("/home/東京"), "/home/東京");
+    }
 }

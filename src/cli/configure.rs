@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use super::args::{Settings as Args, SettingsAct, Up};
 use super::config::Config;
 use super::exit::{Exit, Failure};
-use super::say::Long;
 use super::settings::{self, KEYS};
 use super::{files, limits, reload, servent};
 use crate::web::Setting;
@@ -57,15 +56,14 @@ async fn get(config: &Config, key: Option<&str>, origin: bool) -> Result<(), Fai
         views.iter().filter(|view| wanted.is_none_or(|wanted| wanted.name == view.key)).collect();
     shown.sort_by_key(|view| KEYS.iter().position(|key| key.name == view.key));
     if wanted.is_none() && !config.say.json {
-        let row = |view: &&Setting| {
-            let what = settings::find(&view.key).map_or("", |key| key.what);
-            vec![view.key.clone(), plain(&view.value), view.origin.clone(), what.to_owned()]
-        };
-        return config.say.table(
-            &["setting", "value", "from", ""],
-            (3, Long::Wrap),
-            &shown.iter().map(row).collect::<Vec<_>>(),
-        );
+        // What it does has a line of its own: names are there to be copied, and values may be long.
+        for view in shown {
+            let value = Some(plain(&view.value)).filter(|value| !value.is_empty()).unwrap_or_else(|| "\"\"".into());
+            let setting = config.say.bold(&format!("{} = {value}", view.key));
+            config.say.line(&format!("{setting}  ({})", view.origin))?;
+            config.say.prose(&format!("    {}", settings::find(&view.key).map_or("", |key| key.what)), 4)?;
+        }
+        return Ok(());
     }
     for view in shown {
         match (config.say.json, origin) {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::IsTerminal;
+use std::path::Path;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -78,6 +79,10 @@ pub async fn get(config: &Config, args: &Get) -> Result<(), Failure> {
             search: None,
         };
         let started = start(&client, wanted.iter().map(request)).await?;
+        for transfer in started.iter().flatten().filter(|transfer| lies_elsewhere(transfer, dir.as_deref())) {
+            let name = text::safe(&transfer.name);
+            config.say.note(&format!("filbert: {name} was fetched before and stays where it is; copy it from there"));
+        }
         if args.play {
             for transfer in started.iter().flatten() {
                 address(config, &client, transfer.id).await?;
@@ -190,6 +195,12 @@ impl DoneOnes {
         self.done.extend(now.into_iter().filter(|it| it.state == "done").map(|it| (it.id, it)));
         Ok(self.done.remove(&id))
     }
+}
+
+/// Whether it was done before, and not in the folder that is asked for now.
+fn lies_elsewhere(transfer: &TransferView, dir: Option<&Path>) -> bool {
+    let elsewhere = |dir: &Path| transfer.path.as_ref().is_some_and(|path| !path.starts_with(dir));
+    transfer.state == "done" && dir.is_some_and(elsewhere)
 }
 
 /// The numbers of what the latest list has in a folder.

@@ -96,7 +96,7 @@ fn show(config: &Config, limits: &SpeedsView) -> Result<(), Failure> {
         row("up, each peer", limits.peer_up_bps, String::new()),
     ];
     let head = if limits.turtle { "turtle (on)" } else { "turtle (off)" };
-    config.say.table(&["", "limit", head], (0, super::say::Long::Cut), &rows)
+    config.say.table(&["", "limit", head], 0, &rows)
 }
 
 /// `500K/s`, `off`, `0 (paused)`.

@@ -63,10 +63,23 @@ fn tell_verb(out: &mut String, verb: &Verb) -> std::fmt::Result {
     for value in verb.values.iter().filter(|value| !value.help.is_empty()) {
         tagged(out, &format!("\\fI{}\\fR", text(&value.name)), &with_words(&value.help, &value.choice))?;
     }
-    if !verb.more.is_empty() {
-        writeln!(out, ".PP\n.nf\n{}\n.fi", text(&verb.more))?;
+    for paragraph in paragraphs(verb) {
+        match is_shown_as_it_is(paragraph) {
+            true => writeln!(out, ".PP\n.nf\n{}\n.fi", text(paragraph))?,
+            false => writeln!(out, ".PP\n{}", text(paragraph))?,
+        }
     }
     Ok(())
+}
+
+/// What stands behind the help of a command.
+fn paragraphs(verb: &Verb) -> impl Iterator<Item = &str> {
+    verb.more.split("\n\n").filter(|paragraph| !paragraph.is_empty())
+}
+
+/// Whether its lines are examples; sentences are filled.
+fn is_shown_as_it_is(paragraph: &str) -> bool {
+    paragraph.contains("\n    ")
 }
 
 fn tell_flag(out: &mut String, flag: &Flag) -> std::fmt::Result {
@@ -85,7 +98,8 @@ fn tell_flag(out: &mut String, flag: &Flag) -> std::fmt::Result {
 }
 
 fn settings(out: &mut String) -> std::fmt::Result {
-    let begin = "A flag beats the environment, which beats config.toml, which beats the default. \
+    let begin = "A flag beats the environment, which beats config.toml, which beats limits set in the page, in \
+                 `filbert tui` or by the API, which beat the default. \
                  `filbert config set KEY VALUE` writes one and keeps the comments.";
     writeln!(out, ".SH SETTINGS\n{}", text(begin))?;
     for key in KEYS.iter() {
@@ -105,8 +119,8 @@ fn environment(out: &mut String) -> std::fmt::Result {
         ("FILBERT_...", "Any setting, in capitals and with _ for a dot: FILBERT_NEIGHBOURS, FILBERT_DOWNLOAD_DIR"),
         ("NO_COLOR", "Set to anything: no colours"),
         ("TERM", "dumb: no colours"),
-        ("EDITOR", "What `filbert config edit` opens"),
-        ("RUST_LOG", "What is told on stderr while it runs, in the words of env_logger"),
+        ("VISUAL, EDITOR", "What `filbert config edit` opens; vi without them"),
+        ("RUST_LOG", "What is told on stderr, where neither -v nor FILBERT_LOG says it: warn,filbert::net=debug"),
     ];
     rows.into_iter().try_for_each(|(name, what)| tagged(out, &format!("\\fB{}\\fR", text(name)), what))
 }
@@ -179,6 +193,17 @@ mod tests {
         for exit in Exit::ALL {
             assert!(page.contains(&format!(".TP\n{}\n", exit.code())), "{exit:?}");
         }
+    }
+
+    #[test]
+    fn examples_fit_a_terminal_of_eighty_columns() {
+        let filbert = grammar();
+        let shown = filbert.all().into_iter().skip(1).flat_map(paragraphs).filter(|it| is_shown_as_it_is(it));
+        let lines: Vec<&str> = shown.flat_map(str::lines).collect();
+        assert!(lines.len() > 50, "{}", lines.len());
+        // Seven columns are the margin.
+        let long: Vec<_> = lines.into_iter().filter(|line| line.chars().count() > 80 - 7).collect();
+        assert!(long.is_empty(), "{long:#?}");
     }
 
     #[test]

@@ -24,6 +24,10 @@ pub fn mistyped(error: &Error, typed: &[OsString]) -> Failure {
         ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand | ErrorKind::UnrecognizedSubcommand => {
             let what = super::text::safe(culprit);
             if culprit.starts_with('-') {
+                if verb.searches() && !culprit.starts_with("--") {
+                    return failure(format!("{} has no flag {what}", verb.words))
+                        .hint("A word that is to be left out stands behind one that is wanted: blue -live");
+                }
                 let flags = verb.flags.iter().chain(&filbert.flags).flat_map(Flag::spellings);
                 let hint = near(culprit, flags).map_or(see, |flag| format!("Did you mean {flag}?"));
                 return failure(format!("{} has no flag {what}", verb.words)).hint(hint);
@@ -41,9 +45,28 @@ pub fn mistyped(error: &Error, typed: &[OsString]) -> Failure {
             // The parser's first paragraph says what is wrong; usage would follow.
             let message = error.message.strip_prefix("error: ").unwrap_or(&error.message);
             let words: Vec<&str> = message.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect();
-            failure(super::text::safe(&words.join(" "))).hint(see)
+            let words = words.join(" ");
+            let missing = words.strip_prefix("The following required arguments were not provided:");
+            let words = match missing {
+                Some(missing) => format!("{} wants {}", verb.words, missing.trim()),
+                None => in_plain_words(&words),
+            };
+            failure(super::text::safe(&words)).hint(see)
         }
     }
+}
+
+/// What the standard library says of a value that cannot be read, as one would say it.
+fn in_plain_words(message: &str) -> String {
+    const PLAIN: [(&str, &str); 5] = [
+        ("invalid digit found in string", "it is no whole number"),
+        ("invalid float literal", "it is no number"),
+        ("cannot parse integer from empty string", "it is empty"),
+        ("number too large to fit in target type", "it is too large a number"),
+        ("invalid socket address syntax", "it is no address with a port, like 0.0.0.0:6346 or [::]:6346"),
+    ];
+    let told = PLAIN.iter().find_map(|(theirs, ours)| Some(format!("{}{ours}", message.strip_suffix(theirs)?)));
+    told.unwrap_or_else(|| message.to_owned())
 }
 
 /// The most similar of `words`, if any is similar.
@@ -66,6 +89,11 @@ fn near(typed: &str, words: impl Iterator<Item = String>) -> Option<String> {
 }
 
 impl Verb {
+    /// Whether words of a query stand behind it, of which `-live` is one.
+    fn searches(&self) -> bool {
+        matches!(self.words.as_str(), "filbert search" | "filbert watch add")
+    }
+
     /// The command that was typed, as far as it can be told: its words, flags and their values left out.
     fn typed(&self, typed: &[OsString]) -> &Verb {
         let values = self.with_values();
@@ -110,6 +138,15 @@ mod tests {
             ("down now", "filbert down takes no \"now\"", "See filbert down --help"),
             ("up --zzz", "filbert up has no flag --zzz", "See filbert up --help"),
             ("sim tabel", "filbert sim has no command \"tabel\"", "Did you mean 'table'?"),
+            ("help serach", "filbert has no command \"serach\"", "Did you mean 'search'?"),
+            ("connect", "filbert connect wants <HOST>", "See filbert connect --help"),
+            ("config set ttl", "filbert config set wants <VALUE>", "See filbert config set --help"),
+            ("pause x", "Invalid value for '<ID>...': it is no whole number", "See filbert pause --help"),
+            (
+                "search -live blue",
+                "filbert search has no flag -l",
+                "A word that is to be left out stands behind one that is wanted: blue -live",
+            ),
         ];
         for (typed, message, hint) in table {
             let typed: Vec<OsString> = format!("filbert {typed}").split(' ').map(OsString::from).collect();

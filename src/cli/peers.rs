@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use super::args::{Hosts, HostsChange, Peers, PeersChange};
 use super::config::Config;
 use super::exit::{Exit, Failure};
-use super::say::Long;
 use super::{say, servent, text};
 use crate::app::offline;
 use crate::app::view::{HostView, PeerView, TrafficView};
@@ -40,14 +39,10 @@ pub async fn peers(config: &Config, args: &Peers) -> Result<(), Failure> {
     // On a narrow screen the program's name would be all that gives way.
     if say::columns() < ROOMY {
         let rows: Vec<Vec<String>> = peers.iter().map(short_row).collect();
-        return config.say.table(&["address", "program", "role", "dir", "in", "out", "since"], (1, Long::Cut), &rows);
+        return config.say.table(&["address", "program", "role", "dir", "in", "out", "since"], 1, &rows);
     }
     let rows: Vec<Vec<String>> = peers.iter().map(row).collect();
-    config.say.table(
-        &["address", "program", "role", "dir", "hops", "in", "out", "dropped", "since"],
-        (1, Long::Cut),
-        &rows,
-    )
+    config.say.table(&["address", "program", "role", "dir", "hops", "in", "out", "dropped", "since"], 1, &rows)
 }
 
 /// The most important of [`row`].
@@ -140,7 +135,7 @@ pub async fn hosts(config: &Config, args: &Hosts) -> Result<(), Failure> {
         return Ok(());
     }
     let rows: Vec<Vec<String>> = hosts.iter().map(host_row).collect();
-    config.say.table(&["address", "told by", "heard", "tried", "outcome", "fails", "slots"], (0, Long::Cut), &rows)
+    config.say.table(&["address", "told by", "heard", "tried", "outcome", "fails", "slots"], 0, &rows)
 }
 
 fn host_row(host: &HostView) -> Vec<String> {

@@ -16,15 +16,6 @@ const WIDEST: u16 = 24;
 /// Columns of numbers, which are set flush right.
 const NUMBERS: [&str; 11] = ["id", "files", "size", "left out", "done", "rate", "eta", "in", "out", "since", "age"];
 
-/// What becomes of cells that are too long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Long {
-    /// They are cut: a row is a line.
-    Cut,
-    /// They take several lines.
-    Wrap,
-}
-
 /// How to speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Say {
@@ -95,8 +86,8 @@ impl Say {
         if self.colour && io::stdout().is_terminal() { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    /// A table that fits the terminal. Column `stretch` takes what the others leave.
-    pub fn table(&self, header: &[&str], (stretch, long): (usize, Long), rows: &[Vec<String>]) -> Result<(), Failure> {
+    /// A table that fits the terminal, a row a line: cells that are too long are cut. Column `stretch` takes what the others leave.
+    pub fn table(&self, header: &[&str], stretch: usize, rows: &[Vec<String>]) -> Result<(), Failure> {
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
         table.set_truncation_indicator("…").set_width(columns());
@@ -105,9 +96,7 @@ impl Say {
         table.set_header(heads);
         for row in rows {
             let mut row = comfy_table::Row::from(row.clone());
-            if long == Long::Cut {
-                row.max_height(1);
-            }
+            row.max_height(1);
             table.add_row(row);
         }
         let widths = table.column_max_content_widths();

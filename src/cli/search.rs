@@ -77,7 +77,10 @@ fn request(args: &Search) -> Result<SearchRequest, Failure> {
     Criteria::parse(&query).map_err(|error| Failure::new(Exit::Usage, error.0))?;
     let wait_ms = match args.wait {
         Some(secs) if secs.is_finite() && (0.0..=86_400.0).contains(&secs) => Some((secs * 1000.0) as u64),
-        Some(secs) => return Err(Failure::new(Exit::Usage, format!("--wait {secs} is no time that can be waited"))),
+        Some(secs) => {
+            return Err(Failure::new(Exit::Usage, format!("--wait {secs} is no time that can be waited"))
+                .hint("Name seconds, a day of them at most: --wait 10"));
+        }
         None => None,
     };
     if args.ttl.is_some_and(|ttl| !(1..=7).contains(&ttl)) {
@@ -138,8 +141,8 @@ pub async fn begin(
         (Exit::NotConnected, Whose::Running) => {
             Failure::new(Exit::NotConnected, format!("cannot search: no neighbours yet{}", why(&failure))).hint(
                 format!(
-                    "Connect to somebody: filbert{} connect HOST, or add hosts: filbert hosts import FILE",
-                    config.home_flag
+                    "Connect to somebody: filbert{home} connect HOST, or add hosts: filbert{home} hosts import FILE",
+                    home = config.home_flag
                 ),
             )
         }

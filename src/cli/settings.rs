@@ -275,7 +275,7 @@ pub fn unknown(name: &str) -> Failure {
     let best = near.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(score, _)| *score > 0.8);
     let hint = match best {
         Some((_, near)) => format!("Did you mean {near}?"),
-        None => format!("There are {}", KEYS.iter().map(|key| key.name).collect::<Vec<_>>().join(", ")),
+        None => "See filbert config: it lists them".to_owned(),
     };
     Failure::new(Exit::Usage, format!("there is no setting {name:?}")).hint(hint)
 }
@@ -447,7 +447,7 @@ mod tests {
             ("lan", "maybe", "neither"),
             ("role", "king", "ultrapeer"),
             ("neighbors", "3", "Did you mean neighbours?"),
-            ("xyz", "3", "There are listen"),
+            ("xyz", "3", "See filbert config"),
         ] {
             let failure = set(&file, name, value).expect_err("refused");
             assert_eq!(failure.exit, Exit::Usage);

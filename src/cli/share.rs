@@ -4,7 +4,7 @@
 //! can be asked: the folder is shared, unless something in it looks private; then `--yes` is needed.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -12,7 +12,6 @@ use serde_json::json;
 use super::args::Share;
 use super::config::{Config, absolute};
 use super::exit::{Exit, Failure};
-use super::say::Long;
 use super::settings::Settings;
 use super::{servent, text};
 use crate::app::view::ShareView;
@@ -142,7 +141,7 @@ pub async fn shares(config: &Config) -> Result<(), Failure> {
         return Ok(());
     }
     let rows: Vec<Vec<String>> = shares.iter().map(row).collect();
-    config.say.table(&["folder", "files", "size", "state", "left out"], (0, Long::Cut), &rows)?;
+    config.say.table(&["folder", "files", "size", "state", "left out"], 0, &rows)?;
     shares.iter().flat_map(notes).for_each(|note| config.say.note(&note));
     Ok(())
 }
@@ -207,7 +206,11 @@ fn row(share: &ShareView) -> Vec<String> {
 /// The folder that was named, as the servent will know it.
 fn folder(dir: &Path) -> Result<PathBuf, Failure> {
     let path = dir.canonicalize().map_err(|error| {
-        Failure::new(Exit::Failed, format!("cannot share {}: {error}", dir.display())).hint("Check the name")
+        let why = match error.kind() {
+            ErrorKind::NotFound => "there is no such folder".to_owned(),
+            _ => error.to_string(),
+        };
+        Failure::new(Exit::Failed, format!("cannot share {}: {why}", dir.display())).hint("Check the name")
     })?;
     if path.is_dir() {
         Ok(path)
@@ -278,7 +281,7 @@ async fn consent(config: &Config, preview: &ShareView, may: MayLeaveOut) -> Resu
             Exit::Refused,
             "not shared: some of it looks private, and nobody is here to be asked",
         )
-        .hint("Say --yes if all of it may be seen by everyone"));
+        .hint("Leave it out with --exclude, or say --yes if all of it may be seen by everyone"));
     }
     let choose = private && may == MayLeaveOut::Yes;
     let question = match choose {

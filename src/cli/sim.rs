@@ -29,7 +29,8 @@ fn study(study: Study, json: bool) -> Result<String, Failure> {
             let table = table(&options).map_err(RunError::NotSettled).map_err(failed)?;
             if table.rows.is_empty() {
                 let why: Vec<String> = table.notes.iter().map(ToString::to_string).collect();
-                return Err(Failure::new(Exit::Usage, format!("there is nothing to tabulate: {}", why.join("; "))));
+                return Err(Failure::new(Exit::Usage, format!("there is nothing to tabulate: {}", why.join("; ")))
+                    .hint("Name more servents: --nodes 1000, or fewer neighbours: --degree 3"));
             }
             Ok(either(json, || table.to_json_lines(), &table))
         }
@@ -59,7 +60,10 @@ fn either(json: bool, lines: impl FnOnce() -> String, text: &impl Display) -> St
 }
 
 fn read(path: &Path) -> Result<Scenario, Failure> {
-    let wrong = |why: String| Failure::new(Exit::Usage, format!("cannot read the scenario {}: {why}", path.display()));
+    let wrong = |why: String| {
+        Failure::new(Exit::Usage, format!("cannot read the scenario {}: {why}", path.display()))
+            .hint("A scenario is JSON in which every field has a default: {} is one")
+    };
     let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
     Scenario::from_json(&text).map_err(|error| wrong(error.to_string()))
 }

@@ -5,7 +5,6 @@ use serde_json::Value;
 use super::args::Ids;
 use super::config::Config;
 use super::exit::{Exit, Failure};
-use super::say::Long;
 use super::{get, servent, text};
 use crate::app::view::TransferView;
 
@@ -21,7 +20,7 @@ pub async fn transfers(config: &Config) -> Result<(), Failure> {
         return Ok(());
     }
     let rows: Vec<Vec<String>> = transfers.iter().map(row).collect();
-    config.say.table(&["id", "", "name", "state", "done", "rate", "eta"], (2, Long::Cut), &rows)?;
+    config.say.table(&["id", "", "name", "state", "done", "rate", "eta"], 2, &rows)?;
     for transfer in transfers.iter().filter(|transfer| transfer.state != "done" && !transfer.reason.is_empty()) {
         config.say.line(&config.say.dim(&format!("{:>3}  {}", transfer.id, get::situation(transfer))))?;
     }

@@ -200,6 +200,7 @@ async fn say_ready(config: &Config, node: &Node, server: &Server, settings: &Set
     let status = node.status().await;
     let api = format!("http://{}", server.addr());
     let token_file = servent::token_path(&config.home);
+    let folders = node.shares().await.len() as u64;
     if config.say.json {
         return config.say.value(&json!({
             "event": "ready",
@@ -207,17 +208,13 @@ async fn say_ready(config: &Config, node: &Node, server: &Server, settings: &Set
             "api": api,
             "token_file": token_file.to_string_lossy(),
             "files": status.files,
+            "folders": folders,
             "pid": std::process::id(),
         }));
     }
     let usual: Option<SocketAddr> = settings.address("listen").ok();
     let moved = usual.is_some_and(|usual| usual.port() != 0 && usual.port() != node.listen_addr().port());
     let why = if moved { "  (the usual port is taken)" } else { "" };
-    let folders = node.shares().await.len();
-    let sharing = match folders {
-        0 => format!("nothing yet: filbert{} share DIR", config.home_flag),
-        n => format!("{} in {}", text::count(status.files, "file"), text::count(n as u64, "folder")),
-    };
     let connect = settings.list("connect");
     let neighbours = match (status.neighbours, connect.is_empty()) {
         (0, true) => format!("none yet: filbert{} connect HOST", config.home_flag),
@@ -228,10 +225,18 @@ async fn say_ready(config: &Config, node: &Node, server: &Server, settings: &Set
     say.line(&format!("{} is up.", say.bold(concat!("filbert ", env!("CARGO_PKG_VERSION")))))?;
     say.line(&format!("  listening   {}{why}", node.listen_addr()))?;
     say.line(&format!("  neighbours  {neighbours}"))?;
-    say.line(&format!("  sharing     {sharing}"))?;
+    say.line(&format!("  sharing     {}", sharing(config, status.files, folders)))?;
     say.line(&format!("  page        {}", super::web::address(config, &api, &servent::token(&config.home)?)))?;
     say.line(&format!("  control     {api}  (token in {})", token_file.display()))?;
     say.line(&say.dim(&format!("Stop it with Ctrl-C or filbert{} down.", config.home_flag)))
+}
+
+/// What others can find here.
+fn sharing(config: &Config, files: u64, folders: u64) -> String {
+    match folders {
+        0 => format!("nothing yet: filbert{} share DIR", config.home_flag),
+        n => format!("{} in {}", text::count(files, "file"), text::count(n, "folder")),
+    }
 }
 
 /// Tells a person at the terminal what happens; nobody else, so that nothing unbounded is written.
@@ -310,6 +315,8 @@ async fn detach(config: &Config, args: &Up) -> Result<(), Failure> {
         };
         config.say.line(&format!("filbert runs in the background (pid {}).", field("pid")))?;
         config.say.line(&format!("  listening   {}", field("listen")))?;
+        let number = |name: &str| ready.get(name).and_then(Value::as_u64).unwrap_or(0);
+        config.say.line(&format!("  sharing     {}", sharing(config, number("files"), number("folders"))))?;
         config.say.line(&format!("  page        filbert{} web", config.home_flag))?;
         config.say.line(&format!("  control     {}", field("api")))?;
         config.say.line(&format!("  log         {}", log.display()))?;

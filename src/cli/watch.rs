@@ -6,7 +6,6 @@ use super::args::{Watch, WatchAct};
 use super::client::Client;
 use super::config::Config;
 use super::exit::{Exit, Failure};
-use super::say::Long;
 use super::{search, servent, text};
 use crate::app::view::{HitView, WatchView};
 use crate::library::Criteria;
@@ -57,7 +56,7 @@ async fn list(config: &Config, client: &Client) -> Result<(), Failure> {
         return Ok(());
     }
     let rows: Vec<Vec<String>> = watches.iter().map(row).collect();
-    config.say.table(&["n", "words", "asked", "next", "new", "hits", "fetched"], (1, Long::Cut), &rows)
+    config.say.table(&["n", "words", "asked", "next", "new", "hits", "fetched"], 1, &rows)
 }
 
 fn row(watch: &WatchView) -> Vec<String> {
@@ -93,7 +92,7 @@ async fn hits(config: &Config, client: &Client, id: u64) -> Result<(), Failure> 
                 vec![text::safe(&hit.name), text::size(hit.size), text::safe(&urn)]
             })
             .collect();
-        config.say.table(&["name", "size", "urn"], (0, Long::Cut), &rows)?;
+        config.say.table(&["name", "size", "urn"], 0, &rows)?;
         config.say.note(&format!("fetch one: filbert{} get URN", config.home_flag));
     }
     client.post::<Value>(&format!("/api/v1/watches/{id}/read"), Value::Null).await.map(|_| ())

@@ -201,6 +201,7 @@ fn take_filter(criteria: &mut Criteria, key: &str, values: &[&str], excluded: bo
 }
 
 const SIZE_FORMS: &str = "say size:>10M, size:<2G or size:10M..2G (K M G T are powers of 1000, Ki Mi Gi Ti of 1024)";
+const SIZES: &str = "say for example 500K, 10M or 1.5G (K M G T are powers of 1000, Ki Mi Gi Ti of 1024)";
 const URN_FORMS: &str = "a content name is urn:sha1: and 32 letters, as hits and `get` show it";
 
 /// The least and the most bytes of `>10M`, `<=2G`, `1M..2G`, `..2G`, `1M..` or an exact number of bytes.
@@ -234,7 +235,10 @@ fn size_range(text: &str) -> Result<(u64, Option<u64>), CriteriaError> {
 
 /// Bytes of `10M`, `1.5G`, `700MiB`, `4096`.
 pub fn bytes(text: &str) -> Result<u64, CriteriaError> {
-    let wrong = || error(format!("`{text}` is no size: {SIZE_FORMS}"));
+    let wrong = || match text {
+        "" => error(format!("a size is missing: {SIZES}")),
+        text => error(format!("`{text}` is no size: {SIZES}")),
+    };
     let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
     let unit = unit.to_ascii_lowercase();
@@ -258,7 +262,7 @@ pub fn bytes(text: &str) -> Result<u64, CriteriaError> {
     let digits = |text: &str| if text.is_empty() { Ok(0) } else { text.parse::<u128>() };
     let whole = digits(whole).map_err(|_| wrong())? * scale;
     let part = digits(part).map_err(|_| wrong())? * scale / 10_u128.pow(part.len() as u32);
-    u64::try_from(whole + part).map_err(|_| error(format!("`{text}` is more than any file has: {SIZE_FORMS}")))
+    u64::try_from(whole + part).map_err(|_| error(format!("`{text}` is more than any file has: {SIZES}")))
 }
 
 fn error(text: impl Into<String>) -> CriteriaError {

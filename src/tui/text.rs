@@ -40,7 +40,7 @@ pub fn cut(text: &str, width: usize) -> String {
 pub fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
     let (mut lines, mut line) = (Vec::new(), String::new());
     for (place, word) in text.split(' ').enumerate() {
-        if !line.trim().is_empty() && line.width() + 1 + word.width() > width {
+        if !line.trim().is_empty() && columns(&line) + 1 + columns(word) > width {
             lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
         } else if place > 0 {
             line.push(' ');
@@ -49,6 +49,13 @@ pub fn wrap(text: &str, width: usize, indent: usize) -> Vec<String> {
     }
     lines.push(line);
     lines
+}
+
+/// The columns that it takes; what colours it takes none.
+fn columns(text: &str) -> usize {
+    let mut parts = text.split("\x1b[");
+    let first = parts.next().map_or(0, UnicodeWidthStr::width);
+    first + parts.map(|part| part.split_once('m').map_or(part, |(_, seen)| seen).width()).sum::<usize>()
 }
 
 /// Seconds: `0:09`, `12:34`, `3:00:01`, `2 d 3 h`.
@@ -110,6 +117,11 @@ mod tests {
         );
         assert_eq!(wrap("short", 12, 4), ["short"]);
         assert_eq!(wrap("unbreakable-and-long", 5, 2), ["unbreakable-and-long"]);
+        assert_eq!(
+            wrap("\x1b[32mok \x1b[0m one two", 10, 2),
+            ["\x1b[32mok \x1b[0m one", "  two"],
+            "colours take no room"
+        );
     }
 
     #[test]

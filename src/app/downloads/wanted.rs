@@ -104,7 +104,7 @@ impl Wanted {
             return Ok(wanted);
         }
         if begins("urn:") {
-            let urn: Urn = what.parse().map_err(|error| usage(format!("{what:?} is no urn: {error}")))?;
+            let urn: Urn = what.parse().map_err(|error| usage(format!("{what:?} cannot be read: {error}")))?;
             return Ok(Self::urn(&urn));
         }
         Err(usage(format!("{what:?} is nothing that can be fetched")))
@@ -159,7 +159,7 @@ impl Wanted {
 
 fn usage(message: String) -> Error {
     Error::new(ErrorCode::Usage, message)
-        .hint("Say a hit's number, urn:sha1:..., magnet:?... http://HOST:PORT/... or push://GUID:IP:PORT/...")
+        .hint("Say a hit's number, urn:sha1:..., magnet:?..., http://HOST:PORT/... or push://GUID:IP:PORT/...")
 }
 
 impl From<LinkError> for Error {

@@ -15,7 +15,7 @@ use super::servent::{self, Whose};
 use super::{say, text};
 use crate::app::SearchRequest;
 use crate::app::view::{HitView, SearchDone, SearchLine, SearchView};
-use crate::library::Criteria;
+use crate::library::{self, Criteria};
 use crate::net::rt;
 
 /// Hits are shown when no further one comes for so long: till then they are put together by content ...
@@ -73,6 +73,11 @@ pub async fn let_go(done: &Result<(), Failure>, begun: &Mutex<Option<(Client, u6
 
 /// The request that was typed; nonsense ends here, before anybody is asked.
 fn request(args: &Search) -> Result<SearchRequest, Failure> {
+    for (flag, size) in [("--min-size", &args.min_size), ("--max-size", &args.max_size)] {
+        if let Some(Err(error)) = size.as_deref().map(library::bytes) {
+            return Err(Failure::new(Exit::Usage, format!("cannot use {flag}: {}", error.0)));
+        }
+    }
     let query = query(args);
     Criteria::parse(&query).map_err(|error| Failure::new(Exit::Usage, error.0))?;
     let wait_ms = match args.wait {

@@ -206,6 +206,7 @@ const URN_FORMS: &str = "a content name is urn:sha1: and 32 letters, as hits and
 
 /// The least and the most bytes of `>10M`, `<=2G`, `1M..2G`, `..2G`, `1M..` or an exact number of bytes.
 fn size_range(text: &str) -> Result<(u64, Option<u64>), CriteriaError> {
+    let bytes = |text| bytes_or(text, SIZE_FORMS);
     if let Some((low, high)) = text.split_once("..") {
         if low.is_empty() && high.is_empty() {
             return Err(error(format!("`size:{text}` names no size: {SIZE_FORMS}")));
@@ -235,9 +236,14 @@ fn size_range(text: &str) -> Result<(u64, Option<u64>), CriteriaError> {
 
 /// Bytes of `10M`, `1.5G`, `700MiB`, `4096`.
 pub fn bytes(text: &str) -> Result<u64, CriteriaError> {
+    bytes_or(text, SIZES)
+}
+
+/// The same; what is none is told with the `forms` that would be right.
+fn bytes_or(text: &str, forms: &str) -> Result<u64, CriteriaError> {
     let wrong = || match text {
-        "" => error(format!("a size is missing: {SIZES}")),
-        text => error(format!("`{text}` is no size: {SIZES}")),
+        "" => error(format!("a size is missing: {forms}")),
+        text => error(format!("`{text}` is no size: {forms}")),
     };
     let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
@@ -262,7 +268,7 @@ pub fn bytes(text: &str) -> Result<u64, CriteriaError> {
     let digits = |text: &str| if text.is_empty() { Ok(0) } else { text.parse::<u128>() };
     let whole = digits(whole).map_err(|_| wrong())? * scale;
     let part = digits(part).map_err(|_| wrong())? * scale / 10_u128.pow(part.len() as u32);
-    u64::try_from(whole + part).map_err(|_| error(format!("`{text}` is more than any file has: {SIZES}")))
+    u64::try_from(whole + part).map_err(|_| error(format!("`{text}` is more than any file has: {forms}")))
 }
 
 fn error(text: impl Into<String>) -> CriteriaError {

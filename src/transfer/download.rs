@@ -50,6 +50,8 @@ enum Turn {
     None,
     Wanted,
     Held,
+    /// All bytes are there: what is left to do needs no connection.
+    Ending,
 }
 
 /// Who said how big the file is.

@@ -199,7 +199,7 @@ impl Driver {
                     self.handle(Input::NoTree { source, lie: None });
                 }
                 Output::Drop { .. } => (self.asked, self.keep) = (None, None),
-                Output::YieldTurn | Output::Shorten { .. } | Output::Requery | Output::Discard => {}
+                Output::EndTurn | Output::YieldTurn | Output::Shorten { .. } | Output::Requery | Output::Discard => {}
                 // A file without a byte is whole at once.
                 Output::Verify => assert_eq!(self.machine.size(), Some(0)),
                 Output::HoldTree(_) | Output::Finish => unreachable!("no block was named"),

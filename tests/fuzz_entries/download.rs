@@ -62,6 +62,7 @@ enum Turn {
     None,
     Wanted,
     Held,
+    Ending,
 }
 
 struct Driver {
@@ -412,8 +413,12 @@ impl Driver {
         for output in out {
             match output {
                 Output::WantTurn => {
-                    assert_eq!(self.turn, Turn::None);
+                    assert!(matches!(self.turn, Turn::None | Turn::Ending));
                     self.turn = Turn::Wanted;
+                }
+                Output::EndTurn => {
+                    assert_eq!(self.turn, Turn::Held);
+                    self.turn = Turn::Ending;
                 }
                 Output::YieldTurn => {
                     assert_ne!(self.turn, Turn::None);

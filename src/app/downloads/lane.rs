@@ -1,10 +1,11 @@
 //! Disk work of small files: one piece after the other on a thread that goes on while there is more.
 //!
 //! A small file is opened, written and checked in less time than it takes to wake a thread for it. And where several are
-//! finished one right after the other, they are brought to the disk together ([`crate::disk::Together`]).
+//! finished one right after the other, they are brought to the disk together ([`crate::disk::Together`]), on a thread of
+//! their own: the disk is waited for while the next ones are worked at.
 //!
 //! What takes long, on a disk that stalls, holds the others up for [`LONG`] only: then they have another thread, up to
-//! [`MOST`] of them.
+//! [`MOST`] of them in each line.
 
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
@@ -26,8 +27,8 @@ use crate::net::rt;
 /// A file up to this size is a small one.
 pub(super) const SMALL: u64 = 256 * 1024;
 
-/// Threads at a time.
-const MOST: usize = 8;
+/// Threads of a line at a time.
+const MOST: usize = 4;
 /// What takes longer holds nobody up any more.
 const LONG: Duration = Duration::from_millis(250);
 /// Files that are finished together, at most.
@@ -42,35 +43,25 @@ pub(super) struct Placed {
 
 type Work = Box<dyn FnOnce() + Send>;
 type Finished = Option<Result<Placed, DiskError>>;
+type Told = oneshot::Sender<Finished>;
 
 /// The lane. Clones are the same one.
-#[derive(Clone, Default)]
-pub(super) struct Lane(Arc<Shared>);
-
-#[derive(Default)]
-struct Shared {
-    waiting: Mutex<Waiting>,
-    together: Together,
+#[derive(Clone)]
+pub(super) struct Lane {
+    work: Arc<Line<Work>>,
+    finishing: Arc<Line<(Finishing, Told)>>,
+    together: Arc<Together>,
 }
 
-/// No more of it than there are downloads: each waits for what it has here.
-#[derive(Default)]
-struct Waiting {
-    work: VecDeque<Work>,
-    finishing: Vec<(Finishing, oneshot::Sender<Finished>)>,
-    /// Since when each thread does what it does.
-    threads: BTreeMap<u64, Instant>,
-    /// Threads that there have been.
-    begun: u64,
-    /// Somebody looks whether what waits is held up.
-    watched: bool,
-}
-
-impl Waiting {
-    /// Whether something waits, and all threads have been long at what they do.
-    fn is_held_up(&self) -> bool {
-        let waits = !self.work.is_empty() || !self.finishing.is_empty();
-        waits && self.threads.len() < MOST && self.threads.values().all(|since| since.elapsed() >= LONG)
+impl Default for Lane {
+    fn default() -> Self {
+        let together = Arc::<Together>::default();
+        let finisher = Arc::clone(&together);
+        Self {
+            work: Line::new(1, |work: Vec<Work>| work.into_iter().for_each(|work| work())),
+            finishing: Line::new(TOGETHER, move |files| finish_and_tell(&finisher, files)),
+            together,
+        }
     }
 }
 
@@ -81,12 +72,10 @@ impl Lane {
         work: W,
     ) -> impl Future<Output = T> + Send + Unpin + use<T, W> {
         let (tell, told) = oneshot::channel::<Result<T, Box<dyn Any + Send>>>();
-        self.push(|waiting| {
-            waiting.work.push_back(Box::new(move || {
-                // Who gave it up does not want to know.
-                let _ = tell.send(catch_unwind(AssertUnwindSafe(work)));
-            }));
-        });
+        self.work.push(Box::new(move || {
+            // Who gave it up does not want to know.
+            let _ = tell.send(catch_unwind(AssertUnwindSafe(work)));
+        }));
         told.map(|done| done.unwrap_or_else(|lost| Err(Box::new(lost))).unwrap_or_else(|panic| resume_unwind(panic)))
     }
 
@@ -102,26 +91,74 @@ impl Lane {
     /// Moves a file into its place, a small one with others. `None` when there is no partial file any more.
     pub(super) async fn finish(&self, finishing: Finishing, small: bool) -> Finished {
         if !small {
-            let lane = self.clone();
-            return rt::spawn_blocking(move || lane.finish_all(vec![finishing]).pop().flatten()).await;
+            let together = Arc::clone(&self.together);
+            return rt::spawn_blocking(move || finish(&together, vec![finishing]).pop().flatten()).await;
         }
         let (tell, told) = oneshot::channel();
-        self.push(|waiting| waiting.finishing.push((finishing, tell)));
+        self.finishing.push((finishing, tell));
         told.await.ok().flatten()
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+fn finish_and_tell(together: &Together, files: Vec<(Finishing, Told)>) {
+    let (files, tell): (Vec<_>, Vec<_>) = files.into_iter().unzip();
+    // Of a panic they hear when the senders are dropped.
+    let finished = catch_unwind(AssertUnwindSafe(|| finish(together, files)));
+    for (finished, tell) in finished.unwrap_or_default().into_iter().zip(tell) {
+        let _ = tell.send(finished);
+    }
+}
+
+fn finish(together: &Together, files: Vec<Finishing>) -> Vec<Finished> {
+    let placed = |path: PathBuf| Placed { file: File::open(&path).ok(), stamp: stamp_of(&path), path };
+    together.finish(files).into_iter().map(|end| end.map(|end| end.map(placed))).collect()
+}
+
+/// What is done one after the other, or several at once, on a thread that goes on while there is more.
+struct Line<T> {
+    waiting: Mutex<Waiting<T>>,
+    at_once: usize,
+    /// Must not panic.
+    work: Box<dyn Fn(Vec<T>) + Send + Sync>,
+}
+
+/// No more of it than there are downloads: each waits for what it has here.
+struct Waiting<T> {
+    line: VecDeque<T>,
+    /// Since when each thread does what it does.
+    threads: BTreeMap<u64, Instant>,
+    /// Threads that there have been.
+    begun: u64,
+    /// Somebody looks whether what waits is held up.
+    watched: bool,
+}
+
+impl<T> Waiting<T> {
+    /// Whether something waits, and all threads have been long at what they do.
+    fn is_held_up(&self) -> bool {
+        let all_long = self.threads.values().all(|since| since.elapsed() >= LONG);
+        !self.line.is_empty() && self.threads.len() < MOST && all_long
+    }
+}
+
+impl<T: Send + 'static> Line<T> {
+    fn new(at_once: usize, work: impl Fn(Vec<T>) + Send + Sync + 'static) -> Arc<Self> {
+        let waiting = Waiting { line: VecDeque::new(), threads: BTreeMap::new(), begun: 0, watched: false };
+        Arc::new(Self { waiting: Mutex::new(waiting), at_once, work: Box::new(work) })
     }
 
-    fn push(&self, put: impl FnOnce(&mut Waiting)) {
+    fn lock(&self) -> MutexGuard<'_, Waiting<T>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(self: &Arc<Self>, next: T) {
         let mut waiting = self.lock();
-        put(&mut waiting);
+        waiting.line.push_back(next);
         self.help(waiting);
     }
 
     /// Another thread for what is held up.
-    fn help(&self, mut waiting: MutexGuard<'_, Waiting>) {
+    fn help(self: &Arc<Self>, mut waiting: MutexGuard<'_, Waiting<T>>) {
         if !waiting.is_held_up() {
             return;
         }
@@ -130,12 +167,12 @@ impl Lane {
         waiting.threads.insert(number, Instant::now());
         let watched = mem::replace(&mut waiting.watched, true);
         drop(waiting);
-        let lane = self.clone();
-        drop(rt::spawn_blocking(move || lane.go_on(number)));
+        let line = Arc::clone(self);
+        drop(rt::spawn_blocking(move || line.go_on(number)));
         if !watched {
-            let lane = self.clone();
+            let line = Arc::clone(self);
             rt::spawn(async move {
-                while lane.is_watched() {
+                while line.is_watched() {
                     rt::sleep(LONG).await;
                 }
             })
@@ -144,7 +181,7 @@ impl Lane {
     }
 
     /// Helps, for as long as anything is done.
-    fn is_watched(&self) -> bool {
+    fn is_watched(self: &Arc<Self>) -> bool {
         let mut waiting = self.lock();
         waiting.watched = !waiting.threads.is_empty();
         let watched = waiting.watched;
@@ -152,40 +189,20 @@ impl Lane {
         watched
     }
 
-    /// One thread: does what there is, until there is no more. Files are finished when nothing else is to be done, or when
-    /// they are many.
+    /// One thread: does what there is, until there is no more.
     fn go_on(&self, number: u64) {
         loop {
             let mut waiting = self.lock();
-            let Waiting { work, finishing, threads, .. } = &mut *waiting;
-            let next = if finishing.len() < TOGETHER { work.pop_front() } else { None };
-            if next.is_none() && finishing.is_empty() {
-                threads.remove(&number);
+            let many = waiting.line.len().min(self.at_once);
+            if many == 0 {
+                waiting.threads.remove(&number);
                 return;
             }
-            threads.insert(number, Instant::now());
-            let many = if next.is_none() { finishing.len().min(TOGETHER) } else { 0 };
-            let together = finishing.drain(..many).collect();
+            waiting.threads.insert(number, Instant::now());
+            let next = waiting.line.drain(..many).collect();
             drop(waiting);
-            match next {
-                Some(work) => work(),
-                None => self.finish_together(together),
-            }
+            (self.work)(next);
         }
-    }
-
-    fn finish_together(&self, files: Vec<(Finishing, oneshot::Sender<Finished>)>) {
-        let (files, tell): (Vec<_>, Vec<_>) = files.into_iter().unzip();
-        // Of a panic they hear when the senders are dropped.
-        let finished = catch_unwind(AssertUnwindSafe(|| self.finish_all(files)));
-        for (finished, tell) in finished.unwrap_or_default().into_iter().zip(tell) {
-            let _ = tell.send(finished);
-        }
-    }
-
-    fn finish_all(&self, files: Vec<Finishing>) -> Vec<Finished> {
-        let placed = |path: PathBuf| Placed { file: File::open(&path).ok(), stamp: stamp_of(&path), path };
-        self.0.together.finish(files).into_iter().map(|end| end.map(|end| end.map(placed))).collect()
     }
 }
 
@@ -206,7 +223,7 @@ mod tests {
                 lane.run(move || order.lock().expect("no panic").push(n))
             })
             .collect();
-        assert_eq!(lane.lock().threads.len(), 1, "they wait, as the first has not been long at it");
+        assert_eq!(lane.work.lock().threads.len(), 1, "they wait, as the first has not been long at it");
         go.send(()).expect("it waits");
         rt::block_on(async {
             assert!(first.await);

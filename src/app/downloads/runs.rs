@@ -64,6 +64,11 @@ impl Inner {
         self.give_turns();
     }
 
+    pub(super) fn end_turn(&self, id: u64) {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner).end(id);
+        self.give_turns();
+    }
+
     pub(super) fn give_up_turn(&self, id: u64) {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner).give_up(id);
         self.give_turns();

@@ -121,6 +121,7 @@ impl Runner {
     async fn perform(&mut self, output: Output) {
         match output {
             Output::WantTurn => self.inner.want_turn(self.live.id),
+            Output::EndTurn => self.inner.end_turn(self.live.id),
             Output::YieldTurn => self.inner.give_up_turn(self.live.id),
             Output::Open { size } => self.open(size).await,
             Output::Fetch { source, from, first, end, ticket } => self.fetch(source, from, first, end, ticket),

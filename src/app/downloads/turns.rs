@@ -36,21 +36,27 @@ impl Priority {
     }
 }
 
+/// Downloads whose bytes are all there, and which are being checked and put in their place: while there are so many, nobody
+/// else begins, as each keeps a file open.
+const ENDING: usize = 64;
+
 /// Holders and those in line, by id.
 #[derive(Debug)]
 pub(super) struct Turns {
     most: usize,
     held: BTreeSet<u64>,
+    ending: BTreeSet<u64>,
     line: VecDeque<(u64, Priority)>,
 }
 
 impl Turns {
     pub(super) fn new(most: usize) -> Self {
-        Self { most: most.max(1), held: BTreeSet::new(), line: VecDeque::new() }
+        Self { most: most.max(1), held: BTreeSet::new(), ending: BTreeSet::new(), line: VecDeque::new() }
     }
 
     /// One more in line; call [`Turns::next`] then.
     pub(super) fn want(&mut self, id: u64, priority: Priority) {
+        self.ending.remove(&id);
         if !self.held.contains(&id) && self.line.iter().all(|(waiting, _)| *waiting != id) {
             self.line.push_back((id, priority));
         }
@@ -61,15 +67,23 @@ impl Turns {
         self.line.iter_mut().filter(|(waiting, _)| *waiting == id).for_each(|(_, own)| *own = priority);
     }
 
+    /// It has what it wanted its turn for, but is not over; call [`Turns::next`] then.
+    pub(super) fn end(&mut self, id: u64) {
+        if self.held.remove(&id) {
+            self.ending.insert(id);
+        }
+    }
+
     /// Its turn is over, or it does not wait any more; call [`Turns::next`] then.
     pub(super) fn give_up(&mut self, id: u64) {
         self.held.remove(&id);
+        self.ending.remove(&id);
         self.line.retain(|(waiting, _)| *waiting != id);
     }
 
     /// Whose turn it is now, if there is room for one more.
     pub(super) fn next(&mut self) -> Option<u64> {
-        if self.held.len() >= self.most {
+        if self.held.len() >= self.most || self.held.len() + self.ending.len() >= self.most + ENDING {
             return None;
         }
         let highest = self.line.iter().map(|(_, priority)| *priority).max()?;
@@ -95,6 +109,25 @@ mod tests {
         assert_eq!([turns.next(), turns.next()], [Some(4), None]);
         turns.give_up(4);
         assert_eq!(turns.next(), None);
+    }
+
+    #[test]
+    fn those_that_end_make_room_until_they_are_too_many() {
+        let mut turns = Turns::new(2);
+        let last = ENDING as u64 + 2;
+        (1..=last + 1).for_each(|id| turns.want(id, Priority::Normal));
+        assert_eq!([turns.next(), turns.next(), turns.next()], [Some(1), Some(2), None]);
+        for id in 1..=ENDING as u64 {
+            turns.end(id);
+            assert_eq!(turns.next(), Some(id + 2));
+        }
+        turns.end(last);
+        assert_eq!(turns.next(), None, "too many are open");
+        // One of them is wrong, and waits in line like all others.
+        turns.want(1, Priority::Normal);
+        assert_eq!([turns.next(), turns.next()], [Some(last + 1), None]);
+        turns.give_up(2);
+        assert_eq!([turns.next(), turns.next()], [Some(1), None]);
     }
 
     #[test]

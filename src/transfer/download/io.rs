@@ -215,6 +215,9 @@ impl fmt::Display for Lost {
 pub enum Output {
     /// It wants to connect: answer with [`Input::Turn`] when not too many others do.
     WantTurn,
+    /// It has all bytes, and needs no connection any more unless they are wrong: then it wants another turn. Somebody else
+    /// may have this one, if not too much is open.
+    EndTurn,
     /// It does not want that any more, or for now.
     YieldTurn,
     /// The size is known: open the partial file, answer with [`Input::Opened`] before doing what follows.

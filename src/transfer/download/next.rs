@@ -38,6 +38,10 @@ impl Download {
         }
         if self.partial == Partial::Open && self.map.is_complete() {
             self.sources.drop_all(out);
+            if self.turn == Turn::Held {
+                self.turn = Turn::Ending;
+                out.push(Output::EndTurn);
+            }
             self.phase = Phase::Verifying;
             out.push(Output::Verify);
             return;
@@ -83,7 +87,7 @@ impl Download {
     }
 
     fn want_turn(&mut self, out: &mut Vec<Output>) {
-        if self.turn == Turn::None {
+        if matches!(self.turn, Turn::None | Turn::Ending) {
             self.turn = Turn::Wanted;
             out.push(Output::WantTurn);
         }

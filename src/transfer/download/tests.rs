@@ -935,7 +935,7 @@ proptest! {
             for output in all.drain(..) {
                 match output {
                     Output::WantTurn => wants += 1,
-                    Output::YieldTurn => wants = 0,
+                    Output::YieldTurn | Output::EndTurn => wants = 0,
                     _ => {}
                 }
                 prop_assert!(wants <= 1, "two turns");

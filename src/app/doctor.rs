@@ -75,7 +75,12 @@ impl Node {
             Standing::Trying => ok("portmap", "the router is being asked to let others in".to_owned()),
             Standing::Mapped(mapping) => ok(
                 "portmap",
-                format!("the router lets others in at {} (by {})", mapping.external, mapping.dialect.name()),
+                format!(
+                    "the router lets others in at {}{} (by {})",
+                    mapping.external,
+                    if mapping.udp { "" } else { ", but no datagrams" },
+                    mapping.dialect.name()
+                ),
             ),
             Standing::Failed(why) => note(
                 "portmap",

@@ -78,7 +78,8 @@ impl PortMap {
             let (standing, external) = match outcome {
                 Outcome::Mapped(mapping) => {
                     let (external, by) = (mapping.external, mapping.dialect.name());
-                    log::info!(target: "filbert::net", "the router forwards {external} to us ({by})");
+                    let what = if mapping.udp { "TCP and UDP" } else { "TCP" };
+                    log::info!(target: "filbert::net", "the router forwards {external} to us, {what} ({by})");
                     (Standing::Mapped(mapping), Some(SocketAddr::from(external)))
                 }
                 Outcome::Failed(why) => {

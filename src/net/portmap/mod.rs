@@ -1,4 +1,4 @@
-//! Port mapping: the router is asked to let connections in for our port.
+//! Port mapping: the router is asked to let connections in for our port, and datagrams too if it lets them in at the same one.
 //!
 //! Three dialects are tried in turn, the modern one first: PCP (RFC 6887), NAT-PMP (RFC 6886), UPnP (WANIPConnection). What
 //! is mapped is renewed in time, and removed when we stop. Nothing is sent but to the default gateway, and to the
@@ -77,6 +77,38 @@ pub struct Mapping {
     pub external: SocketAddrV4,
     /// For how long.
     pub lifetime: Duration,
+    /// Datagrams come in there too.
+    pub udp: bool,
+}
+
+impl Mapping {
+    fn new(dialect: Dialect, port: u16, external: SocketAddrV4, lifetime: Duration) -> Self {
+        Self { dialect, port, external, lifetime, udp: false }
+    }
+}
+
+/// What is let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transport {
+    Tcp,
+    Udp,
+}
+
+impl Transport {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+        }
+    }
+
+    /// As the Internet protocol numbers it.
+    const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+        }
+    }
 }
 
 /// What became of it.
@@ -195,27 +227,57 @@ pub async fn map(router: &Router, port: u16, known: Option<&Mapping>, rng: &mut 
     let mut why = Vec::new();
     for word in order {
         let mapped = match word {
-            Word::Pcp => pcp::map(router, port, wanted, LIFETIME, nonce).await,
-            Word::NatPmp => natpmp::map(router, port, wanted, LIFETIME).await,
+            Word::Pcp => pcp::map(router, (Transport::Tcp, port), wanted, LIFETIME, nonce).await,
+            Word::NatPmp => natpmp::map(router, (Transport::Tcp, port), wanted, LIFETIME).await,
             Word::Upnp => upnp::map(router, port, wanted, LIFETIME).await,
         };
         match mapped {
-            Ok(mapping) => return Outcome::Mapped(mapping),
+            Ok(mapping) => {
+                let udp = map_udp(router, &mapping).await;
+                return Outcome::Mapped(Mapping { udp, ..mapping });
+            }
             Err(refused) => why.push(format!("{}: {refused}", word.name())),
         }
     }
     Outcome::Failed(why.join("; "))
 }
 
+/// Whether datagrams come in where connections do: peers know of one port.
+async fn map_udp(router: &Router, mapping: &Mapping) -> bool {
+    let (of, wanted) = ((Transport::Udp, mapping.port), mapping.external.port());
+    let mapped = match &mapping.dialect {
+        Dialect::Pcp(nonce) => pcp::map(router, of, wanted, LIFETIME, *nonce).await.map(|udp| udp.external.port()),
+        Dialect::NatPmp => natpmp::map(router, of, wanted, LIFETIME).await.map(|udp| udp.external.port()),
+        Dialect::Upnp(igd) => upnp::map_udp(router, igd, mapping.port, wanted, LIFETIME).await.map(|()| wanted),
+    };
+    match mapped {
+        Ok(port) if port == wanted => return true,
+        Ok(_) => remove_one(router, mapping, Transport::Udp).await,
+        Err(refused) => {
+            log::debug!(target: "filbert::net", "the router lets no datagrams in at port {wanted}: {refused}")
+        }
+    }
+    false
+}
+
 /// Takes a mapping back.
 pub async fn remove(router: &Router, mapping: &Mapping) {
+    remove_one(router, mapping, Transport::Tcp).await;
+    if mapping.udp {
+        remove_one(router, mapping, Transport::Udp).await;
+    }
+}
+
+async fn remove_one(router: &Router, mapping: &Mapping, transport: Transport) {
+    let of = (transport, mapping.port);
     let done = match &mapping.dialect {
-        Dialect::Pcp(nonce) => pcp::map(router, mapping.port, 0, 0, *nonce).await.map(|_| ()),
-        Dialect::NatPmp => natpmp::remove(router, mapping.port).await,
-        Dialect::Upnp(igd) => upnp::remove(igd, mapping.external.port()).await,
+        Dialect::Pcp(nonce) => pcp::map(router, of, 0, 0, *nonce).await.map(|_| ()),
+        Dialect::NatPmp => natpmp::remove(router, of).await,
+        Dialect::Upnp(igd) => upnp::remove(igd, transport, mapping.external.port()).await,
     };
     if let Err(refused) = done {
-        log::debug!(target: "filbert::net", "the mapping of port {} stays until it expires: {refused}", mapping.port);
+        let (protocol, port) = (transport.name(), mapping.port);
+        log::debug!(target: "filbert::net", "the mapping of {protocol} port {port} stays until it expires: {refused}");
     }
 }
 
@@ -288,7 +350,7 @@ mod tests {
         let (count, counted) = std::sync::mpsc::channel();
         let router = fake(move |_| count.send(()).ok().and(None));
         let began = std::time::Instant::now();
-        let outcome = rt::block_on(natpmp::map(&router, 6346, 6346, LIFETIME));
+        let outcome = rt::block_on(natpmp::map(&router, (Transport::Tcp, 6346), 6346, LIFETIME));
         assert!(matches!(outcome, Err(Refused::Silent)), "{outcome:?}");
         assert_eq!(counted.try_iter().count(), TRIES as usize);
         assert!(began.elapsed() < Duration::from_secs(6));

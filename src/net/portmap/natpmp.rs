@@ -3,42 +3,49 @@
 //! ```text
 //! asked     0  0                                          external address?
 //! answered  0  128  result(2)  seconds(4)  IPv4(4)
-//! asked     0  2  0(2)  internal(2)  external(2)  lifetime(4)      TCP; lifetime 0 and external 0: remove
-//! answered  0  130  result(2)  seconds(4)  internal(2)  external(2)  lifetime(4)
+//! asked     0  2  0(2)  internal(2)  external(2)  lifetime(4)      TCP, operation 2; UDP, 1
+//!                                                                  lifetime 0 and external 0: remove
+//! answered  0  operation + 128  result(2)  seconds(4)  internal(2)  external(2)  lifetime(4)
 //! ```
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use super::{Dialect, Mapping, Refused, Router, ask, be16, be32, towards};
+use super::{Dialect, Mapping, Refused, Router, Transport, ask, be16, be32, towards};
 
-const MAP_TCP: u8 = 2;
 const ANSWER: u8 = 128;
 
-pub(super) async fn map(router: &Router, port: u16, wanted: u16, lifetime: u32) -> Result<Mapping, Refused> {
+pub(super) async fn map(router: &Router, of: (Transport, u16), wanted: u16, lifetime: u32) -> Result<Mapping, Refused> {
     let (socket, _) = towards(router).await?;
     let external = ask(&socket, &[0, 0], |answer| Some(check(answer, 0, 12)?.and_then(read_address))).await?;
     let (external_port, lifetime) =
-        ask(&socket, &request(port, wanted, lifetime), |answer| read_mapping(answer, port)).await?;
+        ask(&socket, &request(of, wanted, lifetime), |answer| read_mapping(answer, of)).await?;
     if external_port == 0 || lifetime == 0 {
         return Err(Refused::Garbage("a mapping to nothing"));
     }
     let external = SocketAddrV4::new(external, external_port);
-    Ok(Mapping { dialect: Dialect::NatPmp, port, external, lifetime: Duration::from_secs(lifetime.into()) })
+    Ok(Mapping::new(Dialect::NatPmp, of.1, external, Duration::from_secs(lifetime.into())))
 }
 
-pub(super) async fn remove(router: &Router, port: u16) -> Result<(), Refused> {
+pub(super) async fn remove(router: &Router, of: (Transport, u16)) -> Result<(), Refused> {
     let (socket, _) = towards(router).await?;
-    ask(&socket, &request(port, 0, 0), |answer| read_mapping(answer, port)).await.map(|_| ())
+    ask(&socket, &request(of, 0, 0), |answer| read_mapping(answer, of)).await.map(|_| ())
 }
 
-fn request(port: u16, wanted: u16, lifetime: u32) -> [u8; 12] {
+fn request((transport, port): (Transport, u16), wanted: u16, lifetime: u32) -> [u8; 12] {
     let mut out = [0; 12];
-    out[1] = MAP_TCP;
+    out[1] = operation(transport);
     out[4..6].copy_from_slice(&port.to_be_bytes());
     out[6..8].copy_from_slice(&wanted.to_be_bytes());
     out[8..].copy_from_slice(&lifetime.to_be_bytes());
     out
+}
+
+const fn operation(transport: Transport) -> u8 {
+    match transport {
+        Transport::Udp => 1,
+        Transport::Tcp => 2,
+    }
 }
 
 /// Whether that answers `operation`, and what it says of it.
@@ -56,8 +63,8 @@ fn read_address(answer: &[u8]) -> Result<Ipv4Addr, Refused> {
     ip.ok_or(Refused::Garbage("no external address"))
 }
 
-fn read_mapping(answer: &[u8], port: u16) -> Option<Result<(u16, u32), Refused>> {
-    let answer = match check(answer, MAP_TCP, 16)? {
+fn read_mapping(answer: &[u8], (transport, port): (Transport, u16)) -> Option<Result<(u16, u32), Refused>> {
+    let answer = match check(answer, operation(transport), 16)? {
         Ok(answer) => answer,
         Err(refused) => return Some(Err(refused)),
     };
@@ -86,10 +93,10 @@ mod tests {
             }
             _ => None,
         });
-        let mapping = rt::block_on(map(&router, 6346, 6346, 3600)).expect("a mapping");
+        let mapping = rt::block_on(map(&router, (Transport::Tcp, 6346), 6346, 3600)).expect("a mapping");
         assert_eq!(mapping.external.to_string(), "198.51.100.7:8192");
         assert_eq!(mapping.lifetime, Duration::from_secs(1800));
-        rt::block_on(remove(&router, 6346)).expect("removed");
+        rt::block_on(remove(&router, (Transport::Tcp, 6346))).expect("removed");
     }
 
     #[test]
@@ -102,7 +109,8 @@ mod tests {
             (b"\0\x80\0\0", None),
             (b"", None),
         ] {
-            let said = read_mapping(answer, 6346).map(|said| said.expect_err("no mapping").to_string());
+            let said =
+                read_mapping(answer, (Transport::Tcp, 6346)).map(|said| said.expect_err("no mapping").to_string());
             assert_eq!(said.as_deref(), what, "{answer:?}");
         }
         assert!(read_address(b"\0\x80\0\0\0\0\0\0\0\0\0\0").is_err());

@@ -7,7 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
-use super::{Dialect, Mapping, OTHER_PORTS, Refused, Router};
+use super::{Dialect, Mapping, OTHER_PORTS, Refused, Router, Transport, towards};
 use crate::net::fetch::{FetchConfig, Link};
 use crate::net::rt::{self, UdpSocket};
 use crate::wire::head::{Headers, RawHead};
@@ -45,11 +45,11 @@ pub(super) async fn map(router: &Router, port: u16, wanted: u16, lifetime: u32) 
     let mut tries = 0;
     loop {
         let at = wanted.checked_add(tries).ok_or(Refused::Code(CONFLICT))?;
-        match add(&igd, us, port, at, lifetime).await {
+        match add(&igd, us, (Transport::Tcp, port), at, lifetime).await {
             Ok(()) => {
                 let granted = if lifetime == 0 { PERMANENT } else { Duration::from_secs(lifetime.into()) };
                 let external = SocketAddrV4::new(external, at);
-                return Ok(Mapping { dialect: Dialect::Upnp(igd), port, external, lifetime: granted });
+                return Ok(Mapping::new(Dialect::Upnp(igd), port, external, granted));
             }
             Err(Refused::Code(ONLY_PERMANENT)) if lifetime > 0 => lifetime = 0,
             Err(Refused::Code(CONFLICT)) if tries < OTHER_PORTS => tries += 1,
@@ -58,16 +58,39 @@ pub(super) async fn map(router: &Router, port: u16, wanted: u16, lifetime: u32) 
     }
 }
 
-pub(super) async fn remove(igd: &Igd, external: u16) -> Result<(), Refused> {
+/// The same port for UDP, at the device that has mapped it for TCP.
+pub(super) async fn map_udp(
+    router: &Router,
+    igd: &Igd,
+    port: u16,
+    external: u16,
+    lifetime: u32,
+) -> Result<(), Refused> {
+    let (_, us) = towards(router).await?;
+    match add(igd, us, (Transport::Udp, port), external, lifetime).await {
+        Err(Refused::Code(ONLY_PERMANENT)) => add(igd, us, (Transport::Udp, port), external, 0).await,
+        other => other,
+    }
+}
+
+pub(super) async fn remove(igd: &Igd, transport: Transport, external: u16) -> Result<(), Refused> {
+    let protocol = transport.name();
     let arguments = format!(
-        "<NewRemoteHost></NewRemoteHost><NewExternalPort>{external}</NewExternalPort><NewProtocol>TCP</NewProtocol>"
+        "<NewRemoteHost></NewRemoteHost><NewExternalPort>{external}</NewExternalPort><NewProtocol>{protocol}</NewProtocol>"
     );
     call(igd, "DeletePortMapping", &arguments).await.map(|_| ())
 }
 
-async fn add(igd: &Igd, us: Ipv4Addr, port: u16, external: u16, lifetime: u32) -> Result<(), Refused> {
+async fn add(
+    igd: &Igd,
+    us: Ipv4Addr,
+    (transport, port): (Transport, u16),
+    external: u16,
+    lifetime: u32,
+) -> Result<(), Refused> {
+    let protocol = transport.name();
     let arguments = format!(
-        "<NewRemoteHost></NewRemoteHost><NewExternalPort>{external}</NewExternalPort><NewProtocol>TCP</NewProtocol>\
+        "<NewRemoteHost></NewRemoteHost><NewExternalPort>{external}</NewExternalPort><NewProtocol>{protocol}</NewProtocol>\
          <NewInternalPort>{port}</NewInternalPort><NewInternalClient>{us}</NewInternalClient><NewEnabled>1</NewEnabled>\
          <NewPortMappingDescription>filbert</NewPortMappingDescription><NewLeaseDuration>{lifetime}</NewLeaseDuration>"
     );
@@ -83,9 +106,7 @@ async fn external(igd: &Igd) -> Result<Ipv4Addr, Refused> {
 /// Looks for the gateway's device, and our address towards it.
 async fn find(router: &Router) -> Result<(Igd, Ipv4Addr), Refused> {
     // From the address by which the gateway knows us: the search leaves by that interface too.
-    let probe = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
-    probe.connect((router.gateway, router.port)).await?;
-    let IpAddr::V4(us) = probe.local_addr()?.ip() else { return Err(Refused::Garbage("no IPv4 address of ours")) };
+    let (_, us) = towards(router).await?;
     let socket = UdpSocket::bind((us, 0)).await?;
     for device in [1, 2] {
         let search = format!(
@@ -278,15 +299,32 @@ mod tests {
         (Router { gateway: Ipv4Addr::LOCALHOST, port: 9, ssdp: group }, told)
     }
 
+    fn igd(mapping: &Mapping) -> &Igd {
+        let Dialect::Upnp(igd) = &mapping.dialect else { panic!("UPnP") };
+        igd
+    }
+
+    /// `AddPortMapping TCP`
+    fn call_of(asked: &str) -> String {
+        let action = asked.split_once('#').and_then(|(_, rest)| rest.split_once('"')).map_or("", |(action, _)| action);
+        format!("{action} {}", element(asked, "NewProtocol").unwrap_or_default())
+    }
+
     #[test]
     fn a_device_maps_without_an_end_at_another_port_and_takes_back() {
         let (router, told) = device();
         let mapping = rt::block_on(map(&router, 6346, 7000, 3600)).expect("a mapping");
         assert_eq!((mapping.external.to_string(), mapping.lifetime), ("198.51.100.7:7001".into(), PERMANENT));
-        rt::block_on(remove(&router, &mapping));
+        assert_eq!(rt::block_on(map_udp(&router, igd(&mapping), 6346, 7001, 3600)).ok(), Some(()));
+        rt::block_on(remove(&router, &Mapping { udp: true, ..mapping }));
         let told: Vec<String> = told.try_iter().collect();
-        let last = told.last().expect("calls");
-        assert!(last.contains("#DeletePortMapping\"") && last.contains("<NewExternalPort>7001<"), "{last}");
+        let kept = told.iter().filter(|text| text.contains("<NewExternalPort>7001<"));
+        let done: Vec<_> =
+            kept.filter(|text| !text.contains("<NewLeaseDuration>3600<")).map(|text| call_of(text)).collect();
+        assert_eq!(
+            done,
+            ["AddPortMapping TCP", "AddPortMapping UDP", "DeletePortMapping TCP", "DeletePortMapping UDP"]
+        );
         assert!(told.iter().any(|text| text.contains("<NewInternalClient>127.0.0.1<")), "{told:?}");
     }
 

@@ -118,7 +118,7 @@ fn one_source_sends_all_of_it() {
     assert_eq!(words(&bench), "sends");
     assert_eq!(bench.wrote(0, 0..MIB + 5), []);
     assert_eq!(bench.machine.done(), MIB + 5);
-    assert_eq!(bench.wrote(0, MIB + 5..2 * MIB), [Output::Drop { source: S0 }, Output::Verify]);
+    assert_eq!(bench.wrote(0, MIB + 5..2 * MIB), [Output::Drop { source: S0 }, Output::EndTurn, Output::Verify]);
     assert_eq!(bench.feed(Input::BodyEnd { source: S0 }), [], "what comes late changes nothing");
     assert_eq!(bench.feed(Input::Verified(RIGHT)), [Output::Finish]);
     assert_eq!(bench.feed(Input::Cancel), [], "too late");
@@ -442,10 +442,11 @@ fn wrong_bytes_of_several_are_found_out_by_asking_one_at_a_time() {
     assert_eq!(bench.feed(Input::BodyEnd { source: S0 }), [fetch(0, 1, MIB, 2 * MIB)]);
     assert_eq!(bench.feed(Input::Lost { source: S0, how: Lost::Closed }), [fetch(1, 2, MIB, 2 * MIB)]);
     bench.feed(Input::Head { source: SourceId(1), head: partial(MIB, 2 * MIB, 2 * MIB) });
-    assert_eq!(bench.wrote(1, MIB..2 * MIB), [Output::Drop { source: SourceId(1) }, Output::Verify]);
+    assert_eq!(bench.wrote(1, MIB..2 * MIB), [Output::Drop { source: SourceId(1) }, Output::EndTurn, Output::Verify]);
     assert_eq!(bench.feed(Input::Verified(WRONG)), [Output::Discard, Output::Open { size: 2 * MIB }]);
-    // Now one alone.
-    assert_eq!(bench.feed(Input::Opened { stored: vec![] }), [fetch(1, 2, 0, 2 * MIB)]);
+    // Now one alone, when it has its turn again.
+    assert_eq!(bench.feed(Input::Opened { stored: vec![] }), [Output::WantTurn]);
+    assert_eq!(bench.feed(Input::Turn), [fetch(1, 2, 0, 2 * MIB)]);
     bench.feed(Input::Head { source: SourceId(1), head: partial(0, 2 * MIB, 2 * MIB) });
     bench.wrote(1, 0..MIB);
     bench.feed(Input::Lost { source: SourceId(1), how: Lost::Closed });
@@ -716,9 +717,10 @@ const S1: SourceId = SourceId(1);
 #[test]
 fn a_wrong_size_falls_with_the_source_that_told_it() {
     let mut bench = told(5);
-    assert_eq!(bench.wrote(0, 0..5), [Output::Drop { source: S0 }, Output::Verify]);
+    assert_eq!(bench.wrote(0, 0..5), [Output::Drop { source: S0 }, Output::EndTurn, Output::Verify]);
     assert_eq!(bench.feed(Input::Verified(WRONG)), [Output::Discard, Output::Open { size: 5 }]);
-    assert_eq!(bench.feed(Input::Opened { stored: vec![] }), [fetch(1, 2, 0, 5)]);
+    assert_eq!(bench.feed(Input::Opened { stored: vec![] }), [Output::WantTurn]);
+    assert_eq!(bench.feed(Input::Turn), [fetch(1, 2, 0, 5)]);
     let out = bench.feed(Input::Head { source: S1, head: partial(0, 5, 2 * MIB) });
     assert_eq!(out, [Output::Drop { source: S1 }, Output::Discard, Output::Open { size: 2 * MIB }]);
     bench.feed(Input::Opened { stored: vec![] });
@@ -892,10 +894,11 @@ fn one_who_was_banned_for_another_lie_does_not_leave_the_blame_for_its_bytes_to_
     bench.feed(Input::Head { source: S0, head: partial(MIB, 3 * MIB, 3 * MIB) });
     let honest = SourceId(1);
     bench.feed(Input::Head { source: honest, head: partial(MIB, 2 * MIB, 2 * MIB) });
-    assert_eq!(bench.wrote(1, MIB..2 * MIB), [Output::Drop { source: honest }, Output::Verify]);
+    assert_eq!(bench.wrote(1, MIB..2 * MIB), [Output::Drop { source: honest }, Output::EndTurn, Output::Verify]);
     let out = bench.feed(Input::Verified(WRONG));
     assert_eq!(out, [Output::Discard, Output::Open { size: 2 * MIB }]);
-    assert_eq!(bench.feed(Input::Opened { stored: vec![] }), [fetch(1, 2, 0, 2 * MIB)], "it was not banned");
+    assert_eq!(bench.feed(Input::Opened { stored: vec![] }), [Output::WantTurn]);
+    assert_eq!(bench.feed(Input::Turn), [fetch(1, 2, 0, 2 * MIB)], "it was not banned");
 }
 
 #[test]

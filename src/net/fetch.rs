@@ -19,6 +19,8 @@ use crate::wire::http::{HEAD_LIMIT, Request, Response};
 
 /// What a link holds of what was read too far.
 const BUFFER: usize = 64 * 1024;
+/// What is read at a time while a head, or the length of a piece, is looked for: the body behind it goes to its place at once.
+const AHEAD: usize = 4 * 1024;
 /// A source that takes longer than [`FetchConfig::piece`] for so many bytes is too slow to wait for.
 const PIECE: u64 = 64 * 1024;
 /// Interim answers (100, 102) that are passed over before the true one.
@@ -180,14 +182,13 @@ impl Link {
     /// What was read ahead first, then from the socket: waits for the first bytes, and takes along what is
     /// there besides, so that few large pieces go to the disk instead of many small ones.
     async fn fill(&mut self, into: &mut [u8]) -> Result<usize, Lost> {
-        if !self.ahead.is_empty() {
-            let read = into.len().min(self.ahead.len());
-            into[..read].copy_from_slice(&self.ahead[..read]);
-            self.ahead.drain(..read);
-            return Ok(read);
+        let mut read = into.len().min(self.ahead.len());
+        into[..read].copy_from_slice(&self.ahead[..read]);
+        self.ahead.drain(..read);
+        if read == 0 {
+            let first = rt::timeout(self.config.stall, self.stream.read(into)).await;
+            read = first.map_err(|_| Lost::Silent(self.config.stall))?.map_err(broken)?;
         }
-        let first = rt::timeout(self.config.stall, self.stream.read(into)).await;
-        let mut read = first.map_err(|_| Lost::Silent(self.config.stall))?.map_err(broken)?;
         if read == 0 {
             return match self.framing {
                 Framing::UntilClosed => {
@@ -217,7 +218,7 @@ impl Link {
 
     async fn read_ahead(&mut self) -> Result<(), Lost> {
         let had = self.ahead.len();
-        let room = BUFFER.saturating_sub(had).max(1);
+        let room = AHEAD.min(BUFFER.saturating_sub(had)).max(1);
         self.ahead.resize(had + room, 0);
         let read = self.stream.read(&mut self.ahead[had..]).await;
         self.ahead.truncate(had + *read.as_ref().unwrap_or(&0));

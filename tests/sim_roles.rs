@@ -138,3 +138,77 @@ fn leaves_whose_only_ultrapeer_is_full_are_sent_on_to_others() {
     let malformed: u64 = (0..40).map(|id| world.counters(id).drops.get(DropReason::Malformed)).sum();
     assert_eq!(malformed, 0);
 }
+
+/// Nobody has a link to the crawler, or keeps it in mind as a host to be dialled.
+fn nobody_knows(world: &World, crawler: std::net::SocketAddr) -> bool {
+    world.alive().into_iter().filter_map(|id| world.servent(id)).all(|servent| {
+        servent.peers().iter().all(|peer| peer.addr.ip() != crawler.ip() && peer.remote.ip() != crawler.ip())
+            && servent.hosts().iter().all(|host| host.addr.ip() != crawler.ip())
+    })
+}
+
+/// Sums of what all count: crawlers answered; links that came to be; handshakes that were refused or came to no end.
+fn crawled_linked_refused(world: &World) -> (u64, u64, u64) {
+    world.alive().into_iter().map(|id| world.counters(id)).fold((0, 0, 0), |sum, own| {
+        let linked = own.links_in + own.links_out;
+        let refused = own.refused_by_us + own.refused_by_them + own.handshakes_timed_out;
+        (sum.0 + own.crawled, sum.1 + linked, sum.2 + refused)
+    })
+}
+
+#[test]
+fn a_crawler_finds_every_servent_by_the_lists_of_the_ultrapeers_and_gets_no_link() {
+    let mut world = network(ULTRAPEERS, LEAVES, 11, RoleChoice::Ultrapeer);
+    world.run_for(secs(300));
+    let (links, before) = (world.graph(), crawled_linked_refused(&world));
+    let crawl = world.crawl(7);
+    let all: std::collections::BTreeSet<_> = world.alive().into_iter().map(|id| world.addr(id)).collect();
+    assert_eq!(all.len(), ULTRAPEERS + LEAVES);
+    assert_eq!(crawl.found, all);
+    let asked: Vec<_> = crawl.answers.keys().copied().collect();
+    assert_eq!(asked, (0..ULTRAPEERS).map(|id| world.addr(id)).collect::<Vec<_>>(), "each ultrapeer once, no leaf");
+    world.run_for(secs(10));
+    assert_eq!(crawled_linked_refused(&world), (before.0 + ULTRAPEERS as u64, before.1, before.2));
+    assert!(nobody_knows(&world, crawl.from));
+    let same = links.edges().eq(world.graph().edges());
+    assert!(same, "who was linked is linked");
+}
+
+#[test]
+fn who_has_no_slot_left_answers_a_crawler_too_a_hundred_leaves_at_a_time() {
+    let mut options = WorldOptions::new(9);
+    options.hop = Hop::Encoded;
+    options.config.leaves = 150;
+    let mut world = World::new(options);
+    for id in 0..152 {
+        let role = if id == 0 { RoleChoice::Ultrapeer } else { RoleChoice::Leaf };
+        world.add_with(Config { role, accept: Some(0), only_listed: true, ..world.config() });
+        if id > 0 {
+            world.connect(id, 0);
+        }
+    }
+    world.run_for(secs(120));
+    assert_eq!(world.servent(0).map(|servent| servent.leaves()), Some(150), "one of them finds no slot");
+    let mut found = std::collections::BTreeSet::new();
+    for visit in 1..=12 {
+        let crawl = world.crawl(0);
+        assert_eq!(crawl.found.len(), 101, "a hundred of its leaves, and itself");
+        assert!(nobody_knows(&world, crawl.from));
+        assert_eq!(world.counters(0).crawled, visit);
+        found.extend(crawl.found);
+    }
+    assert_eq!(found.len(), 151, "who asks again hears of the others");
+    assert_eq!(world.servent(0).map(|servent| servent.leaves()), Some(150));
+}
+
+#[test]
+fn a_crawler_hears_nothing_from_who_is_gone_and_goes_on() {
+    let mut world = network(10, 20, 5, RoleChoice::Ultrapeer);
+    world.run_for(secs(60));
+    // Nobody has noticed yet: they are still named.
+    world.vanish(3);
+    let crawl = world.crawl(0);
+    assert!(crawl.found.contains(&world.addr(3)) && !crawl.answers.contains_key(&world.addr(3)));
+    assert_eq!(crawl.answers.len(), 9);
+    assert_eq!(crawl.found.len(), 30);
+}

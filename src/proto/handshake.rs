@@ -46,6 +46,8 @@ const OLD_MAX_TTL: u8 = 7;
 const PLAIN: (u16, &str) = (403, "Encrypted links only");
 /// Peers and leaves that a crawler is told of, of each.
 const CRAWLED: usize = 100;
+/// Bytes of each of these lists: both, and who we are, fit into a head.
+const CRAWLED_BYTES: usize = 3500;
 /// Characters of a stranger's `User-Agent` or reason that we keep.
 const WORDS_KEPT: usize = 120;
 
@@ -609,10 +611,18 @@ impl Servent {
 
     /// A crawler draws a map of the network: it is told who is linked here, as far as it may know them, and no link is made.
     fn answer_crawler(&mut self, conn: ConnId, to: &Identity, out: &mut Outbox) {
-        let list = |role| {
+        let mut list = |role| {
             let peers = self.links.iter().filter(|link| link.role == role).map(|link| &link.identity);
             let known = peers.filter(|peer| peer.listens && may_name(to.remote.ip(), peer.addr.ip()));
-            known.map(|peer| peer.addr.to_string()).take(CRAWLED).collect::<Vec<_>>().join(",")
+            let mut known: Vec<_> = known.map(|peer| peer.addr.to_string()).collect();
+            // Not the same ones each time: who asks again hears of the others.
+            self.rng.shuffle(&mut known);
+            let mut room = CRAWLED_BYTES;
+            let fits = |addr: &String| {
+                room = room.saturating_sub(addr.len() + 1);
+                room > 0
+            };
+            known.into_iter().take(CRAWLED).take_while(fits).collect::<Vec<_>>().join(",")
         };
         let (peers, leaves) = (list(Role::Ultrapeer), list(Role::Leaf));
         let headers = self.introduce(to.remote).with("Peers", peers).with("Leaves", leaves);

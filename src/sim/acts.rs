@@ -1,6 +1,5 @@
 //! What scenarios and tests do with a world: build it, ask, break it, and let time pass.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,10 +51,10 @@ impl World {
     pub fn add_with(&mut self, mut config: Config) -> ServentId {
         let id = self.nodes.len();
         config.servent = Guid::random(&mut self.rng);
-        let [_, x, y, z] = (id as u32 + 1).to_be_bytes();
-        let addr = SocketAddr::from(([10, x, y, z], 6346));
         let servent = Servent::new(config, self.rng.fork(), self.now);
-        self.nodes.push(Node::new(addr, servent));
+        let node = Node { servent: Some(servent), ..Node::new(id) };
+        let addr = node.addr;
+        self.nodes.push(node);
         self.command(id, Command::Listening(addr));
         id
     }

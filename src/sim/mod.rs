@@ -10,6 +10,7 @@
 //! workload   which files at whom, what is asked           flood      what the world saw of one query
 //! world      the driver: one match over `Output`          carriage   dials, links and datagrams between servents
 //! acts       what tests and scenarios do with a world     inspect    what they ask it
+//! crawl      a stranger that draws a map of a world
 //! scenario   a world described in JSON                    report     columns as text and as JSON lines
 //! table  run  compare  trace                              the four `filbert sim` commands
 //! ```
@@ -19,6 +20,7 @@
 mod acts;
 mod carriage;
 mod compare;
+mod crawl;
 mod flood;
 mod inspect;
 mod link;
@@ -33,6 +35,7 @@ mod workload;
 mod world;
 
 pub use compare::{CompareOptions, CompareRow, Comparison, compare, summaries};
+pub use crawl::Crawl;
 pub use flood::{Copy, Flood, Sight, Step};
 pub use inspect::Asymmetry;
 pub use link::{Capacity, Latency};

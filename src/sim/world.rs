@@ -51,8 +51,10 @@ pub struct World {
 /// A servent in its place.
 pub(super) struct Node {
     pub addr: SocketAddr,
-    /// `None` when it is dead.
+    /// `None` when it is dead, or a stranger.
     pub servent: Option<Servent>,
+    /// What a stranger was told: one whom a test speaks for.
+    pub heard: Option<Vec<Input>>,
     pub machine: Machine,
     pub files: Vec<SharedFile>,
     /// Its connections: the link and which end of it, or `None` while it dials.
@@ -60,8 +62,8 @@ pub(super) struct Node {
     pub asked: BTreeMap<SearchId, Guid>,
     pub accepted: u64,
     /// When it is to be woken next.
-    wake: Option<Instant>,
-    wakes_at_once: u32,
+    pub wake: Option<Instant>,
+    pub wakes_at_once: u32,
 }
 
 /// What a servent runs on.
@@ -111,10 +113,13 @@ pub(super) enum Parcel {
 }
 
 impl Node {
-    pub fn new(addr: SocketAddr, servent: Servent) -> Self {
+    /// The one of that number.
+    pub fn new(id: ServentId) -> Self {
+        let [_, x, y, z] = (id as u32 + 1).to_be_bytes();
         Self {
-            addr,
-            servent: Some(servent),
+            addr: SocketAddr::from(([10, x, y, z], 6346)),
+            servent: None,
+            heard: None,
             machine: Machine::On,
             files: Vec::new(),
             conns: BTreeMap::new(),
@@ -199,9 +204,15 @@ impl World {
     pub(super) fn tell(&mut self, id: ServentId, input: Input) {
         let mut outbox = Vec::new();
         let now = self.now;
-        let Some(servent) = &mut self.nodes[id].servent else { return };
+        let node = &mut self.nodes[id];
+        let Some(servent) = &mut node.servent else {
+            if let Some(heard) = &mut node.heard {
+                heard.push(input);
+            }
+            return;
+        };
         servent.handle(now, input, &mut outbox);
-        self.nodes[id].wakes_at_once = 0;
+        node.wakes_at_once = 0;
         self.follow(id, outbox);
     }
 

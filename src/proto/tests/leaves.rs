@@ -8,7 +8,7 @@ use super::lone::*;
 use crate::base::Instant;
 use crate::proto::*;
 use crate::wire::bye::Bye;
-use crate::wire::handshake::Head;
+use crate::wire::handshake::{HEAD_LIMIT, Head};
 use crate::wire::head::Headers;
 use crate::wire::qrp::RouteTableUpdate;
 use crate::wire::qrt::{Draft, Keys, Qrt, Receiver, each_hash, updates};
@@ -313,6 +313,34 @@ fn a_crawler_is_told_who_is_linked_and_gets_no_link() {
         "private addresses stay here"
     );
     assert_eq!(lone.servent.counters().crawled, 2);
+}
+
+#[test]
+fn what_a_crawler_is_told_fits_into_a_head_and_is_not_always_the_same() {
+    let mut config = Config::new(ME);
+    (config.leaves, config.accept) = (120, Some(120));
+    let mut lone = Lone::with(config);
+    for n in 0..240 {
+        let (conn, role) = (ConnId::accepted(n), if n < 120 { "True" } else { "False" });
+        let from = addr(&format!("[fd00:1111:2222:3333:4444:5555:6666:{:x}]:40000", 0x7000 + n));
+        let told = Headers::default().with("X-Ultrapeer", role).with("Listen-IP", from.to_string());
+        lone.handle(Input::Handshake { conn, from, head: Head::Connect { version: (0, 6), headers: told } });
+        lone.handle(Input::Handshake { conn, from, head: status(200, "OK") });
+        lone.handle(Input::Connected { conn, room: usize::MAX });
+    }
+    assert_eq!((lone.servent.degree(), lone.servent.leaves()), (120, 120));
+    let crawler = Head::Connect { version: (0, 6), headers: Headers::default().with("Crawler", "0.1") };
+    let mut leaves = std::collections::BTreeSet::new();
+    for n in 1000..1020 {
+        let from = addr("[fd00:1111::1]:1");
+        let out = lone.handle(Input::Handshake { conn: ConnId::accepted(n), from, head: crawler.clone() });
+        let [Output::Handshake { head, .. }] = &out[..] else { panic!("{out:?}") };
+        assert!(head.encode().len() <= HEAD_LIMIT, "{} bytes", head.encode().len());
+        let told = ["Peers", "Leaves"].map(|name| head.headers().items(name).count());
+        assert!(told.iter().all(|told| (70..=100).contains(told)), "{told:?}");
+        leaves.extend(head.headers().items("Leaves").map(str::to_owned));
+    }
+    assert_eq!(leaves.len(), 120, "who asks again hears of all");
 }
 
 #[test]

@@ -98,7 +98,8 @@ fn peers_are_connected_counted_and_disconnected() {
     a.linked(0);
     b.linked(0);
     assert_eq!(a.call("PUT", "/api/v1/neighbours", r#"{"neighbours":3}"#).0, 200);
-    assert_eq!(a.call("POST", "/api/v1/hosts", r#"{"hosts":["127.0.0.1:1"]}"#), (200, json!({ "added": 1 })));
+    let report = json!({ "named": 2, "added": 1, "known": 0, "refused": 1, "not_taken": [{ "line": 2, "text": "a:b:c", "why": "is no host" }] });
+    assert_eq!(a.call("POST", "/api/v1/hosts", r##"{"hosts":["127.0.0.1:1","a:b:c","# x"]}"##), (200, report));
     let hosts = a.get("/api/v1/hosts");
     assert!(hosts.as_array().expect("a list").iter().any(|host| host["addr"] == "127.0.0.1:1"), "{hosts}");
 }

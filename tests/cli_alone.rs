@@ -257,12 +257,34 @@ fn hosts_are_imported_without_a_servent() {
     let home = Home::new();
     let file = home.join("hosts.txt");
     std::fs::write(&file, "# friends\n10.1.1.1:6346\n\n10.1.1.2  # the attic\n10.1.1.1:6346\n").expect("written");
-    let report =
-        home.run(&["hosts".as_ref(), "import".as_ref(), file.as_os_str(), "--json".as_ref()]).expect(0).lines();
-    assert_eq!((&report[0]["named"], &report[0]["added"]), (&3.into(), &2.into()));
+    let import = |args: &[&str]| {
+        let all: Vec<&std::ffi::OsStr> = ["hosts".as_ref(), "import".as_ref(), file.as_os_str()].into();
+        home.run(&all.into_iter().chain(args.iter().map(|arg| arg.as_ref())).collect::<Vec<_>>())
+    };
+    let report = import(&["--json"]).expect(0).lines();
+    let counts = |report: &serde_json::Value| ["named", "added", "known", "refused"].map(|key| report[key].as_u64());
+    assert_eq!(counts(&report[0]), [3, 2, 1, 0].map(Some));
     let hosts = home.run(&["hosts", "--json"]).expect(0).lines();
     let addrs: Vec<&str> = hosts.iter().filter_map(|host| host["addr"].as_str()).collect();
     assert_eq!(addrs, ["10.1.1.1:6346", "10.1.1.2:6346"]);
+    std::fs::write(&file, b"caf\xe9 \x1b[31m\n\n# x\n0.0.0.0:1\n10.1.1.2\n10.1.1.3\n10.1.1.4:0\n").expect("written");
+    let some = import(&[]).expect(8);
+    assert!(some.stderr.contains("5 hosts in the file: 1 added, 1 known already, 3 refused"), "{}", some.stderr);
+    for line in
+        ["line 1: caf\u{fffd} ?[31m: is no host", "line 4: 0.0.0.0:1: no host has", "line 7: 10.1.1.4:0: has no port"]
+    {
+        assert!(some.stderr.contains(line), "{line} is not in {}", some.stderr);
+    }
+    assert!(!some.stderr.contains('\u{1b}'), "{:?}", some.stderr);
+    let same = import(&["--json"]).expect(8);
+    assert_eq!(counts(&same.lines()[0]), [5, 0, 2, 3].map(Some));
+    assert_eq!(same.lines()[0]["not_taken"][1]["line"], 4);
+    std::fs::write(&file, "no host\n".repeat(25)).expect("written");
+    let none = import(&[]).expect(1);
+    assert!(none.stderr.contains("line 20: ") && !none.stderr.contains("line 21: "), "{}", none.stderr);
+    assert!(none.stderr.contains("5 more lines not taken"), "{}", none.stderr);
+    std::fs::write(&file, "# nobody\n").expect("written");
+    import(&[]).expect(3);
     home.run(&["hosts", "import", "/nonexistent"]).expect(1);
     std::fs::write(&file, "10.1.1.3\n".repeat(120_000)).expect("written");
     let long = home.run(&["hosts".as_ref(), "import".as_ref(), file.as_os_str()]).expect(1);

@@ -76,6 +76,11 @@ impl KeptHost {
         Self { teller: words::teller(Teller::User).to_owned(), heard: Some(unix), ..addr.into() }
     }
 
+    /// Whether the user named it.
+    pub(super) fn is_users(&self) -> bool {
+        words::teller_of(&self.teller) == Teller::User
+    }
+
     /// What is kept of `info`; `now` is `unix`.
     pub(super) fn of(info: &HostInfo, now: Instant, unix: u64) -> Self {
         let when = |moment: Option<Moment>| moment.map(|moment| unix.saturating_sub(moment.age(now).as_secs()));

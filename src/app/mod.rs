@@ -12,6 +12,7 @@ pub mod downloads;
 mod error;
 mod events;
 mod folders;
+pub mod import;
 mod inner;
 mod kept;
 mod kept_hosts;

@@ -8,8 +8,11 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::StreamExt;
+
 use super::downloads::{OnExists, Player, Priority, Wanted};
 use super::events::lock;
+use super::import::{self, Import};
 use super::inner::Inner;
 use super::magnets::MagnetRequest;
 use super::portmap::{PortMapping, Standing};
@@ -19,8 +22,8 @@ use super::session::LONGEST;
 use super::shelf::{Consent, Lasting, Totals};
 use super::speeds::{SpeedLimits, SpeedsRequest};
 use super::view::{
-    BlocksView, EventView, FoldersView, HitView, HostView, MagnetView, PeerView, SearchLine, SearchView, ShareView,
-    SpeedsView, StatusView, TransferView, WatchView,
+    BlocksView, EventView, FoldersView, HitView, HostView, ImportView, MagnetView, PeerView, SearchLine, SearchView,
+    ShareView, SpeedsView, StatusView, TransferView, WatchView,
 };
 use super::watches::{WatchPace, WatchRequest};
 use super::{Error, ErrorCode, Limits, browses, folders, words};
@@ -170,6 +173,8 @@ impl std::fmt::Debug for Node {
 
 /// The largest neighbour set that can be asked for.
 const MAX_NEIGHBOURS: usize = 1000;
+/// Names of an imported list that are looked up at a time.
+const LOOK_UPS: usize = 8;
 /// How often it is looked whether uploads have come to their end.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
 
@@ -399,21 +404,34 @@ impl Node {
         hosts.iter().map(|host| words::host(host, linked.contains(&host.addr), now)).collect()
     }
 
-    /// Adds hosts to the cache; returns how many were new.
-    pub async fn import_hosts(&self, hosts: Vec<String>) -> Result<usize, Error> {
-        let mut addrs = BTreeSet::new();
-        for host in hosts.iter().map(|host| host.trim()).filter(|host| !host.is_empty() && !host.starts_with('#')) {
-            // Lists of other programs: `h|HOST:PORT|AGE` of a GWebCache, HOST:PORT and what they know of it.
-            let host = host.strip_prefix("h|").or(host.strip_prefix("H|")).unwrap_or(host);
-            let host = host.split(|c: char| c == '|' || c.is_whitespace()).next().unwrap_or(host);
-            addrs.extend(HostPort::parse(host)?.resolve().await?);
+    /// Adds the hosts that a list names to the cache: a host a line, see [`super::import`]. What a line has wrong is in the
+    /// report.
+    pub async fn import_hosts(&self, lines: Vec<String>) -> ImportView {
+        let lines = lines.into_iter().zip(1..).map(|(line, number)| (number, import::bare(&line).to_owned()));
+        let named = lines.filter(|(_, line)| !line.is_empty()).map(|(number, line)| async move {
+            let addrs = match import::host(&line) {
+                Ok(host) => host.resolve().await.map_err(|error| error.message),
+                Err(what) => Err(what.to_owned()),
+            };
+            (number, line, addrs)
+        });
+        let found: Vec<_> = futures::stream::iter(named).buffered(LOOK_UPS).collect().await;
+
+        let look = |servent: &Servent, _| (servent.hosts(), servent.config().limits.hosts, servent.own_addr());
+        let (hosts, most, us) = self.inner.handle.inspect(look).await.unwrap_or_default();
+        let users = hosts.iter().filter(|host| host.source == HostSource::User).count();
+        let mut import = Import::new(hosts.iter().map(|host| host.addr).collect(), users, most);
+        for (number, line, addrs) in found {
+            let own = |addr: &SocketAddr| us == Some(*addr) || import::is_own(*addr, self.inner.listen);
+            let addrs = match addrs {
+                Ok(addrs) if addrs.iter().any(own) => Err("is this servent itself".to_owned()),
+                addrs => addrs,
+            };
+            import.line(number, &line, addrs);
         }
-        let known = self.inner.handle.inspect(|servent, _| servent.hosts().len());
-        let before = known.await.unwrap_or(0);
-        let named = addrs.into_iter().map(|addr| (addr, HostSource::User)).collect();
+        let named = import.fresh.into_iter().chain(import.again).map(|addr| (addr, HostSource::User)).collect();
         self.inner.handle.command(Command::AddHosts(named));
-        let after = self.inner.handle.inspect(|servent, _| servent.hosts().len()).await.unwrap_or(0);
-        Ok(after.saturating_sub(before))
+        import.report
     }
 
     /// Starts a search. Waits for a first neighbour for as long as the search would take; without one: `NotConnected`.

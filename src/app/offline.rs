@@ -3,17 +3,16 @@
 //!
 //! Never used while a servent of that home runs: it would not notice.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::import::{self, Import};
 use super::kept::{Kept, KeptShare, unwritten};
 use super::kept_hosts::{KeptHost, unix_now};
-use super::view::{HostView, LeftOutView, ShareView};
+use super::view::{HostView, ImportView, LeftOutView, ShareView};
 use super::{Error, ErrorCode, ShareRequest, SpeedsRequest};
 use crate::disk::{self, Home};
 use crate::proto;
-use crate::wire::addr;
 
 /// May this folder be shared? What `share` refuses is refused here too.
 pub fn may_share(home: &Home, dir: &Path, i_mean_it: bool) -> Result<(), Error> {
@@ -128,29 +127,25 @@ pub fn hosts(home: &Home) -> Result<Vec<HostView>, Error> {
     Ok(hosts.iter().map(|host| host.view(unix)).collect())
 }
 
-/// Adds hosts (`IP[:PORT]`; names need a running servent) before those that are known; returns how many are new.
-pub fn import_hosts(home: &Home, hosts: &[String]) -> Result<usize, Error> {
-    let parsed: Vec<SocketAddr> = hosts.iter().map(|host| address(host)).collect::<Result<_, _>>()?;
+/// Adds the hosts that a list names before those that are known: a host a line, see [`super::import`]. Names need a running
+/// servent.
+pub fn import_hosts(home: &Home, lines: &[&str]) -> Result<ImportView, Error> {
     let file = Kept::at(&home.state).hosts;
-    let unix = unix_now();
+    let (unix, most) = (unix_now(), proto::Limits::default().hosts);
     file.update(|known: &mut Vec<KeptHost>| {
-        let mut seen: BTreeSet<SocketAddr> = known.iter().map(|host| host.addr).collect();
-        let new = parsed.into_iter().filter(|addr| seen.insert(*addr));
-        let new: Vec<KeptHost> = new.map(|addr| KeptHost::named_by_user(addr, unix)).collect();
-        let added = new.len();
-        known.splice(0..0, new);
+        let users = known.iter().filter(|host| host.is_users()).count();
+        let mut import = Import::new(known.iter().map(|host| host.addr).collect(), users, most);
+        for (at, line) in lines.iter().map(|line| import::bare(line)).enumerate().filter(|(_, line)| !line.is_empty()) {
+            let addr =
+                import::host(line).and_then(|host| host.addr().ok_or("is a name: a running servent looks it up"));
+            import.line(at + 1, line, addr.map(|addr| vec![addr]).map_err(str::to_owned));
+        }
+        known.splice(0..0, import.fresh.into_iter().map(|addr| KeptHost::named_by_user(addr, unix)));
         // The servent would not take more; those known longest go.
-        known.truncate(proto::Limits::default().hosts);
-        added
+        known.truncate(most);
+        import.report
     })
     .map_err(|error| unwritten(&file, &error))
-}
-
-fn address(host: &str) -> Result<SocketAddr, Error> {
-    addr::parse(host).ok_or_else(|| {
-        Error::new(ErrorCode::Usage, format!("cannot import {host:?}: it is no IP address with a port"))
-            .hint("Names are resolved by a running servent: filbert up")
-    })
 }
 
 #[cfg(test)]
@@ -183,11 +178,27 @@ mod tests {
     fn imported_hosts_come_first_and_count_once() {
         let dir = tempfile::tempdir().expect("a folder");
         let home = Home::at(dir.path());
-        let import = |hosts: &[&str]| import_hosts(&home, &hosts.iter().map(|&h| h.to_owned()).collect::<Vec<_>>());
-        assert_eq!(import(&["10.0.0.1:1", "10.0.0.2", "10.0.0.1:1"]).expect("written"), 2);
-        assert_eq!(import(&["[::1]:3", "10.0.0.2:6346"]).expect("written"), 1);
+        let import = |lines: &[&str]| import_hosts(&home, lines).expect("written");
+        let counts = |it: &ImportView| (it.named, it.added, it.known, it.refused);
+        assert_eq!(counts(&import(&["10.0.0.1:1", "10.0.0.2", "10.0.0.1:1"])), (3, 2, 1, 0));
+        assert_eq!(counts(&import(&["[::1]:3", "10.0.0.2:6346"])), (2, 1, 1, 0));
         let addrs: Vec<String> = hosts(&home).expect("read").into_iter().map(|host| host.addr).collect();
         assert_eq!(addrs, ["[::1]:3", "10.0.0.1:1", "10.0.0.2:6346"]);
-        assert_eq!(import(&["attic.local"]).expect_err("a name").code, ErrorCode::Usage);
+        let name = import(&["# hosts", "attic.local", "10.0.0.3:1"]);
+        assert_eq!((counts(&name), name.not_taken[0].line), ((2, 1, 0, 1), 2));
+        assert!(name.not_taken[0].why.contains("running servent"), "{}", name.not_taken[0].why);
+    }
+
+    #[test]
+    fn hosts_that_have_no_room_are_refused_and_push_no_other_out() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let home = Home::at(dir.path());
+        let lines: Vec<String> = (0..2500).map(|n| format!("10.0.{}.{}:1", n / 250, n % 250)).collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let first = import_hosts(&home, &lines[..1500]).expect("written");
+        let second = import_hosts(&home, &lines[1500..]).expect("written");
+        assert_eq!((first.added, second.added, second.refused), (1500, 500, 500));
+        assert_eq!(second.not_taken.len(), import::TOLD);
+        assert_eq!(hosts(&home).expect("read").len(), 2000);
     }
 }

@@ -6,6 +6,9 @@ use super::{Error, ErrorCode};
 use crate::net::rt;
 use crate::wire::addr::DEFAULT_PORT;
 
+/// Bytes of the longest name (RFC 1035, as text).
+const NAME: usize = 253;
+
 /// A host and a port, not looked up yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HostPort {
@@ -17,32 +20,42 @@ impl HostPort {
     /// Reads `1.2.3.4`, `name:6346`, `[::1]:6346` or `::1`.
     pub(super) fn parse(text: &str) -> Result<Self, Error> {
         let text = text.trim();
-        let bad =
-            |what: &str| Error::new(ErrorCode::Usage, format!("{text:?} {what}")).hint("A host is HOST or HOST:PORT");
+        Self::read(text).map_err(|what| {
+            Error::new(ErrorCode::Usage, format!("{text:?} {what}")).hint("A host is HOST or HOST:PORT")
+        })
+    }
+
+    /// The same, or what is wrong.
+    pub(super) fn read(text: &str) -> Result<Self, &'static str> {
         let (host, port) = if let Some(rest) = text.strip_prefix('[') {
-            let (host, rest) = rest.split_once(']').ok_or_else(|| bad("has a [ without a ]"))?;
-            host.parse::<Ipv6Addr>().map_err(|_| bad("has no IPv6 address in its brackets"))?;
-            (host, rest.strip_prefix(':').or(rest.is_empty().then_some("")).ok_or_else(|| bad("is no host"))?)
+            let (host, rest) = rest.split_once(']').ok_or("has a [ without a ]")?;
+            host.parse::<Ipv6Addr>().map_err(|_| "has no IPv6 address in its brackets")?;
+            (host, rest.strip_prefix(':').or(rest.is_empty().then_some("")).ok_or("is no host")?)
         } else if text.parse::<Ipv6Addr>().is_ok() {
             (text, "")
         } else {
             text.rsplit_once(':').unwrap_or((text, ""))
         };
-        let no_host = host.is_empty() || host.contains(|c: char| c.is_whitespace() || "/@".contains(c));
+        let no_host = host.is_empty() || host.len() > NAME || host.contains(no_name);
         if no_host || (host.contains(':') && host.parse::<Ipv6Addr>().is_err()) {
-            return Err(bad("is no host"));
+            return Err("is no host");
         }
         let port = match port {
             "" => DEFAULT_PORT,
-            port => port.parse().ok().filter(|&port| port > 0).ok_or_else(|| bad("has no port from 1 to 65535"))?,
+            port => port.parse().ok().filter(|&port| port > 0).ok_or("has no port from 1 to 65535")?,
         };
         Ok(Self { host: host.to_owned(), port })
     }
 
+    /// The address, if it is no name.
+    pub(super) fn addr(&self) -> Option<SocketAddr> {
+        self.host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip.to_canonical(), self.port))
+    }
+
     /// Its addresses, at least one.
     pub(super) async fn resolve(&self) -> Result<Vec<SocketAddr>, Error> {
-        if let Ok(ip) = self.host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(ip.to_canonical(), self.port)]);
+        if let Some(addr) = self.addr() {
+            return Ok(vec![addr]);
         }
         let (host, port) = (self.host.clone(), self.port);
         let found = rt::spawn_blocking(move || (host.as_str(), port).to_socket_addrs().map(Vec::from_iter)).await;
@@ -56,6 +69,11 @@ impl HostPort {
             Err(error) => Err(unknown(&error.to_string())),
         }
     }
+}
+
+/// What no name of a host holds.
+fn no_name(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || "/@<>|\"".contains(c)
 }
 
 impl std::fmt::Display for HostPort {

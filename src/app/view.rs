@@ -223,6 +223,32 @@ pub struct HostView {
     pub connected: bool,
 }
 
+/// What came of a list of hosts. Each line that names something was added, known or refused.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct ImportView {
+    /// Lines that name something.
+    pub named: u64,
+    /// ... that we did not know, and do now.
+    pub added: u64,
+    /// ... that we knew already.
+    pub known: u64,
+    /// ... that were not taken.
+    pub refused: u64,
+    /// The first of these.
+    pub not_taken: Vec<NotTakenView>,
+}
+
+/// A line that was not taken.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct NotTakenView {
+    /// Its number, from 1.
+    pub line: usize,
+    /// What it says, cut, without what could harm a terminal.
+    pub text: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
 /// Who has a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceView {

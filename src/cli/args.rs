@@ -471,6 +471,7 @@ pub struct Hosts {
 #[derive(Clone, Debug, StructOpt)]
 pub enum HostsChange {
     /// Add hosts from a file, one HOST:PORT a line
+    #[structopt(after_help = IMPORT_EXAMPLES)]
     Import {
         /// The file; - is stdin
         #[structopt(parse(from_os_str), value_name = "FILE")]
@@ -592,6 +593,19 @@ pub enum Study {
         ttl: u8,
     },
 }
+
+const IMPORT_EXAMPLES: &str = "Examples:
+    filbert hosts import hosts.txt
+    filbert hosts import ~/.gtk-gnutella/ultras
+    ... | filbert hosts import -
+
+Lists of other programs are read too: hosts and ultras of gtk-gnutella,
+gnutella.net of WireShare, lines of a GWebCache. Empty lines and what follows
+a # are passed over. A line that names no host is told, and keeps no other
+from being added.
+
+Exit code: 0 if each line was added or known already, 8 if only some were, 1
+if none was, 3 if the file names nothing.";
 
 const DOWN_EXAMPLES: &str = "Examples:
     filbert down

@@ -6,19 +6,21 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::args::{Hosts, HostsChange, Peers, PeersChange};
+use super::client::Client;
 use super::config::Config;
 use super::exit::{Exit, Failure};
 use super::{say, servent, text};
-use crate::app::offline;
-use crate::app::view::{HostView, PeerView, TrafficView};
+use crate::app::view::{HostView, ImportView, PeerView, TrafficView};
+use crate::app::{import, offline};
 use crate::web::uri;
 
 /// A screen of so many columns has room for all that is told of a peer.
 const ROOMY: u16 = 110;
 /// A longer file of hosts is refused.
 const HOSTS_FILE: u64 = 1 << 20;
-/// Hosts told to the servent in one call: names have 253 bytes at most, a body 64 KiB.
-const HOSTS_AT_ONCE: usize = 200;
+/// Lines told to the servent in one call, and bytes of each: names have 253 at most, a body 64 KiB.
+const HOSTS_AT_ONCE: usize = 100;
+const LINE: usize = 300;
 
 /// `peers` and `peers set N`.
 pub async fn peers(config: &Config, args: &Peers) -> Result<(), Failure> {
@@ -104,24 +106,7 @@ pub async fn disconnect(config: &Config, addr: &str) -> Result<(), Failure> {
 pub async fn hosts(config: &Config, args: &Hosts) -> Result<(), Failure> {
     let client = servent::find(&config.home).await;
     if let Some(HostsChange::Import { file }) = &args.change {
-        let hosts = read_hosts(file)?;
-        let named = hosts.len();
-        let added = match &client {
-            Some(client) => {
-                let mut added = 0;
-                for some in hosts.chunks(HOSTS_AT_ONCE) {
-                    let answer: Value = client.post("/api/v1/hosts", json!({ "hosts": some })).await?;
-                    added += answer.get("added").and_then(Value::as_u64).unwrap_or(0);
-                }
-                added
-            }
-            None => offline::import_hosts(&config.home, &hosts)? as u64,
-        };
-        if config.say.json {
-            return config.say.value(&json!({ "named": named, "added": added }));
-        }
-        config.say.note(&format!("{} in the file, {added} of them new", text::count(named as u64, "host")));
-        return Ok(());
+        return import(config, client.as_ref(), file).await;
     }
     let hosts: Vec<HostView> = match &client {
         Some(client) => client.get("/api/v1/hosts").await?,
@@ -156,13 +141,84 @@ fn host_row(host: &HostView) -> Vec<String> {
     ]
 }
 
-/// One host a line; `#` begins a comment.
-fn read_hosts(file: &Path) -> Result<Vec<String>, Failure> {
-    let mut content = String::new();
-    let read = if file == Path::new("-") {
-        std::io::stdin().lock().take(HOSTS_FILE + 1).read_to_string(&mut content)
+/// `hosts import FILE`: all lines that name a host are taken, the others are told.
+async fn import(config: &Config, client: Option<&Client>, file: &Path) -> Result<(), Failure> {
+    let content = read_hosts(file)?;
+    let report = match client {
+        Some(client) => tell_hosts(client, &content).await?,
+        None => offline::import_hosts(&config.home, &content.lines().collect::<Vec<_>>())?,
+    };
+    let ImportView { named, added, known, refused, .. } = report;
+    if config.say.json {
+        config.say.value(&report)?;
     } else {
-        std::fs::File::open(file).and_then(|file| file.take(HOSTS_FILE + 1).read_to_string(&mut content))
+        let known = if known > 0 { format!(", {known} known already") } else { String::new() };
+        let refused = if refused > 0 { format!(", {refused} refused") } else { String::new() };
+        config.say.note(&format!("{} in the file: {added} added{known}{refused}", text::count(named, "host")));
+    }
+    let exit = match refused {
+        0 if named == 0 => Exit::NothingFound,
+        0 => return Ok(()),
+        all if all == named => Exit::Failed,
+        _ => Exit::PartlyDone,
+    };
+    if config.say.json {
+        return Err(Failure::silent(exit));
+    }
+    Err(Failure::new(exit, not_taken(&report)).hint(if named == 0 {
+        "Name a file with HOST:PORT in each line"
+    } else {
+        ""
+    }))
+}
+
+/// The lines that were not taken, each with what is wrong.
+fn not_taken(report: &ImportView) -> String {
+    if report.named == 0 {
+        return "there is no host in the file".to_owned();
+    }
+    let lines = report
+        .not_taken
+        .iter()
+        .map(|it| format!("line {}: {}: {}", it.line, text::safe(&it.text), text::safe(&it.why)));
+    let more = report.refused - report.not_taken.len() as u64;
+    let more = (more > 0).then(|| format!("{} not taken", text::count(more, "more line")));
+    lines.chain(more).collect::<Vec<_>>().join("\n")
+}
+
+/// Tells the servent all that the file says, in parts, and puts together what it answers.
+async fn tell_hosts(client: &Client, content: &str) -> Result<ImportView, Failure> {
+    let lines = content.lines().map(import::bare).enumerate().filter(|(_, line)| !line.is_empty());
+    let lines: Vec<(usize, String)> = lines.map(|(at, line)| (at + 1, text::safe(cut(line)))).collect();
+    let mut all = ImportView::default();
+    for some in lines.chunks(HOSTS_AT_ONCE) {
+        let hosts: Vec<&str> = some.iter().map(|(_, line)| line.as_str()).collect();
+        let answer: ImportView = client.post("/api/v1/hosts", json!({ "hosts": hosts })).await?;
+        all.named += answer.named;
+        all.added += answer.added;
+        all.known += answer.known;
+        all.refused += answer.refused;
+        let room = import::TOLD - all.not_taken.len();
+        for mut line in answer.not_taken.into_iter().take(room) {
+            line.line = line.line.checked_sub(1).and_then(|at| some.get(at)).map_or(0, |(number, _)| *number);
+            all.not_taken.push(line);
+        }
+    }
+    Ok(all)
+}
+
+/// As much of a line as a host may take.
+fn cut(line: &str) -> &str {
+    &line[..line.floor_char_boundary(LINE)]
+}
+
+/// What is there, of any encoding.
+fn read_hosts(file: &Path) -> Result<String, Failure> {
+    let mut content = Vec::new();
+    let read = if file == Path::new("-") {
+        std::io::stdin().lock().take(HOSTS_FILE + 1).read_to_end(&mut content)
+    } else {
+        std::fs::File::open(file).and_then(|file| file.take(HOSTS_FILE + 1).read_to_end(&mut content))
     };
     let failed = |why: &str| Failure::new(Exit::Failed, format!("cannot read {}: {why}", file.display()));
     read.map_err(|error| {
@@ -171,6 +227,5 @@ fn read_hosts(file: &Path) -> Result<Vec<String>, Failure> {
     if content.len() as u64 > HOSTS_FILE {
         return Err(failed(&format!("it is longer than {}", text::size(HOSTS_FILE))).hint("Import it in parts"));
     }
-    let lines = content.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
-    Ok(lines.filter(|line| !line.is_empty()).map(str::to_owned).collect())
+    Ok(String::from_utf8_lossy(&content).into_owned())
 }

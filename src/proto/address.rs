@@ -4,7 +4,7 @@
 //! it cannot reach itself. So an address is taken (and told) only when it reaches at least as far as the one
 //! who names (or hears) it: see [`may_name`].
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 pub(super) use crate::wire::addr::{Scope, canonical, is_public, parse, scope, subnet};
 
@@ -16,9 +16,9 @@ pub fn may_name(who: IpAddr, named: IpAddr) -> bool {
 /// Whether a host could listen there at all.
 pub fn is_dialable(addr: SocketAddr) -> bool {
     let ip = addr.ip();
-    let nobody = ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST);
-    // 127.0.0.0 stands for "no IPv4 address" (`IPv6-Ready`, section 2.1).
-    let this_net = matches!(ip, IpAddr::V4(ip) if ip.octets()[0] == 0 || ip.octets() == [127, 0, 0, 0]);
+    let nobody = ip.is_unspecified() || ip.is_multicast();
+    // 0/8 is this network, 240/4 is kept for later (RFC 6890); 127.0.0.0 stands for "no IPv4 address" (`IPv6-Ready`, section 2.1).
+    let this_net = matches!(ip, IpAddr::V4(ip) if matches!(ip.octets(), [0 | 240.., ..] | [127, 0, 0, 0]));
     !nobody && !this_net && addr.port() != 0
 }
 
@@ -73,6 +73,7 @@ mod tests {
             "0.0.0.0:6346",
             "0.1.2.3:6346",
             "255.255.255.255:6346",
+            "240.0.0.1:6346",
             "224.0.0.1:6346",
             "127.0.0.0:1",
             "[::]:1",

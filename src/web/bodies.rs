@@ -70,7 +70,7 @@ pub struct Host {
     pub(super) host: String,
 }
 
-/// `HOST[:PORT]` each.
+/// Lines of a list: `HOST[:PORT]` each, or as other programs keep them.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct Hosts {
     pub(super) hosts: Vec<String>,
@@ -98,12 +98,6 @@ pub struct Unshared {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Disconnected {
     pub(super) disconnected: String,
-}
-
-/// How many hosts were new.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Added {
-    pub(super) added: usize,
 }
 
 /// A search that takes no more hits.

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::answer::{self, Answer};
 use super::bodies::{
-    Added, Disconnected, Ended, Host, Hosts, Level, Neighbours, PlayView, Removed, RouteView, RoutesView, SessionView,
+    Disconnected, Ended, Host, Hosts, Level, Neighbours, PlayView, Removed, RouteView, RoutesView, SessionView,
     StartedView, Stopping, Unshared,
 };
 use super::routes::{Call, ROUTES};
@@ -131,7 +131,7 @@ pub(super) async fn hosts(call: Call) -> Result<Answer, Error> {
 
 pub(super) async fn import_hosts(call: Call) -> Result<Answer, Error> {
     let Hosts { hosts } = call.json()?;
-    Ok(answer::value(&Added { added: call.context.node.import_hosts(hosts).await? }))
+    Ok(answer::value(&call.context.node.import_hosts(hosts).await))
 }
 
 pub(super) async fn searches(call: Call) -> Result<Answer, Error> {

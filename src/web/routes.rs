@@ -13,15 +13,15 @@ use schemars::{Schema, SchemaGenerator};
 
 use super::answer::Answer;
 use super::bodies::{
-    Added, Disconnected, Ended, FileBytes, Followed, Happenings, Host, Hosts, Json, Level, Neighbours, Nothing, Plain,
+    Disconnected, Ended, FileBytes, Followed, Happenings, Host, Hosts, Json, Level, Neighbours, Nothing, Plain,
     PlayView, Removed, RoutesView, SessionView, Shape, StartedView, Stopping, Unshared,
 };
 use super::handlers::*;
 use super::serve::{Context, Setting};
 use super::uri;
 use crate::app::view::{
-    BlocksView, FindingView, FoldersView, HitView, HostView, MagnetView, PeerView, SearchLine, SearchView, ShareView,
-    SpeedsView, StatusView, TransferView, WatchView,
+    BlocksView, FindingView, FoldersView, HitView, HostView, ImportView, MagnetView, PeerView, SearchLine, SearchView,
+    ShareView, SpeedsView, StatusView, TransferView, WatchView,
 };
 use crate::app::{BrowseRequest, Error, GetRequest, SearchRequest, ShareRequest, SpeedsRequest, WatchRequest};
 
@@ -131,7 +131,7 @@ routes! {
     Token DELETE "/api/v1/peers/{addr}" disconnect(Nothing) -> 200 Json<Disconnected>, "Closes the link to a peer.";
     Token PUT "/api/v1/neighbours" set_neighbours(Json<Neighbours>) -> 200 Json<Neighbours>, "Sets the size of the neighbour set: {neighbours}.";
     Token GET "/api/v1/hosts" hosts(Nothing) -> 200 Json<Vec<HostView>>, "Hosts that we know of.";
-    Token POST "/api/v1/hosts" import_hosts(Json<Hosts>) -> 200 Json<Added>, "Adds hosts to those that we know of: {hosts: [...]}.";
+    Token POST "/api/v1/hosts" import_hosts(Json<Hosts>) -> 200 Json<ImportView>, "Adds hosts to those that we know of: {hosts: [...]}, each a line of a list. What is wrong with a line is in the answer; the others are added.";
     Token GET "/api/v1/searches" searches(Nothing) -> 200 Json<Vec<SearchView>>, "Searches of this run.";
     Token POST "/api/v1/searches" search(Json<SearchRequest>) -> 201 Json<SearchView>, "Asks the network: {query, ttl?, wait_ms?, max?}.";
     Token POST "/api/v1/browse" browse(Json<BrowseRequest>) -> 201 Json<SearchView>, "Lists what a host shares, as the hits of a search: {host, keep_numbers?}.";

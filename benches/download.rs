@@ -80,6 +80,7 @@ fn ours(place: &Path, addr: std::net::SocketAddr, expected: Expected, size: u64)
     };
     let hooks = Hooks {
         us: Box::new(|_| None),
+        features: Box::new(|_| Default::default()),
         requery: Box::new(|_| {}),
         owned: Box::new(|_| None),
         push: Box::new(|_| Box::pin(async { Err(filbert::transfer::Lost::NoWay) })),
@@ -136,7 +137,8 @@ fn server(path: &Path, digests: Digests) -> std::net::SocketAddr {
         tree: Box::new(|_, _| filbert::transfer::upload::Tree::Nothing),
         pass_on: Box::new(|_, _, _| unreachable!("no proxy is asked")),
         browse: None,
-        describe: Box::new(|_| {}),
+        uses_ipv6: Box::new(|_| false),
+        describe: Box::new(|_, _| {}),
         next_id: Box::new(move || ids.fetch_add(1, Ordering::Relaxed)),
         changed: Box::new(|_| {}),
         busy: Box::new(|_| {}),

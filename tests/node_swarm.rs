@@ -150,6 +150,58 @@ fn names_others(listen: &str, others: &[&str]) {
     });
 }
 
+/// The alternates that an answer to this names, in order.
+async fn told(raw: &mut Raw, urn: &str, headers: &str) -> Vec<String> {
+    raw.send(format!("HEAD /uri-res/N2R?{urn} HTTP/1.1\r\nHost: x\r\n{headers}\r\n").as_bytes()).await;
+    let head = raw.read_head().await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let alt = head.lines().find_map(|line| line.strip_prefix("X-Alt: ")).unwrap_or_default();
+    let mut all: Vec<String> = alt.split(',').map(str::to_owned).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn nobody_is_told_of_addresses_of_which_he_has_no_use() {
+    run(async {
+        let bytes = content(5000, 19);
+        let urn = urn(&bytes).to_string();
+        let a = start(&[("shared tune.ogg", &bytes)], &[]).await;
+        eventually("it is hashed", async || a.node.status().await.hashed == 1).await;
+        let mut one = Raw::dial(a.addr()).await;
+        told(&mut one, &urn, "X-Alt: 127.0.0.1:7001, [::1]:7003\r\nX-Nalt: 127.0.0.1:7009\r\n").await;
+        assert_eq!(told(&mut one, &urn, "").await, ["127.0.0.1:7001"], "it talks IPv4 and says nothing");
+        assert_eq!(told(&mut one, &urn, "X-Features: fwalt/0.1, IP/6.4\r\n").await, ["[::1]:7003"]);
+        let both = ["127.0.0.1:7001", "[::1]:7003"];
+        assert_eq!(told(&mut one, &urn, "X-Features: fwalt/0.1, IP/6.0\r\n").await, both);
+        assert_eq!(told(&mut one, &urn, "").await, both, "it is said once on a connection");
+        assert_eq!(told(&mut Raw::dial(a.addr()).await, &urn, "").await, ["127.0.0.1:7001"], "another has not said it");
+        shutdown(vec![a]).await;
+    });
+}
+
+#[test]
+fn answers_say_what_we_can_do() {
+    let says = async |listen: &str, browse: bool| {
+        let a = start_with(&[("a.ogg", b"one")], &[], |options| {
+            (options.listen, options.browse) = (listen.parse().expect("an address"), browse);
+        })
+        .await;
+        let mut raw = Raw::dial(a.addr()).await;
+        raw.send(b"GET /get/7/nothing HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        let head = raw.read_head().await;
+        shutdown(vec![a]).await;
+        head.lines().find_map(|line| line.strip_prefix("X-Features: ").map(str::to_owned))
+    };
+    run(async {
+        assert_eq!(says("127.0.0.1:0", true).await.as_deref(), Some("browse/1.0"));
+        assert_eq!(says("127.0.0.1:0", false).await, None);
+        if std::net::TcpListener::bind("[::1]:0").is_ok() {
+            assert_eq!(says("[::1]:0", true).await.as_deref(), Some("browse/1.0, IP/6.0"));
+        }
+    });
+}
+
 #[test]
 fn who_does_not_give_downloads_gives_nothing_and_is_named_to_nobody() {
     run(async {

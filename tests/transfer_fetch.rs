@@ -76,8 +76,11 @@ fn short_answers_are_continued_on_the_same_connection() {
     let view = get(&place, wanted("a", &bytes, &[source.addr]));
     assert_eq!(view.state, "done", "{view:?}");
     assert!(read(&view.path.expect("a path")) == bytes);
-    let ranges: Vec<_> = source.requests.lock().expect("no panic").iter().map(|head| asked(head)).collect();
+    let requests = source.requests.lock().expect("no panic");
+    let ranges: Vec<_> = requests.iter().map(|head| asked(head)).collect();
     assert_eq!(ranges, [(0, bytes.len() - 1), (512 * 1024, bytes.len() - 1)]);
+    let says = |head: &String| head.contains("\r\nX-Features: browse/1.0, queue/1.0\r\n");
+    assert_eq!(requests.iter().map(says).collect::<Vec<_>>(), [true, false], "said once on a connection");
     assert_eq!(source.connections.load(Ordering::SeqCst), 1);
 }
 

@@ -2,15 +2,18 @@
 //!
 //! It is passed on to whoever asks for the file, and to our own download of it. Nobody names an address that reaches less
 //! far than himself, or is told one (`proto::may_name`). An address that a download of ours could not connect to is told
-//! as gone, and forgotten; one that others call gone is forgotten when two say so, or who named it.
+//! as gone, and forgotten; one that others call gone is forgotten when two say so, or who named it. Nobody is told an address
+//! of a family of which he has no use: what he says of that (`wire::features`) counts until his connection ends.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use super::events::lock;
 use crate::base::{HashSeed, Instant, Lru, Rng};
 use crate::proto::{is_dialable, is_strangers_port, may_name};
 use crate::wire::addr::is_public;
+use crate::wire::features::Family;
 use crate::wire::head::Headers;
 use crate::wire::{Sha1, alt};
 
@@ -20,6 +23,8 @@ const CONTENTS: usize = 1024;
 const EACH: usize = 16;
 /// An address that nobody named again for so long is forgotten.
 const AGE: Duration = Duration::from_secs(3600);
+/// Hosts of which is remembered what addresses they use; the one that was met longest ago is forgotten.
+const MET: usize = 1024;
 /// Addresses told at a time; those that are gone.
 pub const TOLD: usize = 10;
 const TOLD_GONE: usize = 5;
@@ -28,6 +33,7 @@ const TOLD_GONE: usize = 5;
 pub struct Alternates {
     began: std::time::Instant,
     table: Mutex<Lru<Sha1, Known>>,
+    met: Mutex<Lru<SocketAddr, Family>>,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +57,25 @@ impl Alternates {
     /// An empty one.
     pub fn new(mut rng: Rng) -> Self {
         let table = Mutex::new(Lru::new(CONTENTS, HashSeed::new(&mut rng)));
-        Self { began: std::time::Instant::now(), table }
+        let met = Mutex::new(Lru::new(MET, HashSeed::new(&mut rng)));
+        Self { began: std::time::Instant::now(), table, met }
+    }
+
+    /// A head of somebody there: it may say of what addresses he has use.
+    pub fn meet(&self, who: SocketAddr, headers: &Headers) {
+        if let Some(family) = Family::told(headers, who.ip()) {
+            lock(&self.met).put(who, family);
+        }
+    }
+
+    /// Of what addresses somebody there has use.
+    pub fn family(&self, who: SocketAddr) -> Family {
+        lock(&self.met).get(&who).copied().unwrap_or_else(|| Family::of(who.ip()))
+    }
+
+    /// His connection has ended.
+    pub fn part(&self, who: SocketAddr) {
+        lock(&self.met).remove(&who);
     }
 
     /// Reads what the head of somebody at `from` says. Returns those who have the file, as far as he may name them.
@@ -87,29 +111,36 @@ impl Alternates {
         }
     }
 
-    /// Those who have it, for somebody at `to`: at most `most`, those first that were named last.
-    pub fn others(&self, content: &Sha1, to: IpAddr, most: usize) -> Vec<SocketAddr> {
+    /// Those who have it and are `of_use`, for somebody at `to`: at most `most`, those first that were named last.
+    pub fn others(
+        &self,
+        content: &Sha1,
+        to: IpAddr,
+        most: usize,
+        of_use: impl Fn(SocketAddr) -> bool,
+    ) -> Vec<SocketAddr> {
         let now = self.now();
         let mut table = self.table();
         let Some(known) = table.get(content) else { return Vec::new() };
         known.has.retain(|has| now.since(has.at) < AGE);
         let tell = known.has.iter().rev().map(|has| has.addr).filter(|addr| may_name(to, addr.ip()));
-        tell.take(most).collect()
+        tell.filter(|addr| of_use(*addr)).take(most).collect()
     }
 
     /// Tells somebody at `to` who has it and who has not, behind `first` (ourselves). He himself is left out.
     pub fn tell(&self, content: &Sha1, to: SocketAddr, first: Option<SocketAddr>, headers: &mut Headers) {
-        let mut has: Vec<SocketAddr> = first.into_iter().collect();
-        let others = self.others(content, to.ip(), TOLD);
-        has.extend(others.into_iter().filter(|addr| *addr != to && Some(*addr) != first));
-        has.truncate(TOLD);
+        let family = self.family(to);
+        let takes = |addr: SocketAddr| family.takes(addr.ip());
+        let mut has: Vec<SocketAddr> = first.into_iter().filter(|us| takes(*us)).collect();
+        let of_use = |addr| takes(addr) && addr != to && Some(addr) != first;
+        has.extend(self.others(content, to.ip(), TOLD - has.len(), of_use));
         let now = self.now();
         let mut table = self.table();
         let gone = table.get(content).map_or(&[][..], |known| {
             known.gone.retain(|(_, at)| now.since(*at) < AGE);
             &known.gone
         });
-        let gone = gone.iter().map(|(addr, _)| *addr).filter(|addr| may_name(to.ip(), addr.ip()));
+        let gone = gone.iter().map(|(addr, _)| *addr).filter(|addr| may_name(to.ip(), addr.ip()) && takes(*addr));
         alt::write(headers, &has, &gone.collect::<Vec<_>>());
     }
 
@@ -118,7 +149,7 @@ impl Alternates {
     }
 
     fn table(&self) -> MutexGuard<'_, Lru<Sha1, Known>> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.table)
     }
 }
 
@@ -172,7 +203,7 @@ mod tests {
     }
 
     fn told(table: &Alternates, to: &str) -> String {
-        table.others(&FILE, ip(to), TOLD).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        table.others(&FILE, ip(to), TOLD, |_| true).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
     }
 
     fn table() -> Alternates {
@@ -211,12 +242,46 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_told_an_address_of_which_he_has_no_use() {
+        let table = table();
+        hear(&table, "X-Alt", "9.9.9.9:5000, [2001:db8::9]:5000, 9.9.9.8:5000, [2001:db8::8]:5000", "8.8.8.8");
+        let addr = |text: &str| -> SocketAddr { text.parse().expect("an address") };
+        table.failed(&FILE, addr("9.9.9.8:5000"));
+        table.failed(&FILE, addr("[2001:db8::8]:5000"));
+        let (four, six) = (addr("8.8.4.4:1"), addr("[2001:db8::1]:1"));
+        let told = |to, us: &str| {
+            let mut headers = Headers::default();
+            table.tell(&FILE, to, us.parse().ok(), &mut headers);
+            ["X-Alt", "X-Nalt"].map(|name| headers.get(name).unwrap_or_default().to_owned())
+        };
+        let fours = ["7.7.7.7:1,9.9.9.9:5000".to_owned(), "9.9.9.8:5000".to_owned()];
+        let sixes = ["[2001:db8::9]:5000".to_owned(), "[2001:db8::8]:5000".to_owned()];
+        let both = ["7.7.7.7:1,[2001:db8::9]:5000,9.9.9.9:5000", "9.9.9.8:5000,[2001:db8::8]:5000"].map(str::to_owned);
+        assert_eq!(told(four, "7.7.7.7:1"), fours, "who talks IPv4 and says nothing");
+        assert_eq!(told(four, "[2001:db8::7]:1")[0], "9.9.9.9:5000", "ourselves neither");
+        assert_eq!(told(six, "7.7.7.7:1"), both, "who talks IPv6 may have both");
+        let says = |who, features: &str| table.meet(who, &Headers::default().with("X-Features", features));
+        says(four, "browse/1.0, IP/6.0");
+        says(six, "browse/1.0, IP/6.4");
+        assert_eq!(told(four, "7.7.7.7:1"), both);
+        assert_eq!(told(six, "7.7.7.7:1"), sixes);
+        table.meet(four, &Headers::default().with("Range", "bytes=7-"));
+        assert_eq!(told(four, "7.7.7.7:1"), both, "it says so once on a connection");
+        table.part(four);
+        assert_eq!(told(four, "7.7.7.7:1"), fours, "the next connection is another's");
+        for port in 0..2 * MET as u16 {
+            says(SocketAddr::new(four.ip(), port), "IP/6.0");
+        }
+        assert_eq!(lock(&table.met).len(), MET);
+    }
+
+    #[test]
     fn it_is_bounded_and_leaves_out_who_asks() {
         let table = table();
         for port in 1..100 {
             hear(&table, "X-Alt", &format!("10.0.0.1:{port}"), "10.0.0.9");
         }
-        assert_eq!(table.others(&FILE, ip("10.0.0.9"), 100).len(), EACH);
+        assert_eq!(table.others(&FILE, ip("10.0.0.9"), 100, |_| true).len(), EACH);
         let mut headers = Headers::default();
         let us = "10.0.0.3:1".parse().ok();
         table.tell(&FILE, "10.0.0.1:99".parse().expect("an address"), us, &mut headers);

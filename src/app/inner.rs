@@ -173,7 +173,9 @@ impl Inner {
             Event::AskProxies { servent, us, proxies } => self.pushes.on_ask_proxies(servent, us, proxies),
             Event::ConnectBack { addr } => self.pushes.on_connect_back(addr),
             Event::Proxied { servent, proxied } => self.proxies.on_proxied(servent, proxied),
-            Event::Reach { reachable, us, proxies } => self.proxies.on_reach(Wall { reachable, us, proxies }),
+            Event::Reach { reachable, us, ipv6, proxies } => {
+                self.proxies.on_reach(Wall { reachable, us, ipv6, proxies });
+            }
             Event::HostsLearned(_) => {
                 self.hosts_changed.store(true, SeqCst);
                 self.hosts_bell.ring();
@@ -225,9 +227,8 @@ impl Inner {
     fn entry(&self, file: &SharedFile, query: &Query) -> Entry {
         let entry = entry(file);
         let (Some(digests), Some(us)) = (file.digests, self.proxies.wall().us) else { return entry };
-        let mut others = self.downloads.alternates().others(&digests.sha1, us.ip(), MAX_ALT);
-        others.retain(|other| *other != us && query.takes(*other));
-        entry.with_alternates(&others)
+        let of_use = |other: SocketAddr| other != us && query.takes(other);
+        entry.with_alternates(&self.downloads.alternates().others(&digests.sha1, us.ip(), MAX_ALT, of_use))
     }
 
     fn tell_query(&self, guid: Guid, query: &Query, hops: u8, answered: u64) {

@@ -65,7 +65,7 @@ impl Inner {
         let mut wanted = Wanted::urn(&urn);
         wanted.expected.tth = Some(digests.tth);
         (wanted.name, wanted.size) = (file.name.clone(), Some(file.stamp.size));
-        let Wall { reachable, us, proxies } = self.proxies.wall();
+        let Wall { reachable, us, proxies, .. } = self.proxies.wall();
         let reach = if reachable == Reachable::No { Reach::Push } else { Reach::Direct };
         // An address that says nothing helps nobody.
         let at = us.unwrap_or(self.listen);

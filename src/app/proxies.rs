@@ -6,7 +6,7 @@
 //! answers to downloaders name our own proxies, as real clients do.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
 use std::time::Instant;
 
@@ -16,6 +16,7 @@ use crate::net::Handle;
 use crate::proto::{Command, Reachable};
 use crate::wire::Guid;
 use crate::wire::addr::{self, Scope, scope};
+use crate::wire::features::Family;
 use crate::wire::head::Headers;
 use crate::wire::http::{Request, Response};
 
@@ -43,6 +44,7 @@ struct State {
 pub(super) struct Wall {
     pub(super) reachable: Reachable,
     pub(super) us: Option<SocketAddr>,
+    pub(super) ipv6: bool,
     pub(super) proxies: Vec<SocketAddr>,
 }
 
@@ -73,16 +75,22 @@ impl Proxies {
         lock(&self.state).wall.clone()
     }
 
-    /// What a downloader is told besides, so that it can have us connect to it next time.
-    pub(super) fn describe(&self, headers: &mut Headers) {
+    /// Whether IPv6 addresses are of use to us, as far as we know while we talk to somebody there.
+    pub(super) fn uses_ipv6(&self, there: IpAddr) -> bool {
+        lock(&self.state).wall.ipv6 || there.to_canonical().is_ipv6()
+    }
+
+    /// What a downloader is told besides, so that it can have us connect to it next time; of proxies those of which it has use.
+    pub(super) fn describe(&self, headers: &mut Headers, family: Family) {
         let wall = self.wall();
         if wall.reachable != Reachable::No {
             return;
         }
         let at = wall.us.map(|us| format!("; {}:{}", us.port(), us.ip())).unwrap_or_default();
         headers.push("X-FW-Node-Info", format!("{}{at}", self.servent));
-        if !wall.proxies.is_empty() {
-            let proxies: Vec<_> = wall.proxies.iter().map(ToString::to_string).collect();
+        let proxies = wall.proxies.iter().filter(|proxy| family.takes(proxy.ip())).map(ToString::to_string);
+        let proxies: Vec<_> = proxies.collect();
+        if !proxies.is_empty() {
             headers.push("X-Push-Proxies", proxies.join(", "));
         }
     }

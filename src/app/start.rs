@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use futures::FutureExt;
 
 use super::bootstrap::Cache;
-use super::downloads::{Downloads, DownloadsConfig, Hooks, Us};
+use super::downloads::{Downloads, DownloadsConfig, Hooks, OurFeatures, Us};
 use super::events::{Bell, Broadcast};
 use super::inner::{Inner, Warnings};
 use super::kept::Kept;
@@ -33,6 +33,7 @@ use crate::proto::{self, Command, Encrypt, Reachable, Role, RoleChoice};
 use crate::transfer::browse;
 use crate::wire::Guid;
 use crate::wire::addr::is_public;
+use crate::wire::features::Features;
 use crate::wire::ggep::Ggep;
 use crate::wire::hit::{Qhd, QueryHit};
 
@@ -82,8 +83,9 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
     let (pushes, called) = Pushes::new(servent, handle.clone());
     let speeds = Arc::new(Speeds::new(options.speeds, clock));
     let proxies = Arc::new(Proxies::new(servent, handle.clone()));
-    let us = where_we_are(listen, &proxies);
-    let downloads = open_downloads(&options, &searches, &shelf, &pushes, &events, &speeds, us, rng.fork()).await?;
+    let (us, features) = (where_we_are(listen, &proxies), features(options.browse, &proxies));
+    let downloads =
+        open_downloads(&options, &searches, &shelf, &pushes, &events, &speeds, us, features, rng.fork()).await?;
     let choice = if options.private { PortMapping::Off } else { options.portmap };
     let portmap = PortMap::new(choice, listen);
     let browse = options.browse.then(|| browse_hooks(servent, listen, &shelf, &proxies));
@@ -301,6 +303,12 @@ fn where_we_are(listen: SocketAddr, proxies: &Arc<Proxies>) -> Box<Us> {
     })
 }
 
+/// What our requests say that we can do.
+fn features(browse: bool, proxies: &Arc<Proxies>) -> Box<OurFeatures> {
+    let proxies = Arc::clone(proxies);
+    Box::new(move |there| Features { browse, queue: true, ipv6: proxies.uses_ipv6(there) })
+}
+
 #[allow(clippy::too_many_arguments, reason = "each is a part that the downloads are joined to")]
 async fn open_downloads(
     options: &Options,
@@ -310,6 +318,7 @@ async fn open_downloads(
     events: &Arc<Broadcast>,
     speeds: &Speeds,
     us: Box<Us>,
+    features: Box<OurFeatures>,
     rng: Rng,
 ) -> Result<Downloads, Error> {
     let config = DownloadsConfig {
@@ -327,6 +336,7 @@ async fn open_downloads(
         requery: Box::new(move |urn| searches.requery(urn)),
         owned: Box::new(move |urn| shelf.path_of(urn)),
         us,
+        features,
         push: Box::new(move |source| Arc::clone(&pushes).ask(source).boxed()),
         changed: Box::new(move |view| events.tell(|| EventView::Transfer(view))),
     };
@@ -345,7 +355,7 @@ fn browse_hooks(servent: Guid, listen: SocketAddr, shelf: &Shelf, proxies: &Arc<
             browse::Totals { files, bytes }
         }),
         hit: Box::new(move || {
-            let Wall { reachable, us, proxies } = proxies.wall();
+            let Wall { reachable, us, proxies, .. } = proxies.wall();
             let walled = reachable == Reachable::No;
             let mut ggep = Ggep::default();
             if walled {
@@ -371,7 +381,7 @@ fn open_uploads(
     rng: Rng,
 ) -> Uploads {
     let (find, open, tree) = (shelf.clone(), shelf.clone(), shelf.clone());
-    let (pass_on, describe) = (Arc::clone(proxies), Arc::clone(proxies));
+    let (pass_on, describe, ipv6) = (Arc::clone(proxies), Arc::clone(proxies), Arc::clone(proxies));
     let (downloads, events, handle) = (downloads.clone(), Arc::clone(events), handle.clone());
     let under_way = Some(downloads.clone());
     let hooks = UploadHooks {
@@ -380,7 +390,8 @@ fn open_uploads(
         tree: Box::new(move |file, kind| tree.tree(file, kind)),
         pass_on: Box::new(move |request, servent, from| pass_on.pass_on(request, servent, from)),
         browse,
-        describe: Box::new(move |headers| describe.describe(headers)),
+        uses_ipv6: Box::new(move |there| ipv6.uses_ipv6(there)),
+        describe: Box::new(move |headers, family| describe.describe(headers, family)),
         next_id: Box::new(move || downloads.next_id()),
         changed: Box::new(move |view| events.tell(|| EventView::Transfer(view))),
         busy: Box::new(move |busy| handle.command(Command::UploadsBusy(busy))),

@@ -26,6 +26,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::base::Instant;
 use crate::wire::Guid;
+use crate::wire::features::Features;
 use crate::wire::handshake::{Head, NOISE_HEADER, NOISE_WAY};
 use crate::wire::head::Headers;
 
@@ -513,17 +514,9 @@ impl Servent {
             .with("Pong-Caching", "0.1")
             .with("Bye-Packet", "0.1");
         let headers = if self.config.vendor_messages { headers.with("Vendor-Message", "0.2") } else { headers };
-        match self.features() {
-            features if features.is_empty() => headers,
-            features => headers.with("X-Features", features.join(", ")),
-        }
-    }
-
-    /// What real clients call features, of those that we have: our list of files, and the use of IPv6 addresses beside others
-    /// ("IP/6.0", `IPv6-Ready`, section 5.1).
-    fn features(&self) -> Vec<&'static str> {
-        let browse = self.config.browse.then_some("browse/1.0");
-        browse.into_iter().chain(self.speaks_ipv6().then_some("IP/6.0")).collect()
+        let mut headers = headers;
+        Features { browse: self.config.browse, queue: false, ipv6: self.speaks_ipv6() }.tell(&mut headers);
+        headers
     }
 
     /// Headers of our accepting second leg.

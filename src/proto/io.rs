@@ -418,12 +418,14 @@ pub enum Event {
         /// From now on.
         proxied: bool,
     },
-    /// Whether others can connect to us, or who our push proxies are, has changed.
+    /// Whether others can connect to us, by IPv6 too, or who our push proxies are, has changed.
     Reach {
         /// Can they?
         reachable: Reachable,
         /// Our address.
         us: Option<SocketAddr>,
+        /// Peers see us at an IPv6 address: such addresses are of use to us.
+        ipv6: bool,
         /// Our push proxies.
         proxies: Vec<SocketAddr>,
     },

@@ -71,6 +71,8 @@ pub(super) struct Ourselves {
     pub(super) mapped: Option<SocketAddr>,
     /// Our addresses as peers see them: the IPv4 one, which everybody can use, and the IPv6 one.
     pub(super) seen_as: [Sight; 2],
+    /// The application knows that we have an IPv6 one.
+    pub(super) told_ipv6: bool,
     pub(super) files: u32,
     pub(super) kib: u32,
     pub(super) uploads_busy: bool,

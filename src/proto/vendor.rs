@@ -303,14 +303,15 @@ impl Servent {
     }
 
     fn tell_reach(&mut self, before: Reachable, out: &mut Outbox) {
-        if self.reach() != before {
+        if self.reach() != before || self.speaks_ipv6() != self.us.told_ipv6 {
             self.tell_wall(out);
         }
     }
 
     /// The application tells downloaders.
     fn tell_wall(&mut self, out: &mut Outbox) {
-        let proxies = self.push_proxies();
-        out.push(Output::Event(Event::Reach { reachable: self.reach(), us: self.own_addr(), proxies }));
+        let (reachable, us, ipv6) = (self.reach(), self.own_addr(), self.speaks_ipv6());
+        self.us.told_ipv6 = ipv6;
+        out.push(Output::Event(Event::Reach { reachable, us, ipv6, proxies: self.push_proxies() }));
     }
 }

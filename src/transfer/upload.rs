@@ -322,7 +322,7 @@ fn queued(headers: Headers, wait: &Wait, speaks: Speaks) -> (String, Headers) {
         Speaks::Parq => {
             let eta = wait.eta.map(|eta| format!(" ETA={eta};")).unwrap_or_default();
             let said = format!("position={position}; length={length};{eta} lifetime={lifetime}; ID={}", place.id);
-            headers.with("X-Features", "queue/1.0").with("X-Queued", said)
+            headers.with("X-Queued", said)
         }
     };
     let reason = match place.own_cap {
@@ -558,7 +558,6 @@ mod tests {
             assert_eq!((head.code, &*head.reason), (503, "Queued: place 3 of 12"), "{asked:?}");
             assert_eq!(head.headers.get("Retry-After"), Some("15"), "{asked:?}");
             assert_eq!((head.headers.get("X-Queue"), head.headers.get("X-Queued")), (queue, queued), "{asked:?}");
-            assert_eq!(head.headers.get("X-Features"), queued.map(|_| "queue/1.0"), "{asked:?}");
             assert!(head.keep_alive(), "{asked:?}");
         }
     }

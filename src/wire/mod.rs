@@ -16,6 +16,7 @@ pub mod dime;
 pub mod dns;
 mod error;
 mod extension;
+pub mod features;
 mod frame;
 mod frames;
 pub mod ggep;

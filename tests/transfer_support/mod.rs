@@ -21,6 +21,7 @@ use filbert::net::rt::{self, Task};
 use filbert::net::serve::{ServeConfig, Shelf, serve_with};
 use filbert::transfer::upload::Tree;
 use filbert::transfer::{Ask, Expected, Source};
+use filbert::wire::features::Features;
 use filbert::wire::http::Target;
 use filbert::wire::{AnyRow, Digester, Digests, TreeKind, Urn};
 use futures::StreamExt;
@@ -80,6 +81,7 @@ impl Place {
         let requeries = Arc::clone(&self.requeries);
         let hooks = Hooks {
             us: Box::new(|_| None),
+            features: Box::new(|_| Features { browse: true, queue: true, ipv6: false }),
             requery: Box::new(move |urn| requeries.lock().expect("no panic").push(urn.clone())),
             owned: Box::new(|_| None),
             push: Box::new(|_| Box::pin(async { Err(filbert::transfer::Lost::NoWay) })),
@@ -223,7 +225,8 @@ impl Served {
             }),
             pass_on: Box::new(|_, _, _| unreachable!("no proxy is asked")),
             browse: None,
-            describe: Box::new(|_| {}),
+            uses_ipv6: Box::new(|_| false),
+            describe: Box::new(|_, _| {}),
             next_id: Box::new(move || ids.fetch_add(1, Ordering::Relaxed)),
             changed: Box::new(|_| {}),
             busy: Box::new(|_| {}),

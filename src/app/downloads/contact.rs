@@ -5,7 +5,7 @@
 //! contact is dropped meanwhile: what is on disk and what the machine knows never differ.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -97,18 +97,30 @@ impl Contact {
     }
 
     /// Who else has the file; ourselves among them, when there is something that we give.
-    fn tell_others(&self, headers: &mut Headers, local: Option<IpAddr>) {
+    fn tell_others(&self, headers: &mut Headers, link: &Link) {
         let (sha1, gives) = {
             let live = self.live.lock();
             let Some(machine) = live.machine() else { return };
             let Some(sha1) = machine.expected().sha1 else { return };
             (sha1, self.inner.config.give && !machine.offered().is_empty())
         };
-        let us = (self.inner.hooks.us)(local).filter(|_| gives);
+        let us = (self.inner.hooks.us)(link.local_ip()).filter(|_| gives);
         if let Some(us) = us {
             headers.push("X-Node", us.to_string());
         }
-        self.inner.alternates.tell(&sha1, self.source.addr, us, headers);
+        self.inner.alternates.tell(&sha1, self.there(link), us, headers);
+    }
+
+    /// Where the source is: one that we cannot connect to is where it connected from.
+    fn there(&self, link: &Link) -> SocketAddr {
+        link.peer().filter(|_| self.source.is_nowhere()).unwrap_or(self.source.addr)
+    }
+
+    /// The first of its connection says what we can do: others remember that, as gtk-gnutella does.
+    fn first_request(&self, link: &Link) -> Request {
+        let mut request = self.request(link);
+        (self.inner.hooks.features)(self.there(link).ip()).tell(&mut request.headers);
+        request
     }
 
     fn request(&self, link: &Link) -> Request {
@@ -126,7 +138,7 @@ impl Contact {
             Some(ticket) => headers.with("X-Queued", format!("ID={ticket}")),
             None => headers,
         };
-        self.tell_others(&mut headers, link.local_ip());
+        self.tell_others(&mut headers, link);
         Request { method: "GET".into(), target: self.source.ask.target(), version: (1, 1), headers }
     }
 
@@ -152,7 +164,7 @@ impl Contact {
                 if local == Some(self.source.addr) && (self.inner.hooks.us)(link.local_ip()) == local {
                     return Err(Lost::Unreachable("that is this servent itself".into()));
                 }
-                let request = self.request(&link);
+                let request = self.first_request(&link);
                 let head = link.ask(&request).await?;
                 (link, head)
             }
@@ -162,7 +174,8 @@ impl Contact {
         }
         let (others, local) = (head.headers.clone(), link.local_ip());
         // Whom it may name depends on where it is.
-        let from = link.peer().filter(|_| self.source.is_nowhere()).unwrap_or(self.source.addr);
+        let from = self.there(&link);
+        self.inner.alternates.meet(from, &others);
         self.live.tell(Input::Head { source: self.id, head });
         if let Some(sha1) = self.content() {
             self.inner.heard(&sha1, &others, from.ip(), local);

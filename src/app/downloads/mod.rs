@@ -43,6 +43,7 @@ use crate::net::fetch::Link;
 use crate::net::rt::{self, Task};
 use crate::transfer::{Expected, Lost, Source};
 use crate::wire::Urn;
+use crate::wire::features::Features;
 use lane::Lane;
 use live::Live;
 use record::Saved;
@@ -90,6 +91,9 @@ pub type Push = dyn Fn(Source) -> BoxFuture<'static, Result<Link, Lost>> + Send 
 /// Our own address for others.
 pub type Us = dyn Fn(Option<IpAddr>) -> Option<SocketAddr> + Send + Sync;
 
+/// What we can do, said to somebody at that address.
+pub type OurFeatures = dyn Fn(IpAddr) -> Features + Send + Sync;
+
 /// What the downloads need of the rest of the servent. All are called from tasks; none may block.
 pub struct Hooks {
     /// Ask the network who has this content; what is found is to come back by [`Downloads::add_source`].
@@ -101,6 +105,8 @@ pub struct Hooks {
     /// Where others connect to us, if they can, as seen by who is at the other end of a connection whose end here has
     /// that address.
     pub us: Box<Us>,
+    /// What a connection's first request says of us.
+    pub features: Box<OurFeatures>,
     /// A download has changed: at most ten times a second each.
     pub changed: Box<dyn Fn(TransferView) + Send + Sync>,
 }

@@ -14,7 +14,7 @@ mod trees;
 
 use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -31,6 +31,7 @@ use crate::net::{Outflow, Tap, rt};
 use crate::transfer::given::Given;
 use crate::transfer::queue::{Asker, Place, QueueConfig};
 use crate::transfer::upload::{self, Found, Offer, Speaks, Tree, Wait};
+use crate::wire::features::{Family, Features};
 use crate::wire::head::Headers;
 use crate::wire::http::{Request, Response, Target};
 use crate::wire::{Guid, TreeKind};
@@ -91,6 +92,9 @@ pub type TreeOf = dyn Fn(&Arc<SharedFile>, TreeKind) -> Tree + Send + Sync;
 /// Answers who asks us to pass a Push on.
 pub type PassOn = dyn Fn(&Request, Option<Guid>, SocketAddr) -> Response + Send + Sync;
 
+/// Adds to the answer to somebody who has use of such addresses.
+pub type Describe = dyn Fn(&mut Headers, Family) + Send + Sync;
+
 /// What the uploads need of the rest of the servent.
 pub struct UploadHooks {
     /// The shared file that a request means: a look-up, never a path.
@@ -103,8 +107,10 @@ pub struct UploadHooks {
     pub pass_on: Box<PassOn>,
     /// The list of all that is shared; `None` when nobody may have it.
     pub browse: Option<BrowseHooks>,
+    /// Whether IPv6 addresses are of use to us, as far as we know while we talk to somebody there.
+    pub uses_ipv6: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
     /// What the answer to a request says of us besides.
-    pub describe: Box<dyn Fn(&mut Headers) + Send + Sync>,
+    pub describe: Box<Describe>,
     /// A fresh number for a transfer.
     pub next_id: Box<dyn Fn() -> u64 + Send + Sync>,
     /// An upload has changed: at most twice a second each, and when it ends.
@@ -169,12 +175,22 @@ impl Uploads {
 impl Shelf for Uploads {
     fn answer(&self, request: &Request, from: SocketAddr) -> Answer {
         let mut answer = self.0.answer(request, from);
+        let alternates = self.0.hooks.downloads.as_ref().map(Downloads::alternates);
+        alternates.iter().for_each(|it| it.meet(from, &request.headers));
         self.0.tell_others(request, from, &mut answer);
-        (self.0.hooks.describe)(&mut answer.head.headers);
+        let family = alternates.map_or_else(|| Family::of(from.ip()), |it| it.family(from));
+        let headers = &mut answer.head.headers;
+        // Who says that it queues and then does not is complained of: only who is queued is told.
+        let (browse, queue) = (self.0.hooks.browse.is_some(), headers.get("X-Queued").is_some());
+        Features { browse, queue, ipv6: (self.0.hooks.uses_ipv6)(from.ip()) }.tell(headers);
+        (self.0.hooks.describe)(headers, family);
         answer
     }
 
     fn gone(&self, from: SocketAddr) {
+        if let Some(downloads) = &self.0.hooks.downloads {
+            downloads.alternates().part(from);
+        }
         self.0.changing(|table, now| table.gone(from, now));
     }
 

@@ -69,7 +69,8 @@ fn walled() -> (Lone, ConnId, ConnId) {
     assert_eq!(lone.servent.reach(), Reachable::No);
     let please = |conn| (conn, ME, Said::ProxyPlease);
     assert_eq!(said(&out), [please(first), please(second)], "now we need push proxies");
-    let event = Event::Reach { reachable: Reachable::No, us: Some(addr("10.0.0.1:6346")), proxies: Vec::new() };
+    let event =
+        Event::Reach { reachable: Reachable::No, us: Some(addr("10.0.0.1:6346")), ipv6: false, proxies: Vec::new() };
     assert!(out.contains(&Output::Event(event)), "{out:?}");
     (lone, first, second)
 }
@@ -91,7 +92,12 @@ fn who_cannot_be_connected_to_says_so_and_names_its_proxies() {
     assert_eq!(say(&mut lone, first, ME, &yes("8.8.8.8:6346")), [], "nobody names another host");
     let told = say(&mut lone, first, ME, &yes("10.0.1.1:6346"));
     let proxies = vec![addr("10.0.1.1:6346")];
-    let event = Event::Reach { reachable: Reachable::No, us: Some(addr("10.0.0.1:6346")), proxies: proxies.clone() };
+    let event = Event::Reach {
+        reachable: Reachable::No,
+        us: Some(addr("10.0.0.1:6346")),
+        ipv6: false,
+        proxies: proxies.clone(),
+    };
     assert_eq!(told, [Output::Event(event)]);
     assert_eq!(lone.servent.push_proxies(), proxies);
     let hit = our_hit(&mut lone, 70);

@@ -369,10 +369,7 @@ impl<'a> Progress<'a> {
                 bar.set_message(situation(transfer));
             }
             Self::Lines(config, last) => {
-                let line = match transfer.reason.as_str() {
-                    "" => transfer.state.clone(),
-                    reason => format!("{}: {}", transfer.state, text::safe(reason)),
-                };
+                let line = state_and_reason(transfer);
                 if *last != line {
                     config.say.note(&format!("filbert: {} {line}", text::safe(&transfer.name)));
                     *last = line;
@@ -409,9 +406,15 @@ pub fn situation(transfer: &TransferView) -> String {
     let says = [", next try ", " again in "].iter().any(|when| transfer.reason.contains(when));
     let next = transfer.next_try_s.filter(|_| !says);
     let next = next.map(|secs| format!(", next try {}", text::clock(secs))).unwrap_or_default();
+    format!("{}{next}", state_and_reason(transfer))
+}
+
+/// The state and why; once where the reason begins with the same word.
+fn state_and_reason(transfer: &TransferView) -> String {
     match transfer.reason.as_str() {
-        "" => format!("{}{next}", transfer.state),
-        reason => format!("{}: {}{next}", transfer.state, text::safe(reason)),
+        "" => transfer.state.clone(),
+        reason if reason.split([' ', ':']).next() == Some(&transfer.state) => text::safe(reason),
+        reason => format!("{}: {}", transfer.state, text::safe(reason)),
     }
 }
 
@@ -475,10 +478,11 @@ mod tests {
                 Some(9),
                 "queued: 10.0.0.7:1 waits for a slot: place 2 of 3, next try 0:09",
             ),
-            ("paused", "paused by you", 0, None, "paused: paused by you"),
+            ("paused", "paused by you", 0, None, "paused by you"),
+            ("waiting", "waiting for source: none known", 0, Some(5), "waiting for source: none known, next try 0:05"),
             ("waiting", "", 0, Some(40), "waiting, next try 0:40"),
             ("done", "checked by sha1", 0, None, "done: checked by sha1"),
-            ("cancelled", "cancelled by \u{1b}you", 0, None, "cancelled: cancelled by ?you"),
+            ("cancelled", "cancelled by \u{1b}you", 0, None, "cancelled by ?you"),
         ] {
             assert_eq!(situation(&view(state, reason, rate, next)), said);
         }

@@ -195,6 +195,21 @@ fn settings_come_from_flag_environment_file_and_default_in_this_order() {
 }
 
 #[test]
+fn the_control_api_is_for_this_machine_alone() {
+    let home = Home::new();
+    for args in [&["up", "--api", "0.0.0.0:0"][..], &["config", "set", "api", "192.168.1.20:7346"]] {
+        let refused = home.run(args).expect(6);
+        assert!(
+            refused.stderr.contains("it is not loopback") && refused.stderr.contains("ssh -L"),
+            "{}",
+            refused.stderr
+        );
+    }
+    assert!(!home.join("config.toml").exists());
+    home.run(&["config", "set", "api", "[::1]:7346"]).expect(0);
+}
+
+#[test]
 fn a_folder_is_shared_and_unshared_without_a_servent() {
     let home = Home::new();
     let music = home.folder("music", &[("one.txt", b"1"), ("two.txt", b"22"), (".hidden", b"x")]);
@@ -295,7 +310,12 @@ fn hosts_are_imported_without_a_servent() {
 fn a_search_with_no_neighbours_says_what_to_do_next() {
     let home = Home::new();
     let lonely = home.run(&["search", "blue", "--wait", "0.3"]).expect(4);
-    assert!(lonely.stderr.contains("--connect") && lonely.stderr.contains("filbert up"), "{}", lonely.stderr);
+    assert!(
+        lonely.stderr.contains("--connect")
+            && lonely.stderr.contains(&format!("`filbert --home {} up`", home.path().display())),
+        "{}",
+        lonely.stderr
+    );
     let _servent = home.up(&[]);
     let lonely = home.run(&["search", "blue", "--wait", "0.3", "--json"]).expect(4);
     assert!(lonely.stderr.contains("connect HOST"), "{}", lonely.stderr);

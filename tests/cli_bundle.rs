@@ -19,9 +19,20 @@ fn the_bundle_tells_much_and_no_secret() {
     let dir = home.folder("very private folder", &[("diary of mine.txt", b"dear diary")]);
     std::fs::write(home.join("config.toml"), "encrypt = \"prefer\"\nconnect = [\"hidden-friend.example:1234\"]\n")
         .expect("written");
-    let servent = home.up(&["--share", &dir.display().to_string(), "--yes", "--connect", &source.listen()]);
+    let servent = home.up(&[
+        "--share",
+        &dir.display().to_string(),
+        "--yes",
+        "--connect",
+        &source.listen(),
+        "--connect",
+        "flagged-friend.invalid",
+    ]);
     servent.linked(1);
     servent.hashed(1);
+    common::until("a warning names the host", || {
+        servent.get("/api/v1/status")["warnings"].to_string().contains("flagged-friend").then_some(())
+    });
     home.run(&["search", "words", "of", "mine", "--wait", "0.1"]).expect(3);
     let status = servent.get("/api/v1/status");
     let (guid, key) = (status["servent"].as_str().expect("a GUID"), status["key"].as_str().expect("a key"));
@@ -49,6 +60,7 @@ fn the_bundle_tells_much_and_no_secret() {
         "203.0.113.77",
         "2001:db8::77",
         "hidden-friend",
+        "flagged-friend",
         "diary",
         "very private",
         "words",

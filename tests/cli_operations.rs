@@ -86,6 +86,45 @@ fn hang_up_reads_the_settings_again_and_says_what_has_to_wait() {
 }
 
 #[test]
+fn levels_that_were_typed_stay_when_the_settings_are_read_again() {
+    let home = Home::new();
+    let (servent, supervisor) = supervised(&home, &["-v"]);
+    std::fs::write(home.join("config.toml"), "log = \"off\"\n").expect("written");
+    servent.signal(Signal::HUP);
+    let words = told_of(&supervisor, "RELOADING=1") + &told_of(&supervisor, "READY=1");
+    assert!(words.contains("nothing that can be changed now has changed"), "{words}");
+    assert_eq!(servent.interrupt(), 0);
+}
+
+#[test]
+fn each_subsystem_can_be_heard_by_itself() {
+    let source = Home::new();
+    let folder = source.folder("music", &[("blue train.ogg", &common::noise(300_000, 7))]);
+    let source = source.up(&["--share", &folder.display().to_string()]);
+    source.hashed(1);
+    let told = |levels: &str| {
+        let home = Home::new();
+        let log = home.join("told");
+        let mut up = home.command();
+        up.args(["up", "--json", "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0", "--connect", &source.listen()]);
+        up.env("FILBERT_LOG", levels).stderr(std::fs::File::create(&log).expect("a file"));
+        let servent = home.ready(up).unwrap_or_else(|ended| panic!("{}", ended.stderr));
+        servent.linked(1);
+        home.run(&["get", "--best", "blue train"]).expect(0);
+        assert_eq!(servent.interrupt(), 0);
+        std::fs::read_to_string(log).expect("the log")
+    };
+    for (part, words) in
+        [("net", "is a neighbour"), ("app", "download 1 is done"), ("web", "POST /api/v1/transfers/many: 200")]
+    {
+        let log = told(&format!("off,filbert::{part}=debug"));
+        assert!(log.contains(words), "{part}: {log}");
+        let mut lines = log.lines().filter(|line| line.starts_with('['));
+        assert!(lines.all(|line| line.contains(&format!(" filbert::{part}"))), "{part} alone: {log}");
+    }
+}
+
+#[test]
 fn what_is_sent_is_sent_to_its_end_and_nobody_new_is_served() {
     let (home_a, home_b) = (Home::new(), Home::new());
     let folder = home_b.folder("music", &[("train.ogg", &[7; 150_000]), ("other.ogg", &[8; 150_000])]);
@@ -176,6 +215,46 @@ fn a_second_home_takes_the_next_free_ports() {
         let found = home.run(&["web", "--print"]).expect(0).stdout;
         assert!(found.starts_with(&format!("http://{}/", servent.api())), "the page of another servent");
     }
+}
+
+#[test]
+fn what_is_to_be_typed_is_for_this_home() {
+    let home = Home::new();
+    let path = home.path().display().to_string();
+    let doctor = |state: &str| -> Vec<String> {
+        let lines = home.run(&["doctor", "--json"]).lines();
+        let told = lines.iter().filter(|it| it["state"] == state).filter_map(|it| it["fix"].as_str());
+        told.map(str::to_owned).collect()
+    };
+    assert_eq!(doctor("problem")[0], format!("Start one: `filbert --home {path} up`"));
+    let servent = home.up(&["--only-listed"]);
+    assert!(doctor("note").contains(&format!("`filbert --home {path} share DIR`")), "{:?}", doctor("note"));
+    let said = home.run(&["up"]).expect(1).stderr;
+    assert!(said.contains(&format!("`filbert --home {path} down` ends it")), "{said}");
+    let said = home.run(&["pause", "77"]).expect(3).stderr;
+    assert!(said.contains(&format!("`filbert --home {path} transfers` lists them")), "{said}");
+    assert_eq!(
+        servent.call("POST", "/api/v1/transfers/77/pause", "").1["error"]["hint"],
+        format!("`filbert --home {path} transfers` lists them")
+    );
+}
+
+#[test]
+fn the_doctor_tells_each_thing_once() {
+    let home = Home::new();
+    let gone = home.folder("gone", &[("a.txt", b"a")]).display().to_string();
+    let servent = home.up(&["--only-listed", "--share", &gone]);
+    servent.hashed(1);
+    std::fs::remove_dir_all(&gone).expect("removed");
+    let problems = common::until("it is missed", || {
+        let findings = home.run(&["doctor", "--json"]).lines();
+        let problems = findings.iter().filter(|it| it["state"] == "problem" && it["check"] != "neighbours");
+        let problems: Vec<String> = problems.map(|it| it["what"].to_string()).collect();
+        (!problems.is_empty()).then_some(problems)
+    });
+    assert_eq!(problems, [format!("\"{gone} is not there\"")]);
+    let missed = servent.get("/api/v1/status")["warnings"].to_string();
+    assert!(missed.contains(&gone), "status still warns of it: {missed}");
 }
 
 #[test]

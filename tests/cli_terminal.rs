@@ -30,6 +30,48 @@ fn alone_at_a_terminal_it_says_in_four_lines_what_to_do() {
     assert_eq!(std::fs::read_dir(home.path()).expect("the home").count(), 0, "looking leaves nothing behind");
 }
 
+#[test]
+fn up_in_the_background_prints_the_address_of_the_page_at_a_terminal_and_nowhere_else() {
+    let home = Home::new();
+    let up = "up --detach --listen 127.0.0.1:0 --api 127.0.0.1:0 --no-lan";
+    let command = format!("'{}' --home '{}' {up}", env!("CARGO_BIN_EXE_filbert"), home.path().display());
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &command, "/dev/null"]).env("HOME", home.path()).env("FILBERT_PORTMAP", "off");
+    let ended = common::finish(terminal.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("script starts"));
+    let page = home.run(&["web", "--print"]).expect(0).stdout;
+    let token = std::fs::read_to_string(home.join("state/token")).expect("a token");
+    assert!(page.contains(token.trim()), "{page}");
+    assert!(ended.stdout.contains(&format!("page        {}", page.trim())), "{}", ended.stdout);
+    let log = std::fs::read_to_string(home.join("state/log")).expect("a log");
+    home.run(&["down"]).expect(0);
+    // What is not a terminal may be kept or read by others.
+    let mut piped = home.command();
+    let ended = common::finish(piped.args(up.split(' ')).spawn().expect("the binary starts")).expect(0);
+    home.run(&["down"]).expect(0);
+    let pointed = format!("(open it with filbert --home {} web)", home.path().display());
+    assert!(ended.stdout.contains(&pointed), "{}", ended.stdout);
+    for (what, text) in [("the log", &log), ("stdout", &ended.stdout), ("stderr", &ended.stderr)] {
+        assert!(!text.contains(token.trim()), "{what} tells the token");
+    }
+}
+
+#[test]
+fn a_dumb_terminal_gets_lines_instead_of_a_bar() {
+    let (home, other) = (Home::new(), Home::new());
+    let dir = other.folder("music", &[("blue train.ogg", &common::noise(300_000, 7))]);
+    let source = other.up(&["--share", &dir.display().to_string()]);
+    source.hashed(1);
+    let near = home.up(&["--connect", &source.listen()]);
+    near.linked(1);
+    let binary = env!("CARGO_BIN_EXE_filbert");
+    let command = format!("'{binary}' --home '{}' get --best 'blue train'", home.path().display());
+    let mut terminal = Command::new("script");
+    terminal.args(["-qec", &command, "/dev/null"]).env("HOME", home.path()).env("TERM", "dumb");
+    let ended = common::finish(terminal.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("script starts"));
+    assert_eq!(ended.code, 0, "{}", ended.stdout);
+    assert!(ended.stdout.contains("filbert: blue train.ogg ") && !ended.stdout.contains('\x1b'), "{:?}", ended.stdout);
+}
+
 /// Runs `share DIR` at a terminal where somebody types `answer`. Its code, and all that was on the screen.
 fn share_and_answer(home: &Home, dir: &Path, answer: &str) -> (i32, String) {
     let quoted = |path: &Path| format!("'{}'", path.display());

@@ -274,7 +274,8 @@ fn a_whole_folder_its_parts_and_what_is_wrong() {
         terminal.keys(&["Down"]);
         // All that runs here listens on loopback, which is worth a note and has a fix.
         terminal.shows("── port: note ──");
-        let screen = terminal.shows("-> `filbert up --listen 0.0.0.0:6346` lets others in");
+        let home = near.path().display();
+        let screen = terminal.shows(&format!("-> `filbert --home {home} up --listen 0.0.0.0:6346` lets others in"));
         assert!(screen.lines().nth(last).is_some_and(|line| line.starts_with("-> ")), "{screen}");
         assert_eq!(screen.lines().last(), Some("r look again  / search  t turtle  ? help  q quit"));
         terminal.keys(&["q"]);

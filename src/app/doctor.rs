@@ -7,11 +7,12 @@ mod here;
 
 use std::path::Path;
 
-pub use here::{local, ports};
+pub use here::{Wanted, local, ports};
 
 use super::node::Node;
 use super::portmap::Standing;
 use super::view::{FindingView, ShareView, StatusView};
+use crate::disk::{Home, quoted};
 use crate::net::rt;
 use crate::proto::Reachable;
 use crate::wire::addr::{Scope, scope};
@@ -21,20 +22,28 @@ impl Node {
     pub async fn doctor(&self) -> Vec<FindingView> {
         let status = self.status().await;
         let mut findings = vec![ok("servent", format!("filbert {} runs", status.version)), self.port()];
-        findings.push(neighbours(&status));
+        let alone = self.alone().await;
+        findings.push(neighbours(&status, alone.as_deref()));
         findings.push(self.local_network());
         findings.push(self.reachability());
         findings.extend(self.datagrams().await);
         findings.push(self.port_mapping());
-        findings.extend(shares(&self.shares().await));
+        let shared = self.shares().await;
+        findings.extend(shares(&shared));
         let unfinished = self.transfers().await;
         let missing = unfinished.iter().filter(|it| it.direction == "down" && !is_over(&it.state));
         let needed: u64 = missing.filter_map(|it| Some(it.size?.saturating_sub(it.done))).sum();
-        findings.extend(shared_downloads(&self.shares().await, self.download_dir()));
+        findings.extend(shared_downloads(&shared, self.download_dir()));
         let (home, dir) = (self.home().clone(), self.download_dir().to_owned());
         findings.extend(rt::spawn_blocking(move || local(&home, &dir, needed)).await);
-        findings.extend(status.warnings.iter().map(|warning| problem("warning", warning.clone(), "")));
-        findings
+        // Of some of the warnings a finding has told already, with its fix.
+        let told = |warning: &&String| {
+            let alone = alone.as_ref().is_some_and(|alone| warning.starts_with(alone));
+            alone || shared.iter().any(|share| share.warnings.contains(warning))
+        };
+        let untold = status.warnings.iter().filter(|warning| !told(warning));
+        findings.extend(untold.map(|warning| problem("warning", warning.clone(), "")));
+        typed(findings, self.home())
     }
 
     fn port(&self) -> FindingView {
@@ -53,7 +62,7 @@ impl Node {
         let Some(ways) = self.lan_ways() else {
             return ok("lan", "no peers are looked for on this network".to_owned());
         };
-        let next = "Peers elsewhere, or there: filbert connect HOST";
+        let next = "Peers elsewhere, or there: `filbert connect HOST`";
         match ways {
             [(_, Ok(())), (_, Ok(()))] => {
                 ok("lan", "peers on this network are looked for by multicast and mDNS".to_owned())
@@ -138,23 +147,33 @@ impl Node {
     }
 }
 
-/// There is no servent: everything else has to wait for that.
-pub fn no_servent(state: &Path, home_flag: &str) -> FindingView {
-    let what = format!("no servent runs (state in {})", state.display());
-    problem("servent", what, &format!("Start one: filbert{home_flag} up"))
+/// The same, with the commands in their fixes as they are typed for this home.
+pub fn typed(mut findings: Vec<FindingView>, home: &Home) -> Vec<FindingView> {
+    for fix in findings.iter_mut().filter_map(|finding| finding.fix.as_mut()) {
+        *fix = home.typed(fix);
+    }
+    findings
 }
 
-fn neighbours(status: &StatusView) -> FindingView {
+/// There is no servent: everything else has to wait for that.
+pub fn no_servent(state: &Path) -> FindingView {
+    problem("servent", format!("no servent runs (state in {})", state.display()), "Start one: `filbert up`")
+}
+
+fn neighbours(status: &StatusView, alone: Option<&str>) -> FindingView {
     match status.neighbours + status.leaves {
         0 => problem(
             "neighbours",
-            "no peer is connected, so nothing can be found".to_owned(),
-            "Same network: run filbert there. Elsewhere: filbert connect HOST. Public hosts: filbert hosts import",
+            format!(
+                "no peer is connected, so nothing can be found{}",
+                alone.map_or(String::new(), |why| format!("; {why}"))
+            ),
+            "Same network: run filbert there. Elsewhere: `filbert connect HOST`. Public hosts: `filbert hosts import FILE`",
         ),
         1 => note(
             "neighbours",
             "one peer is connected: when it leaves, nothing can be found".to_owned(),
-            "It is asked for more; filbert connect HOST names one yourself",
+            "It is asked for more; `filbert connect HOST` names one yourself",
         ),
         n => ok("neighbours", format!("{n} peers are connected")),
     }
@@ -162,17 +181,18 @@ fn neighbours(status: &StatusView) -> FindingView {
 
 fn shares(shares: &[ShareView]) -> Vec<FindingView> {
     if shares.is_empty() {
-        return vec![note("shares", "nothing is shared".to_owned(), "filbert share DIR")];
+        return vec![note("shares", "nothing is shared".to_owned(), "`filbert share DIR`")];
     }
     let mut findings = Vec::new();
     for share in shares {
         let path = share.path.display();
         if share.state == "missing" {
-            let fix = format!("Bring it back, or: filbert unshare {path}");
+            let fix = format!("Bring it back, or: `filbert unshare {}`", quoted(&share.path));
             findings.push(problem("shares", format!("{path} is not there"), &fix));
+            continue;
         }
-        // The watch limit, and folders that cannot be read, are told with their fix.
-        findings.extend(share.warnings.iter().map(|warning| problem("shares", format!("{path}: {warning}"), "")));
+        // They begin with the folder.
+        findings.extend(share.warnings.iter().map(|warning| problem("shares", warning.clone(), "")));
     }
     if findings.is_empty() {
         let files: u64 = shares.iter().map(|share| share.files).sum();
@@ -188,7 +208,7 @@ fn shares(shares: &[ShareView]) -> Vec<FindingView> {
 fn shared_downloads(shares: &[ShareView], downloads: &Path) -> Option<FindingView> {
     let over = shares.iter().find(|share| downloads.starts_with(&share.path))?;
     let what = format!("all that you download is shared: {} lies in {}", downloads.display(), over.path.display());
-    Some(note("downloads", what, "If that is not meant: filbert config set download_dir DIR"))
+    Some(note("downloads", what, "If that is not meant: `filbert config set download_dir DIR`"))
 }
 
 fn counted(n: u64, noun: &str) -> String {

@@ -186,6 +186,7 @@ impl Inner {
                 self.events.tell(|| EventView::RoleChanged { role });
             }
             Event::NeighbourUp(link, addr) => {
+                log::info!(target: "filbert::net", "{addr} is a neighbour");
                 lock(&self.links).insert(link, addr);
                 self.watches.on_neighbour();
                 self.linked.ring();
@@ -279,8 +280,7 @@ impl Inner {
         self.handle.inspect(|servent, _| servent.degree() + servent.leaves() > 0).await.unwrap_or(false)
     }
 
-    /// Why nobody is found on this network, in words, and what to do; nothing while somebody is linked, or nobody is
-    /// looked for.
+    /// Why nobody is found on this network, in words; nothing while somebody is linked, or nobody is looked for.
     pub(super) async fn alone(&self) -> Option<String> {
         if self.lan.is_none() && self.mdns.is_none() {
             return None;
@@ -295,13 +295,13 @@ impl Inner {
         if linked {
             return None;
         }
-        let next = "Next: filbert connect HOST, with the address of a peer";
         let found = self.mdns.as_ref().is_some_and(|mdns| mdns.found() > 0);
         match self.blocked() {
-            Some(trouble) => Some(format!("{trouble}. {next}")),
-            None if unanswered && !found => Some(format!(
-                "nobody answered on this network: filbert runs nowhere else on it, or it does not pass multicast on. {next}"
-            )),
+            Some(trouble) => Some(trouble),
+            None if unanswered && !found => Some(
+                "nobody answered on this network: filbert runs nowhere else on it, or it does not pass multicast on"
+                    .to_owned(),
+            ),
             None => None,
         }
     }

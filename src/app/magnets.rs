@@ -34,7 +34,7 @@ impl Inner {
         } else if let Ok(number) = what.parse::<u32>() {
             let (hit, same) = self.searches.hit(number).ok_or_else(|| {
                 Error::new(ErrorCode::NotFound, format!("the latest search has no hit {number}"))
-                    .hint("Of a download: filbert magnet --transfer ID")
+                    .hint("Of a download: `filbert magnet --transfer ID`")
             })?;
             Wanted::hit(&hit, &same)?
         } else if strip(what, "urn:").is_some() {

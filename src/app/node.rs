@@ -237,7 +237,9 @@ impl Node {
             uptime_s: now.since(Instant::ZERO).as_secs(),
             counters: totals,
             warnings: {
-                let now = inner.downloads.unsaved().into_iter().chain(inner.alone().await);
+                let alone = inner.alone().await.map(|why| format!("{why}. Next: `filbert connect HOST`"));
+                let alone = alone.map(|words| self.home().typed(&words));
+                let now = inner.downloads.unsaved().into_iter().chain(alone);
                 inner.warnings.all().into_iter().chain(now).collect()
             },
         }
@@ -303,8 +305,13 @@ impl Node {
         self.inner.downloads.dir()
     }
 
+    /// Why nobody is found on this network; nothing while somebody is linked.
+    pub(super) async fn alone(&self) -> Option<String> {
+        self.inner.alone().await
+    }
+
     /// Where our things are.
-    pub(super) fn home(&self) -> &crate::disk::Home {
+    pub(crate) fn home(&self) -> &crate::disk::Home {
         self.inner.shelf.home()
     }
 
@@ -437,7 +444,7 @@ impl Node {
     /// Starts a search. Waits for a first neighbour for as long as the search would take; without one: `NotConnected`.
     pub async fn search(&self, request: SearchRequest) -> Result<SearchView, Error> {
         let criteria = Criteria::parse(&request.query).map_err(|error| {
-            Error::new(ErrorCode::Usage, error.to_string()).hint("Try: filbert search blue train ext:flac -live")
+            Error::new(ErrorCode::Usage, error.to_string()).hint("Try: `filbert search blue train ext:flac -live`")
         })?;
         if request.ttl == Some(0) {
             return Err(
@@ -448,7 +455,7 @@ impl Node {
         if rt::timeout(patience, self.linked()).await.is_err() {
             let why = self.inner.alone().await.map(|why| format!("; {why}")).unwrap_or_default();
             return Err(Error::new(ErrorCode::NotConnected, format!("No peers yet{why}")).hint(
-                "Same network: run filbert there. Elsewhere: filbert connect HOST. Public hosts: filbert hosts import",
+                "Same network: run filbert there. Elsewhere: `filbert connect HOST`. Public hosts: `filbert hosts import FILE`",
             ));
         }
         Ok(self.inner.searches.begin(request, criteria))

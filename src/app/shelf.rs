@@ -19,7 +19,7 @@ use super::uploads::TREE_LATER;
 use super::view::{LeftOutView, ShareView};
 use super::{Error, ErrorCode, Options, ShareRequest, offline};
 use crate::base::Rng;
-use crate::disk::{self, Home, Kept, Shares, Trees};
+use crate::disk::{self, Home, Kept, Shares, Trees, quoted};
 use crate::library::{Change, Library, RootId, SharedFile, Stamp};
 use crate::net::rt;
 use crate::transfer::upload::Tree;
@@ -288,7 +288,7 @@ impl Shelf {
                     if root.starts_with(&other.path) { (&root, &other.path) } else { (&other.path, &root) };
                 let message = format!("{} lies in {}", inner.display(), outer.display());
                 return Err(Error::new(ErrorCode::Refused, format!("{message}: its files would be shared twice"))
-                    .hint(format!("Unshare it first: filbert unshare {}", other.path.display())));
+                    .hint(format!("Unshare it first: `filbert unshare {}`", quoted(&other.path))));
             }
             folders.last += 1;
             let (id, folder) = (RootId(folders.last), Folder { path: root, exclude, lasting });

@@ -59,7 +59,7 @@ pub(super) async fn start(options: Options) -> Result<Node, Error> {
             "only {} files may be open at a time: others may hold {} connections for files; `ulimit -n 4096` before `filbert up` allows more",
             descriptors.0, connections.served
         );
-        warnings.add(message, &events);
+        warnings.add(options.home.typed(&message), &events);
     }
     let clock = Clock::start();
     let identity = match (options.encrypt, options.private) {
@@ -228,8 +228,8 @@ fn open_udp(
         Ok(lan) => (Ports { udp, lan: Some(lan), mdns: None }, Some(state)),
         Err(error) => {
             let message =
-                format!("peers on this network cannot be found by multicast: {error}. Next: filbert connect HOST");
-            warnings.add(message, events);
+                format!("peers on this network cannot be found by multicast: {error}. Next: `filbert connect HOST`");
+            warnings.add(options.home.typed(&message), events);
             (Ports { udp, ..Ports::default() }, None)
         }
     }

@@ -60,7 +60,7 @@ fn end(config: &Config, host: &str, done: &SearchDone, bytes: u64) -> Result<(),
     if let Some(why) = done.explain.get("cut_short").and_then(|why| why.as_str()) {
         let exit = if done.hits > 0 { Exit::PartlyDone } else { Exit::Failed };
         let said = format!("{host} was not read to the end: {}", text::safe(why));
-        return Err(Failure::new(exit, said).hint("What is listed can be fetched: filbert get N"));
+        return Err(Failure::new(exit, said).hint("What is listed can be fetched: `filbert get N`"));
     }
     if done.hits == 0 {
         return Err(Failure::new(Exit::NothingFound, format!("{host} shares nothing now")));
@@ -68,7 +68,7 @@ fn end(config: &Config, host: &str, done: &SearchDone, bytes: u64) -> Result<(),
     if !config.say.json {
         let seconds = done.elapsed_ms as f64 / 1000.0;
         let (files, size) = (text::count(done.hits, "file"), text::size(bytes));
-        config.say.note(&format!("{files}, {size}, in {seconds:.1} s\nfetch one: filbert{} get 1", config.home_flag));
+        config.say.note(&format!("{files}, {size}, in {seconds:.1} s\nfetch one: filbert{} get 1", config.home.flag));
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ use super::config::Config;
 use super::exit::{Exit, Failure};
 use super::{files, servent, text, up};
 use crate::app::view::{FindingView, PeerView, ShareView, StatusView, TransferView};
+use crate::web::Setting;
 
 /// Of the log's end so much is taken.
 const LOG: u64 = 64 << 10;
@@ -39,7 +40,12 @@ pub async fn write(
         Some(client) => client.get("/api/v1/shares").await?,
         None => Vec::new(),
     };
-    let mut scrub = Scrub::new(config);
+    let mut settings = up::settings(config, &Up::default())?.views();
+    if let Some(client) = client {
+        // A flag of `up` is in no file.
+        settings.extend(client.get::<Vec<Setting>>("/api/v1/config").await?);
+    }
+    let mut scrub = Scrub::new(config, &settings);
     // What is wrong with a folder is told with its name.
     scrub.know(shares.iter().map(|share| (share.path.display().to_string(), "(a shared folder)")));
     let text = scrub.clean(&gather(config, client, findings).await?);
@@ -148,6 +154,12 @@ fn log(path: &Path) -> String {
     }
 }
 
+/// The host of `HOST:PORT`, `udp:HOST:PORT` or `http://HOST/PATH`.
+fn bare(host: &str) -> &str {
+    let host = host.strip_prefix("udp:").or_else(|| host.strip_prefix("http://")).unwrap_or(host);
+    host.split(['/', ':']).next().unwrap_or(host)
+}
+
 /// Knows what may not be seen.
 struct Scrub {
     /// What is known, and what stands for it.
@@ -155,13 +167,13 @@ struct Scrub {
 }
 
 impl Scrub {
-    fn new(config: &Config) -> Self {
+    fn new(config: &Config, settings: &[Setting]) -> Self {
         let mut known = Vec::new();
         let mut add = |secret: String, stands: &'static str| known.push((secret, stands));
         add(std::fs::read_to_string(servent::token_path(&config.home)).unwrap_or_default(), "(token)");
-        for setting in up::settings(config, &Up::default()).map(|settings| settings.list("connect")).unwrap_or_default()
-        {
-            add(setting.rsplit_once(':').map_or(setting.clone(), |(host, _)| host.to_owned()), "(host)");
+        for setting in settings.iter().filter(|setting| ["connect", "bootstrap"].contains(&setting.key.as_str())) {
+            let hosts = setting.value.as_array().into_iter().flatten().filter_map(Value::as_str);
+            hosts.for_each(|host| add(bare(host).to_owned(), "(host)"));
         }
         for (dir, stands) in [(&config.home.state, "(state)"), (&config.home.downloads, "(downloads)")] {
             add(dir.display().to_string(), stands);

@@ -246,5 +246,5 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
 /// The servent went away while we talked, or has no seat for us.
 fn gone() -> Failure {
     Failure::new(Exit::Failed, "the servent went away, or has too many connections to its control API")
-        .hint("If it is gone, start it again with filbert up; downloads go on by themselves")
+        .hint("If it is gone, start it again with `filbert up`; downloads go on by themselves")
 }

@@ -1,11 +1,12 @@
 //! The arguments, once parsed, as one plain value: where the home is, how to speak, what to do.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::args::{Args, Command};
 use super::exit::{Exit, Failure};
-use super::say::Say;
+use super::say::{Colour, Say};
 use crate::disk::Home;
 
 /// What a command needs to know.
@@ -13,8 +14,6 @@ use crate::disk::Home;
 pub struct Config {
     /// Where this home's things are.
     pub home: Home,
-    /// What to type to name this home: ` --home DIR`, or nothing.
-    pub home_flag: String,
     /// How to speak.
     pub say: Say,
     /// After that long the command is given up.
@@ -38,16 +37,33 @@ impl Config {
             }
             None => None,
         };
-        let (home, home_flag) = match global.home.filter(|home| !home.as_os_str().is_empty()) {
-            Some(dir) => {
-                let dir = absolute(&dir)?;
-                (Home::at(&dir), format!(" --home {}", quoted(&dir.display().to_string())))
-            }
-            None => (Home::of_user().map_err(|error| Failure::new(Exit::Failed, error.to_string()))?, String::new()),
+        let home = match global.home.filter(|home| !home.as_os_str().is_empty()) {
+            Some(dir) => Home::at(&absolute(&dir)?),
+            None => Home::of_user().map_err(|error| Failure::new(Exit::Failed, error.to_string()))?,
         };
-        let colour = !global.no_color && var("NO_COLOR").is_none() && var("TERM").is_none_or(|term| term != "dumb");
-        let say = Say { json: global.json, quiet: global.quiet, colour };
-        Ok((Self { home, home_flag, say, timeout, verbose: global.verbose }, args.command))
+        let say = Say { json: global.json, quiet: global.quiet, colour: colour(global.no_color, var) };
+        Ok((Self { home, say, timeout, verbose: global.verbose }, args.command))
+    }
+
+    /// Says why something was not done, with the commands in it as they are typed for this home.
+    pub fn failure(&self, failure: &Failure) {
+        if let Some(text) = failure.text() {
+            self.say.failure(&self.home.typed(&text));
+        }
+    }
+}
+
+/// Where colours are: who wants none beats who forces them, who beats what is known of the terminal.
+fn colour(no_color: bool, var: impl Fn(&str) -> Option<OsString>) -> Colour {
+    let is = |name: &str, value: &str| var(name).is_some_and(|it| it == value);
+    if no_color || var("NO_COLOR").is_some() {
+        Colour::Never
+    } else if var("CLICOLOR_FORCE").is_some() && !is("CLICOLOR_FORCE", "0") {
+        Colour::Always
+    } else if is("CLICOLOR", "0") || is("TERM", "dumb") {
+        Colour::Never
+    } else {
+        Colour::Terminals
     }
 }
 
@@ -57,21 +73,27 @@ pub fn absolute(path: &Path) -> Result<PathBuf, Failure> {
         .map_err(|error| Failure::new(Exit::Failed, format!("cannot find the way to {}: {error}", path.display())))
 }
 
-/// A word as it is typed to a shell.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%=".contains(c);
-    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_home_is_named_as_a_shell_reads_it() {
-        assert_eq!(quoted("/srv/filbert-2"), "/srv/filbert-2");
-        assert_eq!(quoted("/home/anna/my things"), "'/home/anna/my things'");
-        assert_eq!(quoted("/home/o'hara"), "'/home/o'\\''hara'");
-        assert_eq!(quoted("/home/東京"), "/home/東京");
+    fn colours_are_where_they_are_wanted() {
+        let table = [
+            (false, "", Colour::Terminals),
+            (false, "TERM=xterm CLICOLOR=1", Colour::Terminals),
+            (false, "TERM=dumb", Colour::Never),
+            (false, "CLICOLOR=0", Colour::Never),
+            (false, "CLICOLOR_FORCE=1 TERM=dumb", Colour::Always),
+            (false, "CLICOLOR_FORCE=0", Colour::Terminals),
+            (false, "NO_COLOR=1 CLICOLOR_FORCE=1", Colour::Never),
+            (true, "CLICOLOR_FORCE=1", Colour::Never),
+        ];
+        for (no_color, env, wanted) in table {
+            let set = |name: &str| env.split(' ').filter_map(|var| var.split_once('=')).find(|var| var.0 == name);
+            assert_eq!(colour(no_color, |name| Some(set(name)?.1.into())), wanted, "--no-color {no_color}, {env}");
+        }
+        assert!(Colour::Always.shows(false) && Colour::Terminals.shows(true));
+        assert!(!Colour::Terminals.shows(false) && !Colour::Never.shows(true));
     }
 }

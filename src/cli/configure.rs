@@ -9,7 +9,7 @@ use super::config::Config;
 use super::exit::{Exit, Failure};
 use super::settings::{self, KEYS};
 use super::{files, limits, reload, servent};
-use crate::web::Setting;
+use crate::web::{self, Setting};
 
 /// `config` and what follows it.
 pub async fn configure(config: &Config, args: &Args) -> Result<(), Failure> {
@@ -18,6 +18,10 @@ pub async fn configure(config: &Config, args: &Args) -> Result<(), Failure> {
         None => get(config, None, false).await,
         Some(SettingsAct::Get { origin, key }) => get(config, key.as_deref(), *origin).await,
         Some(SettingsAct::Set { key, value }) => {
+            // What no start would take.
+            if let ("api", Ok(addr)) = (key.as_str(), value.parse()) {
+                web::on_loopback(addr)?;
+            }
             settings::set(file, key, value)?;
             if let Some(client) = servent::find(&config.home).await {
                 match limits::change_of(key, value) {

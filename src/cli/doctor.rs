@@ -35,12 +35,13 @@ pub async fn doctor(config: &Config, bundle: Option<&Path>) -> Result<(), Failur
 async fn without_servent(config: &Config) -> Result<Vec<FindingView>, Failure> {
     let settings = up::settings(config, &Up::default())?;
     let dir = up::options(config, &Up::default(), &settings)?.download_dir.unwrap_or(config.home.downloads.clone());
-    let mut findings = vec![doctor::no_servent(&config.home.state, &config.home_flag)];
-    let (listen, api) = (settings.address("listen")?, settings.address("api")?);
+    let mut findings = vec![doctor::no_servent(&config.home.state)];
+    let wanted = |key: &str| settings.address(key).map(|at| doctor::Wanted { at, given: settings.given(key) });
+    let (listen, api) = (wanted("listen")?, wanted("api")?);
     let home = config.home.clone();
     findings
         .extend(rt::spawn_blocking(move || [doctor::ports(listen, api), doctor::local(&home, &dir, 0)].concat()).await);
-    Ok(findings)
+    Ok(doctor::typed(findings, &config.home))
 }
 
 fn tell(config: &Config, finding: &FindingView) -> Result<(), Failure> {

@@ -1,7 +1,6 @@
 //! `get`: starts downloads in the servent and watches them to their end.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
@@ -60,7 +59,7 @@ pub async fn get(config: &Config, args: &Get) -> Result<(), Failure> {
             wanted = in_folder(config, &client, folder).await?;
         }
         if let Some(words) = &args.best {
-            let hit = search::best(config, &client, words, whose).await?;
+            let hit = search::best(&client, words, whose).await?;
             if config.say.json {
                 config.say.value(&search::chosen(&hit))?;
             } else {
@@ -123,8 +122,8 @@ pub async fn get(config: &Config, args: &Get) -> Result<(), Failure> {
         && matches!(failure.exit, Exit::Interrupted | Exit::TimedOut)
     {
         config.say.note(&match servent::find(&config.home).await {
-            Some(_) => format!("filbert: the download goes on in the servent: filbert{} transfers", config.home_flag),
-            None => format!("filbert: what is there is kept; filbert{} up goes on with it", config.home_flag),
+            Some(_) => format!("filbert: the download goes on in the servent: filbert{} transfers", config.home.flag),
+            None => format!("filbert: what is there is kept; filbert{} up goes on with it", config.home.flag),
         });
     }
     watched
@@ -209,7 +208,7 @@ async fn in_folder(config: &Config, client: &Client, folder: &str) -> Result<Vec
     let numbers: Vec<u32> = client.get(&path).await?;
     if numbers.len() > MOST {
         let message = format!("{} files are in {}; {MOST} are fetched at once", numbers.len(), text::safe(folder));
-        return Err(Failure::new(Exit::Usage, message).hint("Name a folder in it, or numbers: filbert get 1-10000"));
+        return Err(Failure::new(Exit::Usage, message).hint("Name a folder in it, or numbers: `filbert get 1-10000`"));
     }
     config.say.note(&format!("filbert: {} in {}", text::count(numbers.len() as u64, "file"), text::safe(folder)));
     Ok(numbers.iter().map(u32::to_string).collect())
@@ -239,11 +238,11 @@ fn verdict(config: &Config, done: usize, failures: Vec<Failure>) -> Result<(), F
     let all = done + failures.len();
     let Some((last, others)) = failures.split_last() else { return Ok(()) };
     for failure in others {
-        config.say.failure(failure);
+        config.failure(failure);
     }
     let exit = if done > 0 { Exit::PartlyDone } else { failures[0].exit };
     if all > 1 {
-        config.say.failure(last);
+        config.failure(last);
         return Err(Failure::new(exit, format!("{done} of {all} are done")));
     }
     Err(Failure { exit, ..last.clone() })
@@ -269,7 +268,7 @@ async fn watch(config: &Config, client: &Client, id: u64, whose: Whose, played: 
                     }
                     Some(ErrorCode::NotFound) => String::new(),
                     _ if whose == Whose::Private => "Then say the same again: what is there is kept".to_owned(),
-                    _ => format!("Try again: filbert{} retry {id}", config.home_flag),
+                    _ => format!("Try again: filbert{} retry {id}", config.home.flag),
                 };
                 return Err(Failure::new(exit, transfer.reason).hint(hint));
             }
@@ -284,7 +283,7 @@ async fn watch(config: &Config, client: &Client, id: u64, whose: Whose, played: 
 }
 
 fn lost(config: &Config, failure: Failure) -> Failure {
-    Failure { hint: format!("The download is kept; filbert{} up goes on with it", config.home_flag), ..failure }
+    Failure { hint: format!("The download is kept; filbert{} up goes on with it", config.home.flag), ..failure }
 }
 
 /// Where a player finds it, on stdout, at once.
@@ -337,7 +336,7 @@ fn finish(config: &Config, transfer: &TransferView, played: bool) -> Result<(), 
     config.say.line(&path.display().to_string())
 }
 
-/// How a download is shown: a bar on a terminal, lines where stderr is a file, JSON on stdout.
+/// How a download is shown: a bar on a terminal, lines where stderr is a file or a dumb terminal, JSON on stdout.
 enum Progress<'a> {
     Json(&'a Config),
     Bar(ProgressBar),
@@ -347,12 +346,11 @@ enum Progress<'a> {
 impl<'a> Progress<'a> {
     fn new(config: &'a Config) -> Self {
         if config.say.json {
-            Self::Json(config)
-        } else if std::io::stderr().is_terminal() && !config.say.quiet {
-            Self::Bar(bar())
-        } else {
-            Self::Lines(config, String::new())
+            return Self::Json(config);
         }
+        let bar = bar();
+        // Where stderr is no terminal, or a dumb one, nothing would be seen of it.
+        if bar.is_hidden() || config.say.quiet { Self::Lines(config, String::new()) } else { Self::Bar(bar) }
     }
 
     fn show(&mut self, transfer: &TransferView) -> Result<(), Failure> {
@@ -421,14 +419,13 @@ fn state_and_reason(transfer: &TransferView) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::say::Say;
+    use crate::cli::say::{Colour, Say};
     use crate::disk::Home;
 
     fn config() -> Config {
         Config {
             home: Home::at(std::path::Path::new("/nowhere")),
-            home_flag: String::new(),
-            say: Say { json: false, quiet: true, colour: false },
+            say: Say { json: false, quiet: true, colour: Colour::Never },
             timeout: None,
             verbose: 0,
         }

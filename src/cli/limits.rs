@@ -5,6 +5,7 @@ use super::args::{Speeds, Turtle};
 use super::client::Client;
 use super::config::Config;
 use super::exit::{Exit, Failure};
+use super::say::Column::{Stretch, Text};
 use super::settings;
 use super::{servent, up};
 use crate::app::view::SpeedsView;
@@ -96,7 +97,7 @@ fn show(config: &Config, limits: &SpeedsView) -> Result<(), Failure> {
         row("up, each peer", limits.peer_up_bps, String::new()),
     ];
     let head = if limits.turtle { "turtle (on)" } else { "turtle (off)" };
-    config.say.table(&["", "limit", head], 0, &rows)
+    config.say.table(&[Stretch(""), Text("limit"), Text(head)], &rows)
 }
 
 /// `500K/s`, `off`, `0 (paused)`.

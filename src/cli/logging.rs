@@ -9,6 +9,7 @@ use env_logger::{Builder, Logger, WriteStyle};
 use log::{LevelFilter, Log, Metadata, Record};
 
 use super::config::Config;
+use super::say::Colour;
 use super::settings::Settings;
 
 /// What can be named in front of a level, besides any module of ours: documented in `docs/GUIDE.md`.
@@ -45,9 +46,14 @@ pub fn start(config: &Config) {
 
 /// As the settings say, where neither flags nor the environment do.
 pub fn apply(config: &Config, settings: &Settings) {
-    if chosen(config).is_none() {
+    if !is_chosen(config) {
         set(config, settings.text("log"));
     }
+}
+
+/// Whether flags or the environment say it, so that the settings do not count.
+pub fn is_chosen(config: &Config) -> bool {
+    chosen(config).is_some()
 }
 
 fn set(config: &Config, levels: &str) {
@@ -77,9 +83,11 @@ fn chosen(config: &Config) -> Option<String> {
 fn logger(config: &Config, levels: &str) -> Logger {
     let mut builder = Builder::new();
     builder.parse_filters(levels);
-    if !config.say.colour {
-        builder.write_style(WriteStyle::Never);
-    }
+    builder.write_style(match config.say.colour {
+        Colour::Never => WriteStyle::Never,
+        Colour::Terminals => WriteStyle::Auto,
+        Colour::Always => WriteStyle::Always,
+    });
     // The journal writes down the time itself.
     if std::env::var_os("JOURNAL_STREAM").is_some() {
         builder.format_timestamp(None);

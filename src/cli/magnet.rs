@@ -33,6 +33,6 @@ pub async fn magnet(config: &Config, args: &Magnet) -> Result<(), Failure> {
         done += 1;
     }
     let Some(last) = failures.pop() else { return Ok(()) };
-    failures.iter().for_each(|failure| config.say.failure(failure));
+    failures.iter().for_each(|failure| config.failure(failure));
     Err(Failure { exit: if done > 0 { Exit::PartlyDone } else { last.exit }, ..last })
 }

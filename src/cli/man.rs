@@ -118,7 +118,9 @@ fn environment(out: &mut String) -> std::fmt::Result {
         ("FILBERT_HOME", "The same as --home"),
         ("FILBERT_...", "Any setting, in capitals and with _ for a dot: FILBERT_NEIGHBOURS, FILBERT_DOWNLOAD_DIR"),
         ("NO_COLOR", "Set to anything: no colours"),
+        ("CLICOLOR_FORCE", "Set to anything but 0: colours in files and pipes too"),
         ("TERM", "dumb: no colours"),
+        ("COLUMNS", "How wide tables are; otherwise as the terminal, or 80"),
         ("VISUAL, EDITOR", "What `filbert config edit` opens; vi without them"),
         ("RUST_LOG", "What is told on stderr, where neither -v nor FILBERT_LOG says it: warn,filbert::net=debug"),
     ];

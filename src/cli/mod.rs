@@ -78,7 +78,7 @@ pub fn run(typed: Vec<OsString>) -> Exit {
     match rt::block_on(act(&config, command)) {
         Ok(()) => Exit::Done,
         Err(failure) => {
-            config.say.failure(&failure);
+            config.failure(&failure);
             failure.exit
         }
     }

@@ -9,6 +9,7 @@ use super::args::{Hosts, HostsChange, Peers, PeersChange};
 use super::client::Client;
 use super::config::Config;
 use super::exit::{Exit, Failure};
+use super::say::Column::{Number, Stretch, Text};
 use super::{say, servent, text};
 use crate::app::view::{HostView, ImportView, PeerView, TrafficView};
 use crate::app::{import, offline};
@@ -35,16 +36,40 @@ pub async fn peers(config: &Config, args: &Peers) -> Result<(), Failure> {
         return peers.iter().try_for_each(|peer| config.say.value(peer));
     }
     if peers.is_empty() {
-        config.say.note(&format!("no peers yet. Connect to somebody: filbert{} connect HOST", config.home_flag));
+        config.say.note(&format!("no peers yet. Connect to somebody: filbert{} connect HOST", config.home.flag));
         return Ok(());
     }
     // On a narrow screen the program's name would be all that gives way.
     if say::columns() < ROOMY {
         let rows: Vec<Vec<String>> = peers.iter().map(short_row).collect();
-        return config.say.table(&["address", "program", "role", "dir", "in", "out", "since"], 1, &rows);
+        return config.say.table(
+            &[
+                Text("address"),
+                Stretch("program"),
+                Text("role"),
+                Text("dir"),
+                Number("in"),
+                Number("out"),
+                Number("since"),
+            ],
+            &rows,
+        );
     }
     let rows: Vec<Vec<String>> = peers.iter().map(row).collect();
-    config.say.table(&["address", "program", "role", "dir", "hops", "in", "out", "dropped", "since"], 1, &rows)
+    config.say.table(
+        &[
+            Text("address"),
+            Stretch("program"),
+            Text("role"),
+            Text("dir"),
+            Text("hops"),
+            Number("in"),
+            Number("out"),
+            Text("dropped"),
+            Number("since"),
+        ],
+        &rows,
+    )
 }
 
 /// The most important of [`row`].
@@ -116,11 +141,22 @@ pub async fn hosts(config: &Config, args: &Hosts) -> Result<(), Failure> {
         return hosts.iter().try_for_each(|host| config.say.value(host));
     }
     if hosts.is_empty() {
-        config.say.note(&format!("no hosts known yet. Add some: filbert{} hosts import FILE", config.home_flag));
+        config.say.note(&format!("no hosts known yet. Add some: filbert{} hosts import FILE", config.home.flag));
         return Ok(());
     }
     let rows: Vec<Vec<String>> = hosts.iter().map(host_row).collect();
-    config.say.table(&["address", "told by", "heard", "tried", "outcome", "fails", "slots"], 0, &rows)
+    config.say.table(
+        &[
+            Stretch("address"),
+            Text("told by"),
+            Text("heard"),
+            Text("tried"),
+            Text("outcome"),
+            Text("fails"),
+            Text("slots"),
+        ],
+        &rows,
+    )
 }
 
 fn host_row(host: &HostView) -> Vec<String> {

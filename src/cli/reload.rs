@@ -56,7 +56,8 @@ pub async fn tend(_: &Config, _: &Up, _: &Node, _: &Settings, _: &Notify) {
 async fn reload(config: &Config, args: &Up, node: &Node, before: &Settings) -> Result<(Settings, String), Failure> {
     let after = up::settings(config, args)?;
     let (mut done, mut later) = (Vec::new(), Vec::new());
-    for key in KEYS.iter() {
+    let overruled = |name: &str| name == "log" && logging::is_chosen(config);
+    for key in KEYS.iter().filter(|key| !overruled(key.name)) {
         let Some(value) = after.value(key.name).filter(|value| before.value(key.name) != Some(value)) else { continue };
         if change(config, node, key.name, value, &after).await? { &mut done } else { &mut later }.push(key.name);
     }

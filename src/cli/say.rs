@@ -13,8 +13,26 @@ const COLUMNS: u16 = 80;
 /// Columns that a cell may take when another is to stretch.
 const WIDEST: u16 = 24;
 
-/// Columns of numbers, which are set flush right.
-const NUMBERS: [&str; 11] = ["id", "files", "size", "left out", "done", "rate", "eta", "in", "out", "since", "age"];
+/// A column of a table, by its head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column<'a> {
+    /// Words.
+    Text(&'a str),
+    /// Numbers, set flush right.
+    Number(&'a str),
+    /// What is there to be copied and is never cut, as a content's name: half of one is of no use.
+    Whole(&'a str),
+    /// The one that takes what the others leave.
+    Stretch(&'a str),
+}
+
+impl<'a> Column<'a> {
+    fn head(self) -> &'a str {
+        match self {
+            Self::Text(head) | Self::Number(head) | Self::Whole(head) | Self::Stretch(head) => head,
+        }
+    }
+}
 
 /// How to speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +41,26 @@ pub struct Say {
     pub json: bool,
     /// No talk, only data and errors.
     pub quiet: bool,
-    /// Colour on stderr and stdout where they are terminals.
-    pub colour: bool,
+    /// Where stderr and stdout are coloured.
+    pub colour: Colour,
+}
+
+/// Where colours are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colour {
+    /// Nowhere.
+    Never,
+    /// On terminals.
+    Terminals,
+    /// In files and pipes too.
+    Always,
+}
+
+impl Colour {
+    /// Whether something that is a terminal, or is none, is to be coloured.
+    pub fn shows(self, terminal: bool) -> bool {
+        self == Self::Always || self == Self::Terminals && terminal
+    }
 }
 
 impl Say {
@@ -58,16 +94,14 @@ impl Say {
     }
 
     /// An error: on stderr, always.
-    pub fn failure(&self, failure: &Failure) {
-        if let Some(text) = failure.text() {
-            let red = self.colour && io::stderr().is_terminal();
-            let (on, off) = if red { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
-            for line in text.lines().flat_map(|line| broken(line, io::stderr().is_terminal(), 0)) {
-                let _ = match line.strip_prefix("filbert:") {
-                    Some(words) => writeln!(io::stderr(), "{on}filbert:{off}{words}"),
-                    None => writeln!(io::stderr(), "{line}"),
-                };
-            }
+    pub fn failure(&self, text: &str) {
+        let red = self.colour.shows(io::stderr().is_terminal());
+        let (on, off) = if red { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
+        for line in text.lines().flat_map(|line| broken(line, io::stderr().is_terminal(), 0)) {
+            let _ = match line.strip_prefix("filbert:") {
+                Some(words) => writeln!(io::stderr(), "{on}filbert:{off}{words}"),
+                None => writeln!(io::stderr(), "{line}"),
+            };
         }
     }
 
@@ -81,17 +115,22 @@ impl Say {
         self.paint("2", text)
     }
 
-    /// Text in an ANSI style, if stdout is a terminal that wants it.
+    /// Text in an ANSI style, if stdout shows it.
     pub fn paint(&self, style: &str, text: &str) -> String {
-        if self.colour && io::stdout().is_terminal() { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.colour.shows(io::stdout().is_terminal()) {
+            format!("\x1b[{style}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 
-    /// A table that fits the terminal, a row a line: cells that are too long are cut. Column `stretch` takes what the others leave.
-    pub fn table(&self, header: &[&str], stretch: usize, rows: &[Vec<String>]) -> Result<(), Failure> {
+    /// A table that fits the terminal, a row a line: cells that are too long are cut.
+    pub fn table(&self, header: &[Column<'_>], rows: &[Vec<String>]) -> Result<(), Failure> {
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
         table.set_truncation_indicator("…").set_width(columns());
-        let mut heads = comfy_table::Row::from(header.iter().map(|h| h.to_uppercase()).collect::<Vec<_>>());
+        let mut heads =
+            comfy_table::Row::from(header.iter().map(|column| column.head().to_uppercase()).collect::<Vec<_>>());
         heads.max_height(1);
         table.set_header(heads);
         for row in rows {
@@ -102,14 +141,16 @@ impl Say {
         let widths = table.column_max_content_widths();
         for (i, column) in table.column_iter_mut().enumerate() {
             column.set_padding((0, 2));
-            if NUMBERS.contains(&header[i]) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-            if i != stretch {
-                // A content's name is there to be copied: half of one is of no use.
-                let widest = if header[i] == "urn" { u16::MAX - 2 } else { WIDEST };
-                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(widths[i].min(widest) + 2)));
-            }
+            let widest = match header[i] {
+                Column::Stretch(_) => continue,
+                Column::Whole(_) => u16::MAX - 2,
+                Column::Text(_) => WIDEST,
+                Column::Number(_) => {
+                    column.set_cell_alignment(CellAlignment::Right);
+                    WIDEST
+                }
+            };
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(widths[i].min(widest) + 2)));
         }
         for line in table.lines() {
             self.line(line.trim_end())?;
@@ -120,15 +161,21 @@ impl Say {
 
 /// A line as a terminal shows it best: broken at blanks. Anything else gets it whole.
 fn broken(line: &str, terminal: bool, indent: usize) -> Vec<String> {
-    match (terminal, ratatui::crossterm::terminal::size()) {
-        (true, Ok((width, _))) if width >= 20 => text::wrap(line, width.into(), indent),
-        _ => vec![line.to_owned()],
+    let size = || ratatui::crossterm::terminal::size().ok().map(|(width, _)| width);
+    match wanted().or_else(size).filter(|&width| terminal && width >= 20) {
+        Some(width) => text::wrap(line, width.into(), indent),
+        None => vec![line.to_owned()],
     }
 }
 
-/// Columns of the terminal that stdout is, or 80.
+/// Columns that a table may take: those of the terminal that stdout is, or 80, unless `COLUMNS` says how many.
 pub fn columns() -> u16 {
     let mut probe = Table::new();
     probe.set_content_arrangement(ContentArrangement::Dynamic);
-    probe.width().filter(|&width| width >= 40).unwrap_or(COLUMNS)
+    wanted().or_else(|| probe.width()).filter(|&width| width >= 40).unwrap_or(COLUMNS)
+}
+
+/// What the environment says.
+fn wanted() -> Option<u16> {
+    std::env::var("COLUMNS").ok()?.parse().ok()
 }

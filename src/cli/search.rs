@@ -30,7 +30,7 @@ pub async fn search(config: &Config, args: &Search) -> Result<(), Failure> {
     let request = &request(args)?;
     let begun = &Mutex::new(None);
     let done = servent::with(config, &args.connect, |client, whose| async move {
-        let search = begin(config, &client, request, whose).await?;
+        let search = begin(&client, request, whose).await?;
         if let (Whose::Running, Ok(mut begun)) = (whose, begun.lock()) {
             *begun = Some((client.clone(), search.id));
         }
@@ -128,32 +128,22 @@ fn phrase(word: &str) -> String {
 
 /// Behind its semicolon the servent says why, where it knows; what is to be done next is told once, by who asks.
 fn reason(message: &str) -> Option<&str> {
-    let (_, why) = message.split_once("; ")?;
-    Some(why.split_once(". Next: ").map_or(why, |(why, _)| why))
+    Some(message.split_once("; ")?.1)
 }
 
 /// Starts a search. A failure for want of neighbours says what to do about it.
-pub async fn begin(
-    config: &Config,
-    client: &Client,
-    request: &SearchRequest,
-    whose: Whose,
-) -> Result<SearchView, Failure> {
+pub async fn begin(client: &Client, request: &SearchRequest, whose: Whose) -> Result<SearchView, Failure> {
     let body = serde_json::to_value(request).map_err(std::io::Error::from)?;
     let started = client.post("/api/v1/searches", body).await;
     let why = |failure: &Failure| reason(&failure.message).map_or(String::new(), |why| format!("; {why}"));
     started.map_err(|failure| match (failure.exit, whose) {
         (Exit::NotConnected, Whose::Running) => {
-            Failure::new(Exit::NotConnected, format!("cannot search: no neighbours yet{}", why(&failure))).hint(
-                format!(
-                    "Connect to somebody: filbert{home} connect HOST, or add hosts: filbert{home} hosts import FILE",
-                    home = config.home_flag
-                ),
-            )
+            Failure::new(Exit::NotConnected, format!("cannot search: no neighbours yet{}", why(&failure)))
+                .hint("Connect to somebody: `filbert connect HOST`, or add hosts: `filbert hosts import FILE`")
         }
         (Exit::NotConnected, Whose::Private) => {
             Failure::new(Exit::NotConnected, format!("cannot search: no neighbours found{}", why(&failure)))
-                .hint("Say where to begin: --connect HOST:PORT, or run your own peer: filbert up")
+                .hint("Say where to begin: --connect HOST:PORT, or run your own peer: `filbert up`")
         }
         _ => failure,
     })
@@ -182,7 +172,7 @@ fn end(config: &Config, query: &str, done: &SearchDone) -> Result<(), Failure> {
             "asked {asked}: {} of {}{hops}, in {seconds:.1} s\nfetch one: filbert{} get 1",
             text::count(done.hits, "hit"),
             text::count(done.files, "file"),
-            config.home_flag
+            config.home.flag
         ));
     }
     Ok(())
@@ -261,9 +251,9 @@ impl Shown {
 
 /// The best hit of a search for `words`: the content that most sources have; of its sources one that is not
 /// busy and near.
-pub async fn best(config: &Config, client: &Client, words: &str, whose: Whose) -> Result<HitView, Failure> {
+pub async fn best(client: &Client, words: &str, whose: Whose) -> Result<HitView, Failure> {
     let request = SearchRequest { query: words.to_owned(), ttl: None, wait_ms: None, max: None };
-    let search = begin(config, client, &request, whose).await?;
+    let search = begin(client, &request, whose).await?;
     let mut lines = client.lines::<SearchLine>(&format!("/api/v1/searches/{}/hits?follow=1", search.id)).await?;
     let mut hits = Vec::new();
     while let Some(line) = lines.next().await {
@@ -302,8 +292,6 @@ mod tests {
     fn the_next_step_is_told_once() {
         assert_eq!(reason("no neighbours yet"), None);
         assert_eq!(reason("no neighbours yet; nobody answered"), Some("nobody answered"));
-        let told = "no neighbours yet; nobody answered: no multicast. Next: filbert connect HOST";
-        assert_eq!(reason(told), Some("nobody answered: no multicast"));
     }
 
     fn args(words: &[&str]) -> Search {

@@ -123,7 +123,7 @@ pub async fn find(home: &Home) -> Option<Client> {
 pub async fn need(config: &Config) -> Result<Client, Failure> {
     find(&config.home).await.ok_or_else(|| {
         Failure::new(Exit::NoServent, format!("no servent runs (state in {})", config.home.state.display()))
-            .hint(format!("Start one: filbert{} up", config.home_flag))
+            .hint(format!("Start one: filbert{} up", config.home.flag))
     })
 }
 

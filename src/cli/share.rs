@@ -12,6 +12,7 @@ use serde_json::json;
 use super::args::Share;
 use super::config::{Config, absolute};
 use super::exit::{Exit, Failure};
+use super::say::Column::{Number, Stretch, Text};
 use super::settings::Settings;
 use super::{servent, text};
 use crate::app::view::ShareView;
@@ -84,7 +85,7 @@ pub async fn share(config: &Config, args: &Share) -> Result<(), Failure> {
             offline::share(&config.home, &request)?;
             config
                 .say
-                .note(&format!("filbert: it is shared as soon as a servent runs: filbert{} up", config.home_flag));
+                .note(&format!("filbert: it is shared as soon as a servent runs: filbert{} up", config.home.flag));
             preview
         }
     };
@@ -137,11 +138,13 @@ pub async fn shares(config: &Config) -> Result<(), Failure> {
         return shares.iter().try_for_each(|share| config.say.value(share));
     }
     if shares.is_empty() {
-        config.say.note(&format!("nothing is shared. Offer a folder: filbert{} share DIR", config.home_flag));
+        config.say.note(&format!("nothing is shared. Offer a folder: filbert{} share DIR", config.home.flag));
         return Ok(());
     }
     let rows: Vec<Vec<String>> = shares.iter().map(row).collect();
-    config.say.table(&["folder", "files", "size", "state", "left out"], 0, &rows)?;
+    config
+        .say
+        .table(&[Stretch("folder"), Number("files"), Number("size"), Text("state"), Number("left out")], &rows)?;
     shares.iter().flat_map(notes).for_each(|note| config.say.note(&note));
     Ok(())
 }
@@ -275,7 +278,7 @@ async fn consent(config: &Config, preview: &ShareView, may: MayLeaveOut) -> Resu
             return Ok(Consent::All);
         }
         if config.say.quiet {
-            config.say.failure(&Failure::new(Exit::Refused, sentence(preview)));
+            config.failure(&Failure::new(Exit::Refused, sentence(preview)));
         }
         return Err(Failure::new(
             Exit::Refused,

@@ -33,7 +33,7 @@ fn healthy(findings: &[FindingView]) -> Result<(), Failure> {
         n => format!(" (and {} more)", text::count(n as u64, "problem")),
     };
     let failure = Failure::new(Exit::Failed, format!("not well: {}: {}{more}", first.check, text::safe(&first.what)));
-    Err(failure.hint("Ask filbert doctor what to do"))
+    Err(failure.hint("Ask `filbert doctor` what to do"))
 }
 
 fn sentence(status: &StatusView) -> String {

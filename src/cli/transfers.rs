@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::args::Ids;
 use super::config::Config;
 use super::exit::{Exit, Failure};
+use super::say::Column::{Number, Stretch, Text};
 use super::{get, servent, text};
 use crate::app::view::TransferView;
 
@@ -16,11 +17,14 @@ pub async fn transfers(config: &Config) -> Result<(), Failure> {
         return transfers.iter().try_for_each(|transfer| config.say.value(transfer));
     }
     if transfers.is_empty() {
-        config.say.note(&format!("no transfers. Begin with filbert{} search WORDS", config.home_flag));
+        config.say.note(&format!("no transfers. Begin with filbert{} search WORDS", config.home.flag));
         return Ok(());
     }
     let rows: Vec<Vec<String>> = transfers.iter().map(row).collect();
-    config.say.table(&["id", "", "name", "state", "done", "rate", "eta"], 2, &rows)?;
+    config.say.table(
+        &[Number("id"), Text(""), Stretch("name"), Text("state"), Number("done"), Number("rate"), Number("eta")],
+        &rows,
+    )?;
     for transfer in transfers.iter().filter(|transfer| transfer.state != "done" && !transfer.reason.is_empty()) {
         config.say.line(&config.say.dim(&format!("{:>3}  {}", transfer.id, get::situation(transfer))))?;
     }
@@ -89,6 +93,6 @@ async fn change_all(config: &Config, ids: &[u64], act: &str, body: &Value) -> Re
     }
     let partly = failures.len() < ids.len();
     let Some(last) = failures.pop() else { return Ok(()) };
-    failures.iter().for_each(|failure| config.say.failure(failure));
+    failures.iter().for_each(|failure| config.failure(failure));
     Err(Failure { exit: if partly { Exit::PartlyDone } else { last.exit }, ..last })
 }

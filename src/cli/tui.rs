@@ -53,7 +53,7 @@ pub async fn tui(config: &Config) -> Result<(), Failure> {
             Exit::Usage,
             "cannot draw a screen: this is no terminal, or TERM says that it is dumb",
         )
-        .hint(format!("In scripts use filbert{} status, search, transfers ... with --json", config.home_flag)));
+        .hint(format!("In scripts use filbert{} status, search, transfers ... with --json", config.home.flag)));
     }
     let client = match servent::find(&config.home).await {
         Some(client) => client,
@@ -94,7 +94,7 @@ async fn start_one(config: &Config) -> Result<Client, Failure> {
     }
     let trouble = |error: std::io::Error| Failure::new(Exit::Failed, format!("cannot start a servent: {error}"));
     let mut up = Command::new(std::env::current_exe().map_err(trouble)?);
-    if !config.home_flag.is_empty() {
+    if !config.home.flag.is_empty() {
         up.arg("--home").arg(config.home.config.parent().unwrap_or(Path::new(".")));
     }
     up.args(["up", "--detach", "--quiet"]).stdin(Stdio::null()).stdout(Stdio::null());
@@ -102,7 +102,7 @@ async fn start_one(config: &Config) -> Result<Client, Failure> {
     match servent::find(&config.home).await {
         Some(client) => Ok(client),
         None => Err(Failure::new(Exit::Failed, format!("the servent that was started ended with {status}"))
-            .hint(format!("See why: filbert{} up", config.home_flag))),
+            .hint(format!("See why: filbert{} up", config.home.flag))),
     }
 }
 
@@ -148,8 +148,8 @@ struct Running {
 
 impl Desk<'_> {
     async fn run(mut self, mut screen: Screen, mut heard: Receiver<Heard>) -> Result<(), Failure> {
-        let mut model = Model::new(self.config.home_flag.clone());
-        let paint = Paint { colour: self.config.say.colour };
+        let mut model = Model::new(self.config.home.flag.clone());
+        let paint = Paint { colour: self.config.say.colour.shows(true) };
         let lost = |error: std::io::Error| Failure::new(Exit::Failed, format!("the terminal is gone: {error}"));
         self.listen();
         let mut anew = false;

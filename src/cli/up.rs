@@ -217,7 +217,7 @@ async fn say_ready(config: &Config, node: &Node, server: &Server, settings: &Set
     let why = if moved { "  (the usual port is taken)" } else { "" };
     let connect = settings.list("connect");
     let neighbours = match (status.neighbours, connect.is_empty()) {
-        (0, true) => format!("none yet: filbert{} connect HOST", config.home_flag),
+        (0, true) => format!("none yet: filbert{} connect HOST", config.home.flag),
         (0, false) => format!("none yet; calling {}", text::safe(&connect.join(", "))),
         (n, _) => n.to_string(),
     };
@@ -228,13 +228,13 @@ async fn say_ready(config: &Config, node: &Node, server: &Server, settings: &Set
     say.line(&format!("  sharing     {}", sharing(config, status.files, folders)))?;
     say.line(&format!("  page        {}", super::web::address(config, &api, &servent::token(&config.home)?)))?;
     say.line(&format!("  control     {api}  (token in {})", token_file.display()))?;
-    say.line(&say.dim(&format!("Stop it with Ctrl-C or filbert{} down.", config.home_flag)))
+    say.line(&say.dim(&format!("Stop it with Ctrl-C or filbert{} down.", config.home.flag)))
 }
 
 /// What others can find here.
 fn sharing(config: &Config, files: u64, folders: u64) -> String {
     match folders {
-        0 => format!("nothing yet: filbert{} share DIR", config.home_flag),
+        0 => format!("nothing yet: filbert{} share DIR", config.home.flag),
         n => format!("{} in {}", text::count(files, "file"), text::count(n, "folder")),
     }
 }
@@ -317,10 +317,11 @@ async fn detach(config: &Config, args: &Up) -> Result<(), Failure> {
         config.say.line(&format!("  listening   {}", field("listen")))?;
         let number = |name: &str| ready.get(name).and_then(Value::as_u64).unwrap_or(0);
         config.say.line(&format!("  sharing     {}", sharing(config, number("files"), number("folders"))))?;
-        config.say.line(&format!("  page        filbert{} web", config.home_flag))?;
+        let token = servent::token(&config.home)?;
+        config.say.line(&format!("  page        {}", super::web::address(config, &field("api"), &token)))?;
         config.say.line(&format!("  control     {}", field("api")))?;
         config.say.line(&format!("  log         {}", log.display()))?;
-        return config.say.line(&config.say.dim(&format!("Stop it with filbert{} down.", config.home_flag)));
+        return config.say.line(&config.say.dim(&format!("Stop it with filbert{} down.", config.home.flag)));
     }
     // It ended before it was ready: its last words are in the log.
     let code = child.wait().ok().and_then(|status| status.code());
@@ -355,6 +356,6 @@ pub async fn down(config: &Config) -> Result<(), Failure> {
             Ok(())
         }
         Err(rt::TimedOut) => Err(Failure::new(Exit::Failed, "the servent was told to stop and is still busy with it")
-            .hint(format!("Look again with filbert{} status", config.home_flag))),
+            .hint(format!("Look again with filbert{} status", config.home.flag))),
     }
 }

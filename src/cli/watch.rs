@@ -6,8 +6,11 @@ use super::args::{Watch, WatchAct};
 use super::client::Client;
 use super::config::Config;
 use super::exit::{Exit, Failure};
+use super::say::Column::{Number, Stretch, Text, Whole};
 use super::{search, servent, text};
+use crate::app::speed_text;
 use crate::app::view::{HitView, WatchView};
+use crate::base::Speed;
 use crate::library::Criteria;
 
 /// `watch`.
@@ -38,11 +41,11 @@ async fn add(config: &Config, client: &Client, words: &[String], get: bool, max:
         return config.say.value(&view);
     }
     let gets = match view.max {
-        Some(max) => format!(" What it finds is fetched up to {} a file.", text::size(max)),
+        Some(max) => format!(" What it finds is fetched up to {} a file.", speed_text(Speed::Bytes(max))),
         None => String::new(),
     };
     config.say.line(&format!("watch {} asks for {}.{gets}", view.id, text::safe(&view.query)))?;
-    config.say.note(&config.say.dim(&format!("What it found: filbert{} watch hits {}", config.home_flag, view.id)));
+    config.say.note(&config.say.dim(&format!("What it found: filbert{} watch hits {}", config.home.flag, view.id)));
     Ok(())
 }
 
@@ -52,11 +55,14 @@ async fn list(config: &Config, client: &Client) -> Result<(), Failure> {
         return watches.iter().try_for_each(|watch| config.say.value(watch));
     }
     if watches.is_empty() {
-        config.say.note(&format!("no saved searches. Begin with filbert{} watch add WORDS", config.home_flag));
+        config.say.note(&format!("no saved searches. Begin with filbert{} watch add WORDS", config.home.flag));
         return Ok(());
     }
     let rows: Vec<Vec<String>> = watches.iter().map(row).collect();
-    config.say.table(&["n", "words", "asked", "next", "new", "hits", "fetched"], 1, &rows)
+    config.say.table(
+        &[Number("n"), Stretch("words"), Text("asked"), Text("next"), Number("new"), Number("hits"), Number("fetched")],
+        &rows,
+    )
 }
 
 fn row(watch: &WatchView) -> Vec<String> {
@@ -72,7 +78,7 @@ fn row(watch: &WatchView) -> Vec<String> {
         watch.new.to_string(),
         watch.hits.to_string(),
         match watch.max {
-            Some(max) => format!("{}, up to {}", watch.fetched, text::size(max)),
+            Some(max) => format!("{}, up to {}", watch.fetched, speed_text(Speed::Bytes(max))),
             None => "no".to_owned(),
         },
     ]
@@ -92,8 +98,8 @@ async fn hits(config: &Config, client: &Client, id: u64) -> Result<(), Failure> 
                 vec![text::safe(&hit.name), text::size(hit.size), text::safe(&urn)]
             })
             .collect();
-        config.say.table(&["name", "size", "urn"], 0, &rows)?;
-        config.say.note(&format!("fetch one: filbert{} get URN", config.home_flag));
+        config.say.table(&[Stretch("name"), Number("size"), Whole("urn")], &rows)?;
+        config.say.note(&format!("fetch one: filbert{} get URN", config.home.flag));
     }
     client.post::<Value>(&format!("/api/v1/watches/{id}/read"), Value::Null).await.map(|_| ())
 }

@@ -41,7 +41,7 @@ pub fn address(config: &Config, api: &str, token: &crate::web::Token) -> String 
     if std::io::stdout().is_terminal() {
         return format!("{api}/#t={}", token.as_str());
     }
-    format!("{api}  (open it with filbert{} web)", config.home_flag)
+    format!("{api}  (open it with filbert{} web)", config.home.flag)
 }
 
 fn has_display() -> bool {

@@ -19,6 +19,8 @@ pub struct Home {
     pub cache: PathBuf,
     /// Finished downloads; `incomplete/` below it.
     pub downloads: PathBuf,
+    /// What to type to name this home: ` --home DIR`, or nothing.
+    pub flag: String,
 }
 
 impl Home {
@@ -29,6 +31,7 @@ impl Home {
             state: dir.join("state"),
             cache: dir.join("cache"),
             downloads: dir.join("downloads"),
+            flag: format!(" --home {}", quoted(dir)),
         }
     }
 
@@ -54,13 +57,32 @@ impl Home {
             state: below("XDG_STATE_HOME", ".local/state")?.join("filbert"),
             cache: below("XDG_CACHE_HOME", ".cache")?.join("filbert"),
             downloads: downloads.join("filbert"),
+            flag: String::new(),
         })
+    }
+
+    /// These words, and the commands in them (what begins with "`filbert ") so that they work in this home when they are typed.
+    pub fn typed(&self, words: &str) -> String {
+        let mut parts = words.split("`filbert ");
+        let mut typed = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let flag = if part.starts_with("--home ") { "" } else { &self.flag };
+            typed.push_str(&format!("`filbert{flag} {part}"));
+        }
+        typed
     }
 
     /// What is never shared: state and cache.
     pub fn own(&self) -> Vec<PathBuf> {
         [&self.state, &self.cache].map(|path| path.canonicalize().unwrap_or_else(|_| path.clone())).into()
     }
+}
+
+/// A path as a shell takes it for one word.
+pub fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,@:%".contains(c);
+    if !path.is_empty() && path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
 /// Makes a folder (and those above it) that only its owner may enter.
@@ -102,6 +124,19 @@ mod tests {
         assert_eq!(home.state, Path::new("/nonexistent/ann/.local/state/filbert"));
         assert_eq!(home.cache, Path::new("/nonexistent/ann/.cache/filbert"));
         assert_eq!(home.downloads, Path::new("/nonexistent/ann/Downloads/filbert"));
+    }
+
+    #[test]
+    fn commands_in_words_name_a_home_that_is_not_the_usual_one() {
+        let usual = Home::from_env(|name| (name == "HOME").then(|| "/nonexistent/ann".into())).expect("a home");
+        let words = "it runs: `filbert down` ends it, `filbert get 'b c'` fetches; run filbert there";
+        assert_eq!(usual.typed(words), words);
+        let typed =
+            "it runs: `filbert --home /x down` ends it, `filbert --home /x get 'b c'` fetches; run filbert there";
+        let other = Home::at(Path::new("/x"));
+        assert_eq!(other.typed(words), typed);
+        assert_eq!(other.typed(typed), typed, "once");
+        assert_eq!(Home::at(Path::new("/my files/ann's")).flag, r" --home '/my files/ann'\''s'");
     }
 
     #[test]

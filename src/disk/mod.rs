@@ -24,7 +24,7 @@ mod watch;
 pub use both_trees::BothTrees;
 pub use cache::pretend;
 pub use claim::Claim;
-pub use home::Home;
+pub use home::{Home, quoted};
 pub use journal::{Journal, Journalled};
 pub use lock::{Lock, LockError};
 pub use open::open_beneath;

@@ -17,6 +17,7 @@ use serde_json::json;
 use super::guard::Refusal;
 use super::page::{File, POLICY};
 use crate::app::Error;
+use crate::disk::Home;
 
 /// What hyper sends.
 pub type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
@@ -101,9 +102,10 @@ pub fn file(
     answer
 }
 
-/// An error of the facade.
-pub fn error(error: &Error) -> Answer {
-    with_status(error.code.status(), &json!({ "error": error }))
+/// An error of the facade, with what is to be typed for that home.
+pub fn error(error: &Error, home: &Home) -> Answer {
+    let (message, hint) = (home.typed(&error.message), home.typed(&error.hint));
+    with_status(error.code.status(), &json!({ "error": { "code": error.code, "message": message, "hint": hint } }))
 }
 
 /// An error of the HTTP side, which the facade knows nothing of.

@@ -22,4 +22,4 @@ mod stream;
 pub mod uri;
 
 pub use guard::Token;
-pub use serve::{Limits, Server, Setting, serve};
+pub use serve::{Limits, Server, Setting, on_loopback, serve};

@@ -88,6 +88,18 @@ pub struct Server {
     farewell: Duration,
 }
 
+/// The control API is for this machine alone: other addresses are refused.
+pub fn on_loopback(addr: SocketAddr) -> Result<(), Error> {
+    match addr.ip().is_loopback() {
+        true => Ok(()),
+        false => {
+            let what = format!("cannot open the control API on {addr}: it is not loopback");
+            Err(Error::new(ErrorCode::Refused, what)
+                .hint("Use 127.0.0.1; reach it from elsewhere through a tunnel (ssh -L)"))
+        }
+    }
+}
+
 /// Opens the control API of `node` on `addr` (port 0 is any free one). Only loopback addresses are taken.
 pub async fn serve(
     node: Arc<Node>,
@@ -96,13 +108,7 @@ pub async fn serve(
     settings: Vec<Setting>,
     limits: Limits,
 ) -> Result<Server, Error> {
-    if !addr.ip().is_loopback() {
-        return Err(Error::new(
-            ErrorCode::Refused,
-            format!("cannot open the control API on {addr}: it is not loopback"),
-        )
-        .hint("Use 127.0.0.1; reach it from elsewhere through a tunnel (ssh -L)"));
-    }
+    on_loopback(addr)?;
     let in_use = |error: std::io::Error| {
         let code = if error.kind() == std::io::ErrorKind::AddrInUse { ErrorCode::InUse } else { ErrorCode::Failed };
         Error::new(code, format!("cannot open the control API on {addr}: {error}")).hint("Try --api 127.0.0.1:0")
@@ -306,6 +312,7 @@ async fn handle(context: Arc<Context>, seat: u64, request: Request<Incoming>) ->
         _ => guard::check_token(&context.token, context.own.port(), &head.method, &head.headers),
     };
     if let Err(refusal) = may {
+        log::debug!("{}: refused: {}", head.method, refusal.1);
         return answer::refusal(refusal);
     }
     if access != Access::Open {
@@ -321,10 +328,14 @@ async fn handle(context: Arc<Context>, seat: u64, request: Request<Incoming>) ->
         Ok(body) => body,
         Err(refusal) => return answer::refusal(refusal),
     };
-    match route.call(Call { context, path, query, headers: head.headers, body }).await {
+    let node = Arc::clone(&context.node);
+    let answer = match route.call(Call { context, path, query, headers: head.headers, body }).await {
         Ok(answer) => answer,
-        Err(error) => answer::error(&error),
-    }
+        Err(error) => answer::error(&error, node.home()),
+    };
+    // The route, not the path: a player's path has its key in it.
+    log::debug!("{} {}: {}", head.method, route.path, answer.status());
+    answer
 }
 
 const WRONG_METHOD: Refusal =

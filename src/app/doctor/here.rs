@@ -1,5 +1,6 @@
 //! What can be seen on this machine alone, with or without a servent.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -7,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::{note, ok, problem};
 use crate::app::view::FindingView;
 use crate::base::size;
-use crate::disk::{self, Home};
+use crate::disk::{self, Home, quoted};
 
 /// Less room than this in the download folder is a problem.
 const LITTLE_ROOM: u64 = 256 << 20;
@@ -18,7 +19,7 @@ const LONG_AGO: Duration = Duration::from_secs(1_735_689_600);
 /// State that was written so much later than now was not written now and then.
 const AHEAD: Duration = Duration::from_secs(3600);
 /// How a clock is set.
-const SET_CLOCK: &str = "Set it, for example with timedatectl set-ntp true";
+const SET_CLOCK: &str = "Set it, for example with `timedatectl set-ntp true`";
 
 /// What can be seen of a home without its servent: `needed` bytes are still to come into its download folder.
 pub fn local(home: &Home, downloads: &Path, needed: u64) -> Vec<FindingView> {
@@ -29,16 +30,34 @@ pub fn local(home: &Home, downloads: &Path, needed: u64) -> Vec<FindingView> {
     findings
 }
 
+/// An address to listen on.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// The address.
+    pub at: SocketAddr,
+    /// Whether somebody chose it: then no other does.
+    pub given: bool,
+}
+
 /// Whether a servent that is started now would get its ports.
-pub fn ports(listen: SocketAddr, api: SocketAddr) -> Vec<FindingView> {
-    let free = |check: &str, at: SocketAddr, fix: &str| match TcpListener::bind(at) {
+pub fn ports(listen: Wanted, api: Wanted) -> Vec<FindingView> {
+    let free = |check: &str, Wanted { at, given }: Wanted, other: &str| match TcpListener::bind(at) {
         Ok(_) => ok(check, format!("a servent can listen on {at}")),
-        Err(error) => problem(check, format!("no servent can listen on {at}: {error}"), fix),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            let what = format!("{at} is in use by another program or servent");
+            let other = format!("`filbert config set {} {other}`", if check == "port" { "listen" } else { check });
+            match given {
+                true => problem(check, what, &format!("Stop the program that has it, or take another: {other}")),
+                false => note(check, what, &format!("A servent takes the next one that is free; any: {other}")),
+            }
+        }
+        Err(error) => problem(
+            check,
+            format!("no servent can listen on {at}: {error}"),
+            "Say an address of this machine, and a port that you may use: `filbert config set listen 0.0.0.0:6346`",
+        ),
     };
-    vec![
-        free("port", listen, "Stop the program that has it, or take another: filbert config set listen 0.0.0.0:0"),
-        free("api", api, "Stop the program that has it, or take another: filbert config set api 127.0.0.1:0"),
-    ]
+    vec![free("port", listen, "0.0.0.0:0"), free("api", api, "127.0.0.1:0")]
 }
 
 /// The state holds the token, who we are, and what was searched and fetched.
@@ -49,12 +68,12 @@ fn secrets(home: &Home) -> FindingView {
         Ok(true) => problem(
             "permissions",
             format!("others on this machine can look into {state}: it holds the token of the control API"),
-            &format!("chmod -R go= '{state}'"),
+            &format!("`chmod -R go= {}`", quoted(&home.state)),
         ),
         Err(error) => problem(
             "permissions",
             format!("{state} cannot be used: {error}"),
-            "Make it yours and writable, or name another home: filbert --home DIR",
+            "Make it yours and writable, or name another home: `filbert --home DIR up`",
         ),
     }
 }
@@ -63,7 +82,7 @@ fn watches(limit: u64) -> FindingView {
     let what = format!("the system lets {limit} folders be watched for changes");
     match limit {
         0..FEW_WATCHES => {
-            note("watches", what, "For large shares allow more: sysctl fs.inotify.max_user_watches=524288")
+            note("watches", what, "For large shares allow more: `sysctl fs.inotify.max_user_watches=524288`")
         }
         _ => ok("watches", what),
     }
@@ -74,13 +93,16 @@ fn download_dir(dir: &Path, needed: u64) -> FindingView {
     match disk::room_in(dir) {
         Err(error) => problem(
             "downloads",
-            format!("finished files cannot be written to {name}: {error}"),
-            "Make it writable, or say another folder: filbert config set download_dir DIR",
+            format!("finished files cannot be written to {name}: {}", disk::why_unwritten(&error)),
+            "Make it writable, or say another folder: `filbert config set download_dir DIR`",
         ),
         Ok(free) if free < needed.max(LITTLE_ROOM) => problem(
             "downloads",
-            format!("{} are free in {name}, and {} are still to come", size(free), size(needed)),
-            "Make room, or say another folder: filbert config set download_dir DIR",
+            match needed {
+                0 => format!("only {} are free in {name}", size(free)),
+                _ => format!("{} are free in {name}, and {} are still to come", size(free), size(needed)),
+            },
+            "Make room, or say another folder: `filbert config set download_dir DIR`",
         ),
         Ok(free) => ok("downloads", format!("{name} can be written to; {} are free", size(free))),
     }
@@ -154,7 +176,7 @@ mod tests {
         let finding = secrets(&home);
         assert_eq!(finding.state, "problem");
         let fix = finding.fix.unwrap_or_default();
-        assert_eq!(fix, format!("chmod -R go= '{}'", home.state.display()));
+        assert_eq!(fix, format!("`chmod -R go= {}`", home.state.display()));
         mode(0o700);
         assert_eq!(secrets(&home).state, "ok");
     }
@@ -163,9 +185,13 @@ mod tests {
     fn a_port_that_is_taken_is_told_with_a_way_around_it() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let at = taken.local_addr().expect("its address");
-        let findings = ports(at, "127.0.0.1:0".parse().expect("an address"));
-        let states: Vec<&str> = findings.iter().map(|finding| finding.state.as_str()).collect();
-        assert_eq!(states, ["problem", "ok"], "{findings:?}");
-        assert!(findings[0].what.contains(&at.to_string()) && findings[0].fix.is_some());
+        let any = Wanted { at: "127.0.0.1:0".parse().expect("an address"), given: true };
+        // Where nobody chose it, a servent takes another by itself.
+        for (given, state) in [(true, "problem"), (false, "note")] {
+            let findings = ports(Wanted { at, given }, any);
+            let states: Vec<&str> = findings.iter().map(|finding| finding.state.as_str()).collect();
+            assert_eq!(states, [state, "ok"], "{findings:?}");
+            assert!(findings[0].what.contains(&at.to_string()) && findings[0].fix.is_some());
+        }
     }
 }

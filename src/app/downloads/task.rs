@@ -73,6 +73,7 @@ impl Runner {
 
     /// Runs until the download is over.
     pub(super) async fn run(mut self) {
+        log::info!("download {} begins", self.live.id);
         loop {
             // It was begun again, and somebody else runs it.
             let Some(outputs) = self.live.take_outputs(self.run) else { return };
@@ -89,7 +90,10 @@ impl Runner {
             }
         }
         self.inner.give_up_turn(self.live.id);
-        (self.inner.hooks.changed)(self.live.view());
+        let view = self.live.view();
+        // By its number: who helps reads the log, and names of files are not for him.
+        log::info!("download {} is {}, {} bytes are here: {}", view.id, view.state, view.done, view.reason);
+        (self.inner.hooks.changed)(view);
     }
 
     /// Until something is to be done; tells of changes meanwhile, but not all the time.

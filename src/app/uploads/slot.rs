@@ -73,6 +73,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let sent = self.sent.load(Ordering::Relaxed);
         let through = sent == self.length;
+        log::debug!("upload {}: {sent} of {} bytes went out", self.row, self.length);
         let may_go_on = through && !self.to_end && self.keep_alive;
         self.inner.changing(|table, now: Instant| {
             let clock = table.clock(now);

@@ -144,11 +144,11 @@ impl Watches {
             let same = table.watches.iter().find(|(_, other)| other.request.query == watch.request.query);
             if let Some((id, _)) = same {
                 return Err(Error::new(ErrorCode::Usage, format!("watch {id} asks that already"))
-                    .hint(format!("To ask it otherwise: filbert watch remove {id}")));
+                    .hint(format!("To ask it otherwise: `filbert watch remove {id}`")));
             }
             if table.watches.len() >= WATCHES {
                 return Err(Error::new(ErrorCode::Refused, format!("there are {WATCHES} watches already"))
-                    .hint("Remove one: filbert watch remove N"));
+                    .hint("Remove one: `filbert watch remove N`"));
             }
             table.last_id += 1;
             let id = table.last_id;

@@ -82,7 +82,7 @@ impl Watch {
     pub(super) fn new(request: WatchRequest, seed: HashSeed) -> Result<Self, Error> {
         let usage = |message: String| Error::new(ErrorCode::Usage, message);
         let criteria = Criteria::parse(&request.query).map_err(|error| {
-            usage(error.to_string()).hint("Try: filbert watch add blue train ext:flac --get --max 100M")
+            usage(error.to_string()).hint("Try: `filbert watch add blue train ext:flac --get --max 100M`")
         })?;
         let max = request.max.as_deref().map(bytes).transpose().map_err(|error| usage(error.to_string()))?;
         if request.get && max.is_none() {

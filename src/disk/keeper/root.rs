@@ -21,7 +21,7 @@ impl Keeper {
         let limit = watch::kernel_limit().map_or(String::new(), |limit| format!(" ({limit})"));
         let message = format!(
             "{}: the limit of watched folders{limit} is reached; the others are read every {} s. To watch all of \
-             them raise fs.inotify.max_user_watches",
+             them: `sysctl fs.inotify.max_user_watches=524288`",
             self.root.display(),
             self.common.options.poll_every.as_secs()
         );

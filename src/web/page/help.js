@@ -20,5 +20,5 @@ export function view(main) {
       h("ol", h("li", "Are there ", h("a", { href: "#/peers" }, "neighbours"), "? On the same network they find each other; from elsewhere you need one address."),
         h("li", "Fewer words find more. Filters hide hits too: the line above the list says how many."),
         h("li", h("a", { href: "#/settings" }, "Is all well?"), " says what is wrong with the port, the router or the shares, each with its fix.")),
-      h("h2", "The same without this page"), h("p", "Everything here is in the command line too: ", h("code", "filbert --help"), ". And in an API: ", h("a", { href: "/api/v1/openapi.json" }, "its OpenAPI document"), "."))));
+      h("h2", "The same without this page"), h("p", "Everything here is in the command line too: ", h("code.whole", "filbert --help"), ". And in an API: ", h("a", { href: "/api/v1/openapi.json" }, "its OpenAPI document"), "."))));
 }

@@ -116,6 +116,7 @@ function neighbourhood(peers, search, vias) {
   const [cx, cy] = [210, 160];
   for (const ring of [62, 98, 130, 155]) drawn.append(s("ellipse", { cx, cy, rx: ring * 1.25, ry: ring, class: "ring" }));
   const most = Math.max(1, ...[...vias.values()].map((via) => via.hits));
+  const labels = [];
   shown.forEach((peer, n) => {
     const turn = (n / shown.length) * Math.PI * 2 - Math.PI / 2;
     const at = (distance) => [cx + Math.cos(turn) * distance * 1.25, cy + Math.sin(turn) * distance];
@@ -130,9 +131,10 @@ function neighbourhood(peers, search, vias) {
       }
     }
     drawn.append(s("circle", { cx: x, cy: y, r: 9, class: `peer ${peer.role}` }, s("title", {}, `${peer.addr}, ${peer.vendor}, ${peer.role}`)));
-    if (shown.length <= 10) drawn.append(s("text", { x, y: y + (Math.sin(turn) < -0.1 ? -14 : 22), class: "label" }, peer.addr.length > 22 ? `${peer.addr.slice(0, 21)}…` : peer.addr));
+    if (shown.length <= 10) labels.push(s("text", { x, y: y + (Math.sin(turn) < -0.1 ? -14 : 22), class: "label" }, peer.addr.length > 22 ? `${peer.addr.slice(0, 21)}…` : peer.addr));
   });
-  drawn.append(s("circle", { cx, cy, r: 16, class: "us" }), s("text", { x: cx, y: cy + 4, class: "label us" }, "you"));
+  // Above all lines.
+  drawn.append(...labels, s("circle", { cx, cy, r: 16, class: "us" }), s("text", { x: cx, y: cy + 4, class: "label us" }, "you"));
   return [drawn, h("ul.key", h("li", h("i.peer"), "neighbour"), h("li", h("i.leaf"), "leaf"), h("li", h("i.source"), "answers of the last query, further out: more hops")),
     peers.length > shown.length ? h("p.dim", `and ${number(peers.length - shown.length)} more`) : null];
 }

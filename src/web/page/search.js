@@ -206,6 +206,7 @@ function refresh(element, group, open) {
   text(element.many, count(group.hits.length, "source"));
   const held = holding(group.hits.find((hit) => hit.urn)?.urn);
   text(element.flag, held === "done" ? "You have it" : held ? held : group.free ? "" : "Busy");
+  element.get.title = element.flag.textContent;
   element.get.disabled = Boolean(held) && held !== "failed" && held !== "cancelled";
   element.more.setAttribute("aria-expanded", String(open));
 }

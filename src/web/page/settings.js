@@ -1,18 +1,11 @@
 // Settings: limits and the turtle, how the page looks, whether all is well, and what the servent runs with.
 
 import { change, get, on, post, remove } from "./api.js";
-import { ask, button, copy, h, icon, put, rate, span, text, toast, trouble } from "./ui.js";
+import { ask, button, copy, h, icon, put, rate, span, text, toast, trouble, typed } from "./ui.js";
 import { look } from "./app.js";
 
 const LIMITS = [["down", "All downloads", "down_bps"], ["up", "All uploads", "up_bps"], ["peer_up", "Uploads to one address", "peer_up_bps"],
   ["turtle_down", "Turtle: downloads", "turtle_down_bps"], ["turtle_up", "Turtle: uploads", "turtle_up_bps"]];
-
-/** As it would be typed. */
-const typed = (bps) => {
-  if (bps === null) return "off";
-  for (const [unit, name] of [[1e9, "G"], [2 ** 30, "Gi"], [1e6, "M"], [2 ** 20, "Mi"], [1e3, "K"], [1024, "Ki"]]) if (bps && bps % unit === 0) return `${bps / unit}${name}`;
-  return String(bps);
-};
 
 /** Words in which what is to be typed stands between backticks. */
 const commands = (words) => words.split("`").map((part, at) => at % 2 ? h("code", part) : part);

@@ -88,6 +88,13 @@ export function button(name, label, onclick, options = {}) {
   }, name && icon(name), quiet ? null : h("span", label));
 }
 
+/** As it would be typed. */
+export function typed(bytes) {
+  if (bytes === null) return "off";
+  for (const [unit, name] of [[1e9, "G"], [2 ** 30, "Gi"], [1e6, "M"], [2 ** 20, "Mi"], [1e3, "K"], [1024, "Ki"]]) if (bytes && bytes % unit === 0) return `${bytes / unit}${name}`;
+  return String(bytes);
+}
+
 /** 1.4 MiB. */
 export function size(bytes) {
   if (bytes === null || bytes === undefined) return "size unknown";

@@ -1,7 +1,7 @@
 // Saved searches: asked again politely for as long as they are there, each content told once.
 
 import { get, on, post, remove } from "./api.js";
-import { button, count, empty, h, icon, kindOf, number, put, size, span, text, toast, trouble } from "./ui.js";
+import { button, count, empty, h, icon, kindOf, number, put, size, span, text, toast, trouble, typed } from "./ui.js";
 import { holding } from "./transfers.js";
 
 const TOLD = "notify";
@@ -163,7 +163,7 @@ function cardOf(act, drop) {
     text(facts, watch.hits ? `${number(watch.hits)} found${watch.new ? `, ${number(watch.new)} new` : ""}` : "Nothing found yet");
     const asked = watch.asked_ago_s === null ? "not asked yet" : `asked ${span(watch.asked_ago_s + since)} ago`;
     const next = watch.paused ? "paused" : watch.next_s === null || watch.next_s <= since ? "its turn comes next" : `again in ${span(watch.next_s - since)}`;
-    const fetches = watch.get ? `; fetches what it finds${watch.max === null ? "" : ` up to ${size(watch.max)}`}${watch.fetched ? `, ${count(watch.fetched, "file")} so far` : ""}` : "";
+    const fetches = watch.get ? `; fetches what it finds${watch.max === null ? "" : ` up to ${typed(watch.max)}`}${watch.fetched ? `, ${count(watch.fetched, "file")} so far` : ""}` : "";
     text(state, `${asked}; ${next}${fetches}`);
     const label = watch.paused ? "Resume" : "Pause";
     if (pause.querySelector("span").textContent !== label) put(pause, icon(watch.paused ? "play" : "pause"), h("span", label));

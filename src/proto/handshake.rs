@@ -513,8 +513,7 @@ impl Servent {
             .with("GGEP", "0.5")
             .with("Pong-Caching", "0.1")
             .with("Bye-Packet", "0.1");
-        let headers = if self.config.vendor_messages { headers.with("Vendor-Message", "0.2") } else { headers };
-        let mut headers = headers;
+        let mut headers = if self.config.vendor_messages { headers.with("Vendor-Message", "0.2") } else { headers };
         Features { browse: self.config.browse, queue: false, ipv6: self.speaks_ipv6() }.tell(&mut headers);
         headers
     }

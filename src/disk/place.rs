@@ -88,6 +88,11 @@ pub fn place(from: &Path, dir: &Path, name: &str, on_exists: OnExists) -> Result
     Err(DiskError::other(format!("every name from {name} on is taken in {}. Say another with --name", dir.display())))
 }
 
+/// Moves it back, as it cannot be made to last there; whether that is done.
+pub fn take_back(placed: &Path, from: &Path) -> bool {
+    move_new(placed, from).unwrap_or(false)
+}
+
 /// The names in the folder survive a crash.
 pub fn make_last(dir: &Path) -> Result<(), DiskError> {
     sync_dir(dir).map_err(|error| DiskError::new("write", dir, &error))

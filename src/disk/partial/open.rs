@@ -78,6 +78,9 @@ fn try_open(spec: &PartialSpec, file_name: &str, whose: Whose) -> Result<Option<
     let was_there = fs::symlink_metadata(&part).is_ok();
     let Some(file) = lock(&spec.dir, &part, if ours { OWN_TRIES } else { 1 })? else { return Ok(None) };
     let length = file.metadata().map_err(|error| DiskError::new("read", &part, &error))?.len();
+    if length > 0 {
+        forget_what_is_in_memory(&file);
+    }
     if !has_map {
         return open_small(spec, part, file, length, whose, was_there);
     }
@@ -123,6 +126,18 @@ fn try_open(spec: &PartialSpec, file_name: &str, whose: Whose) -> Result<Option<
     }
     Ok(Some(Partial::with(spec.clone(), part, file, Some(Beside::open(map_path)?), map, note)))
 }
+
+/// What is read from now on is what the disk has. What it could not write the system told of once, and keeps in memory as
+/// though it had been written, until it needs the room: it would be read back as it should be, and be lost in the end.
+#[cfg(target_os = "linux")]
+fn forget_what_is_in_memory(file: &File) {
+    if let Err(error) = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed) {
+        log::debug!("what is read of a partial file may not be on the disk: {error}");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn forget_what_is_in_memory(_: &File) {}
 
 /// Whether there is a map beside it. For one block none is worth making: it is there, or it is not.
 fn has_map(spec: &PartialSpec) -> bool {

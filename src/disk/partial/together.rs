@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{DiskError, OnExists, Slot};
+use super::{DiskError, OnExists, Slot, is_at};
 use crate::disk::place;
 
 /// So many files are worth writing all that the file system has.
@@ -58,13 +58,15 @@ impl Together {
             _ => Ok(()),
         };
         let finished = files.iter().zip(placed).map(|(file, placed)| {
-            let path = placed?.and_then(|path| lasts(file).map(|()| path));
-            if path.is_ok()
+            let path = placed?;
+            let lasting =
+                path.and_then(|path| lasts(file).map(|()| path.clone()).inspect_err(|_| take_back(file, &path)));
+            if lasting.is_ok()
                 && let Some(partial) = file.slot.with(Option::take)
             {
                 partial.remove_map();
             }
-            Some(path)
+            Some(lasting)
         });
         finished.collect()
     }
@@ -86,6 +88,15 @@ impl Together {
     fn until(&self) -> MutexGuard<'_, Option<Instant>> {
         self.by_itself_until.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What was moved where it may not last is a partial file again. What was there before stays.
+fn take_back(file: &Finishing, path: &Path) {
+    file.slot.with(|slot| {
+        if let Some(partial) = slot.as_mut().filter(|partial| is_at(&partial.file, path)) {
+            place::take_back(path, &partial.part);
+        }
+    });
 }
 
 fn place_one(file: &Finishing, written: Result<(), DiskError>, synced: bool) -> Option<Result<PathBuf, DiskError>> {

@@ -274,7 +274,10 @@ fn every_example_of_the_documentation_works() {
     let b = home_b.up(&["--only-listed", "--share", &songs.to_string_lossy()]);
     b.hashed(1);
     let music = home.folder("Music", &[("a.txt", b"abc")]);
-    let servent = home.up(&["--only-listed", "--connect", &b.listen().to_string()]);
+    let mut child = home.command().arg("password").stdin(std::process::Stdio::piped()).spawn().expect("it starts");
+    writeln!(child.stdin.take().expect("piped"), "correct horse").expect("written");
+    common::finish(child).expect(0);
+    let servent = home.up(&["--only-listed", "--api-remote", "--connect", &b.listen().to_string()]);
     servent.linked(1);
     let text = include_str!("../docs/API.md");
     let mut shown = std::collections::BTreeSet::new();
@@ -285,6 +288,7 @@ fn every_example_of_the_documentation_works() {
             let mut command = std::process::Command::new("sh");
             command.args(["-euc", &script]);
             command.env("API", format!("http://{}", servent.api())).env("TOKEN", servent.token());
+            command.env("PASSWORD", "correct horse");
             command.env("DIR", &music).env("HOST", b.listen()).stdin(std::process::Stdio::null());
             let output = command.output().expect("sh runs");
             let said = String::from_utf8_lossy(&output.stdout);

@@ -26,6 +26,7 @@ const COMMANDS: &[&str] = &[
     "status",
     "doctor",
     "web",
+    "password",
     "config",
     "demo",
     "completions",
@@ -195,15 +196,13 @@ fn settings_come_from_flag_environment_file_and_default_in_this_order() {
 }
 
 #[test]
-fn the_control_api_is_for_this_machine_alone() {
+fn the_control_api_is_for_this_machine_alone_unless_it_is_meant_otherwise() {
     let home = Home::new();
     for args in [&["up", "--api", "0.0.0.0:0"][..], &["config", "set", "api", "192.168.1.20:7346"]] {
         let refused = home.run(args).expect(6);
-        assert!(
-            refused.stderr.contains("it is not loopback") && refused.stderr.contains("ssh -L"),
-            "{}",
-            refused.stderr
-        );
+        for said in ["--api-remote", "no password is set", "ssh -L"] {
+            assert!(refused.stderr.contains(said), "{}", refused.stderr);
+        }
     }
     assert!(!home.join("config.toml").exists());
     home.run(&["config", "set", "api", "[::1]:7346"]).expect(0);

@@ -122,7 +122,9 @@ fn a_player_reads_the_front_while_the_rest_comes_and_goes_on_in_the_finished_fil
         let node = Arc::new(peer.node);
         let own: SocketAddr = "127.0.0.1:0".parse().expect("an address");
         let token = Token::from_random([3; 32]);
-        let server = web::serve(Arc::clone(&node), own, token.clone(), Vec::new(), web::Limits::default()).await;
+        let server =
+            web::serve(Arc::clone(&node), own, web::Reach::Machine, token.clone(), Vec::new(), web::Limits::default())
+                .await;
         let server = server.expect("an API");
         let urn = urn(&bytes);
         let from = format!("http://{}/uri-res/N2R?{urn}", source.script.addr);

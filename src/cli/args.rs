@@ -175,6 +175,13 @@ pub enum Command {
         #[structopt(long)]
         print: bool,
     },
+    /// The password by which other machines come in: read twice, or a line of stdin
+    #[structopt(after_help = PASSWORD_EXAMPLES)]
+    Password {
+        /// Take it away: nobody comes in by one
+        #[structopt(long)]
+        remove: bool,
+    },
     /// Settings: get, set, path, edit
     #[structopt(after_help = CONFIG_EXAMPLES)]
     Config(Settings),
@@ -235,6 +242,12 @@ pub struct Up {
     /// Where the control API listens; port 0 is any free one
     #[structopt(long, value_name = "ADDR:PORT")]
     pub api: Option<SocketAddr>,
+    /// Let other machines use the control API and the page, by a password
+    #[structopt(long)]
+    pub api_remote: bool,
+    /// ... under this name as well, or behind a proxy with that one (repeat)
+    #[structopt(parse(try_from_os_str = utf8), long, value_name = "HOST[:PORT]", number_of_values = 1)]
+    pub api_host: Vec<String>,
     /// Do not look for peers on this network
     #[structopt(long)]
     pub no_lan: bool,
@@ -630,6 +643,16 @@ const LIMITS_EXAMPLES: &str = "Examples:
     filbert limits --down off              no limit again
 
 Bytes a second: K M G are powers of 1000, Ki Mi Gi of 1024.";
+
+const PASSWORD_EXAMPLES: &str = "Examples:
+    filbert password
+    filbert up --api 0.0.0.0:7346 --api-remote
+    filbert password < words.txt
+    filbert password --remove
+
+Only its Argon2id hash is kept. A new one holds at once: whoever came in by
+the old one is out. 8 characters at least. It opens all that you can do, and
+crosses the network unencrypted unless a proxy with TLS stands before.";
 
 const COMPLETIONS_EXAMPLES: &str = "Examples:
     source <(filbert completions bash)     in ~/.bashrc

@@ -27,7 +27,7 @@ const ROWS: usize = 200;
 /// Digits from which on a number in hex, or letters from which on a name of content, could be a secret.
 const LONG: usize = 16;
 /// Settings whose values are of no use to others, or are others' addresses.
-const PRIVATE: [&str; 4] = ["connect", "bootstrap", "download_dir", "exclude"];
+const PRIVATE: [&str; 5] = ["api_host", "connect", "bootstrap", "download_dir", "exclude"];
 
 /// Writes the bundle: mode 0600, and never over a file that is there.
 pub async fn write(
@@ -171,7 +171,11 @@ impl Scrub {
         let mut known = Vec::new();
         let mut add = |secret: String, stands: &'static str| known.push((secret, stands));
         add(std::fs::read_to_string(servent::token_path(&config.home)).unwrap_or_default(), "(token)");
-        for setting in settings.iter().filter(|setting| ["connect", "bootstrap"].contains(&setting.key.as_str())) {
+        let password = std::fs::read_to_string(crate::web::password::path(&config.home)).unwrap_or_default();
+        add(password, "(password)");
+        for setting in
+            settings.iter().filter(|setting| ["api_host", "connect", "bootstrap"].contains(&setting.key.as_str()))
+        {
             let hosts = setting.value.as_array().into_iter().flatten().filter_map(Value::as_str);
             hosts.for_each(|host| add(bare(host).to_owned(), "(host)"));
         }

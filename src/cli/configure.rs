@@ -9,7 +9,7 @@ use super::config::Config;
 use super::exit::{Exit, Failure};
 use super::settings::{self, KEYS};
 use super::{files, limits, reload, servent};
-use crate::web::{self, Setting};
+use crate::web::{Names, Reach, Setting};
 
 /// `config` and what follows it.
 pub async fn configure(config: &Config, args: &Args) -> Result<(), Failure> {
@@ -18,10 +18,7 @@ pub async fn configure(config: &Config, args: &Args) -> Result<(), Failure> {
         None => get(config, None, false).await,
         Some(SettingsAct::Get { origin, key }) => get(config, key.as_deref(), *origin).await,
         Some(SettingsAct::Set { key, value }) => {
-            // What no start would take.
-            if let ("api", Ok(addr)) = (key.as_str(), value.parse()) {
-                web::on_loopback(addr)?;
-            }
+            may_start(config, key, value)?;
             settings::set(file, key, value)?;
             if let Some(client) = servent::find(&config.home).await {
                 match limits::change_of(key, value) {
@@ -42,6 +39,28 @@ pub async fn configure(config: &Config, args: &Args) -> Result<(), Failure> {
         Some(SettingsAct::Path) => config.say.line(&file.display().to_string()),
         Some(SettingsAct::Edit) => edit(config),
     }
+}
+
+/// Refuses what no start would take.
+fn may_start(config: &Config, key: &str, value: &str) -> Result<(), Failure> {
+    let now = || super::up::settings(config, &Up::default());
+    let parsed = settings::find(key).and_then(|key| key.parse(value).ok()).unwrap_or_default();
+    match (key, &parsed) {
+        ("api", Value::String(addr)) => {
+            if let Ok(addr) = addr.parse() {
+                now()?.reach()?.may_open(addr, &config.home)?;
+            }
+        }
+        ("api_remote", Value::Bool(true)) => {
+            Reach::Beyond(Names::default()).may_open(now()?.address("api")?, &config.home)?;
+        }
+        ("api_host", Value::Array(names)) => {
+            let names = names.iter().filter_map(Value::as_str).map(str::to_owned);
+            Names::parse(&names.collect::<Vec<_>>())?;
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// What the servent runs with where a flag was given to it; else what its next start would take.

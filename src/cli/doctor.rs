@@ -38,9 +38,12 @@ async fn without_servent(config: &Config) -> Result<Vec<FindingView>, Failure> {
     let mut findings = vec![doctor::no_servent(&config.home.state)];
     let wanted = |key: &str| settings.address(key).map(|at| doctor::Wanted { at, given: settings.given(key) });
     let (listen, api) = (wanted("listen")?, wanted("api")?);
-    let home = config.home.clone();
-    findings
-        .extend(rt::spawn_blocking(move || [doctor::ports(listen, api), doctor::local(&home, &dir, 0)].concat()).await);
+    let (home, reach) = (config.home.clone(), settings.reach()?);
+    let look = move || {
+        let open = reach.finding(api.at, &home).into_iter().collect();
+        [doctor::ports(listen, api), open, doctor::local(&home, &dir, 0)].concat()
+    };
+    findings.extend(rt::spawn_blocking(look).await);
     Ok(doctor::typed(findings, &config.home))
 }
 

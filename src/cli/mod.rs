@@ -29,6 +29,7 @@ mod magnet;
 mod man;
 mod mistyped;
 mod notify;
+mod password;
 mod peers;
 mod reload;
 mod say;
@@ -119,6 +120,7 @@ async fn act(config: &Config, command: Option<Command>) -> Result<(), Failure> {
             Command::Doctor { bundle } => doctor::doctor(config, bundle.as_deref()).await,
             Command::Web { print } => web::web(config, print).await,
             Command::Status { check } => status::status(config, check).await,
+            Command::Password { remove } => password::password(config, remove).await,
             Command::Config(args) => configure::configure(config, &args).await,
             Command::Sim(args) => sim::sim(config, args).await,
             Command::Completions { shell } => completions::completions(config, &shell),

@@ -1,4 +1,4 @@
-//! SIGHUP: `config.toml` is read again, and what can be changed while the servent runs is changed.
+//! SIGHUP: `config.toml` and the password are read again, and what can be changed while the servent runs is changed.
 
 use std::io::IsTerminal;
 
@@ -13,13 +13,15 @@ use super::notify::Notify;
 use super::settings::{KEYS, Settings};
 use super::{limits, logging, up};
 use crate::app::Node;
+use crate::web::Server;
 
 /// What is changed while the servent runs, besides limits on speeds.
 pub const AT_ONCE: &[&str] = &["exclude", "log", "neighbours", "template", "ttl"];
 
 /// Reads the settings again at each SIGHUP. Ready when the signal meant that the terminal is gone.
 #[cfg(unix)]
-pub async fn tend(config: &Config, args: &Up, node: &Node, settings: &Settings, notify: &Notify) {
+pub async fn tend(config: &Config, args: &Up, running: (&Node, &Server), settings: &Settings, notify: &Notify) {
+    let (node, server) = running;
     let at_terminal = std::io::stdin().is_terminal();
     let Ok(mut signals) = async_signal::Signals::new([async_signal::Signal::Hup]) else {
         return futures::future::pending().await;
@@ -33,6 +35,9 @@ pub async fn tend(config: &Config, args: &Up, node: &Node, settings: &Settings, 
             return;
         }
         notify.reloading();
+        if server.read_password().await {
+            config.say.note("filbert: the password is another one");
+        }
         let status = match reload(config, args, node, &now).await {
             Ok((next, words)) => {
                 now = next;
@@ -48,7 +53,7 @@ pub async fn tend(config: &Config, args: &Up, node: &Node, settings: &Settings, 
 
 /// There is no such signal.
 #[cfg(not(unix))]
-pub async fn tend(_: &Config, _: &Up, _: &Node, _: &Settings, _: &Notify) {
+pub async fn tend(_: &Config, _: &Up, _: (&Node, &Server), _: &Settings, _: &Notify) {
     futures::future::pending().await
 }
 

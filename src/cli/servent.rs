@@ -21,7 +21,7 @@ use super::interrupt;
 use crate::app::{Node, Options};
 use crate::disk::{Home, Lock};
 use crate::net::rt;
-use crate::web::{self, Limits, Token};
+use crate::web::{self, Limits, Reach, Token};
 
 /// How long a servent may take to say that it is there.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
@@ -163,7 +163,8 @@ pub async fn with<F: Future<Output = Result<(), Failure>>>(
     let node = Arc::new(Node::start(options).await?);
     let token = fresh_token()?;
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let server = web::serve(Arc::clone(&node), loopback, token.clone(), settings.views(), Limits::default()).await?;
+    let (views, limits) = (settings.views(), Limits::default());
+    let server = web::serve(Arc::clone(&node), loopback, Reach::Machine, token.clone(), views, limits).await?;
     let client = Client::new(server.addr(), token);
     let done = interrupt::bounded(config, work(client, Whose::Private)).await;
     server.stop().await;

@@ -15,7 +15,7 @@ use toml_edit::{DocumentMut, Item};
 use super::exit::{Exit, Failure};
 use crate::app::{LIMITS, LimitKey, Limits, PortMapping, SpeedLimits, parse_speed, speed_text};
 use crate::proto::{Deflate, Encrypt, OutOfBand, RoleChoice};
-use crate::web::Setting;
+use crate::web::{Names, Reach, Setting};
 
 /// A setting that can be made.
 pub struct Key {
@@ -54,9 +54,11 @@ pub static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
     BASIC.into_iter().chain(LIMITS.iter().map(limit)).collect()
 });
 
-const BASIC: [Key; 25] = [
+const BASIC: [Key; 27] = [
     key("listen", Kind::Address, "0.0.0.0:6346", "where peers reach you; port 0 is any free one"),
     key("api", Kind::Address, "127.0.0.1:7346", "where the control API listens"),
+    key("api_remote", Kind::Switch, "false", "let other machines use the control API and the page, by the password"),
+    key("api_host", Kind::List, "", "names of this machine for them, and of proxies before it: HOST or HOST:PORT"),
     key("connect", Kind::List, "", "hosts to stay connected to"),
     key("only_listed", Kind::Switch, "false", "make neighbours only of the hosts in `connect`"),
     key("neighbours", Kind::Number(0, 256), "8", "how many neighbours to look for"),
@@ -235,6 +237,14 @@ impl Settings {
             turtle_down: speed("turtle_down")?,
             turtle_up: speed("turtle_up")?,
         })
+    }
+
+    /// How far the control API reaches.
+    pub fn reach(&self) -> Result<Reach, Failure> {
+        match self.switch("api_remote") {
+            true => Ok(Reach::Beyond(Names::parse(&self.list("api_host"))?)),
+            false => Ok(Reach::Machine),
+        }
     }
 
     /// A list of texts.

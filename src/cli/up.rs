@@ -48,6 +48,7 @@ pub async fn up(config: &Config, args: &Up) -> Result<(), Failure> {
     }
     let settings = settings(config, args)?;
     logging::apply(config, &settings);
+    settings.reach()?.may_open(settings.address("api")?, &config.home)?;
     let options = options(config, args, &settings)?;
     let notify = Notify::from_env();
     if !args.yes
@@ -66,14 +67,14 @@ pub async fn up(config: &Config, args: &Up) -> Result<(), Failure> {
         }
     };
     let running = async {
-        servent::announce(&config.home, server.addr())?;
+        servent::announce(&config.home, server.near())?;
         say_ready(config, &node, &server, &settings).await?;
-        notify.ready(&format!("listening on {}, control at {}", node.listen_addr(), server.addr()));
+        notify.ready(&format!("listening on {}, control at {}", node.listen_addr(), server.near()));
         let limit = if args.detached { None } else { config.timeout };
         let stop = async {
             let asked = pin!(server.asked_to_stop());
             let signal = pin!(interrupt::stop_signal());
-            let hung_up = pin!(reload::tend(config, args, &node, &settings, &notify));
+            let hung_up = pin!(reload::tend(config, args, (&node, &server), &settings, &notify));
             let over = pin!(async {
                 match limit {
                     Some(limit) => rt::sleep(limit).await,
@@ -119,8 +120,10 @@ pub async fn up(config: &Config, args: &Up) -> Result<(), Failure> {
 async fn open_api(node: &Arc<Node>, settings: &Settings, token: web::Token) -> Result<Server, Failure> {
     let mut addr = settings.address("api")?;
     let last = addr.port().saturating_add(PORTS_TRIED);
+    let reach = settings.reach()?;
     loop {
-        match web::serve(Arc::clone(node), addr, token.clone(), settings.views(), Limits::default()).await {
+        let (token, views) = (token.clone(), settings.views());
+        match web::serve(Arc::clone(node), addr, reach.clone(), token, views, Limits::default()).await {
             Ok(server) => return Ok(server),
             Err(error) if error.code == ErrorCode::InUse && !settings.given("api") && addr.port() < last => {
                 addr.set_port(addr.port() + 1);
@@ -140,6 +143,8 @@ pub fn settings(config: &Config, args: &Up) -> Result<Settings, Failure> {
     };
     flag("listen", args.listen.map(|addr| json!(addr.to_string())));
     flag("api", args.api.map(|addr| json!(addr.to_string())));
+    flag("api_remote", args.api_remote.then(|| json!(true)));
+    flag("api_host", (!args.api_host.is_empty()).then(|| json!(args.api_host)));
     flag("connect", (!args.connect.is_empty()).then(|| json!(args.connect)));
     flag("exclude", (!args.exclude.is_empty()).then(|| json!(args.exclude)));
     flag("only_listed", args.only_listed.then(|| json!(true)));
@@ -198,7 +203,10 @@ pub fn options(config: &Config, args: &Up, settings: &Settings) -> Result<Option
 
 async fn say_ready(config: &Config, node: &Node, server: &Server, settings: &Settings) -> Result<(), Failure> {
     let status = node.status().await;
-    let api = format!("http://{}", server.addr());
+    let api = format!("http://{}", server.near());
+    if !server.addr().ip().is_loopback() {
+        config.say.note(&format!("warning: {}.", web::OPEN));
+    }
     let token_file = servent::token_path(&config.home);
     let folders = node.shares().await.len() as u64;
     if config.say.json {
@@ -206,6 +214,7 @@ async fn say_ready(config: &Config, node: &Node, server: &Server, settings: &Set
             "event": "ready",
             "listen": node.listen_addr().to_string(),
             "api": api,
+            "api_listen": server.addr().to_string(),
             "token_file": token_file.to_string_lossy(),
             "files": status.files,
             "folders": folders,
@@ -228,7 +237,19 @@ async fn say_ready(config: &Config, node: &Node, server: &Server, settings: &Set
     say.line(&format!("  sharing     {}", sharing(config, status.files, folders)))?;
     say.line(&format!("  page        {}", super::web::address(config, &api, &servent::token(&config.home)?)))?;
     say.line(&format!("  control     {api}  (token in {})", token_file.display()))?;
+    say_open(config, server.addr())?;
     say.line(&say.dim(&format!("Stop it with Ctrl-C or filbert{} down.", config.home.flag)))
+}
+
+/// Where other machines come in, if they may.
+fn say_open(config: &Config, api: SocketAddr) -> Result<(), Failure> {
+    match api.ip() {
+        ip if ip.is_loopback() => Ok(()),
+        ip if ip.is_unspecified() => {
+            config.say.line(&format!("  elsewhere   http://ADDRESS-OF-THIS-MACHINE:{}  (by the password)", api.port()))
+        }
+        _ => config.say.line(&format!("  elsewhere   http://{api}  (by the password)")),
+    }
 }
 
 /// What others can find here.
@@ -320,6 +341,12 @@ async fn detach(config: &Config, args: &Up) -> Result<(), Failure> {
         let token = servent::token(&config.home)?;
         config.say.line(&format!("  page        {}", super::web::address(config, &field("api"), &token)))?;
         config.say.line(&format!("  control     {}", field("api")))?;
+        if let Ok(api) = field("api_listen").parse::<SocketAddr>() {
+            say_open(config, api)?;
+            if !api.ip().is_loopback() {
+                config.say.note(&format!("warning: {}.", web::OPEN));
+            }
+        }
         config.say.line(&format!("  log         {}", log.display()))?;
         return config.say.line(&config.say.dim(&format!("Stop it with filbert{} down.", config.home.flag)));
     }

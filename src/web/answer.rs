@@ -1,6 +1,7 @@
 //! Answers: JSON, lines of JSON, server-sent events, errors.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
@@ -8,7 +9,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 use hyper::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue, REFERRER_POLICY, SET_COOKIE,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE,
 };
 use hyper::{Response, StatusCode};
 use serde::Serialize;
@@ -111,6 +112,16 @@ pub fn error(error: &Error, home: &Home) -> Answer {
 /// An error of the HTTP side, which the facade knows nothing of.
 pub fn refusal((status, code, message, hint): Refusal) -> Answer {
     with_status(status, &json!({ "error": { "code": code, "message": message, "hint": hint } }))
+}
+
+/// Too many passwords were wrong: after a while another may be tried.
+pub fn later(wait: Duration) -> Answer {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let hint = format!("Try again in {seconds} s. Who has the token need not wait.");
+    let error = json!({ "code": "too_many", "message": "too many wrong passwords within a minute", "hint": hint });
+    let mut answer = with_status(429, &json!({ "error": error }));
+    answer.headers_mut().insert(RETRY_AFTER, seconds.into());
+    answer
 }
 
 /// A value as one line of JSON, `\n` included.

@@ -137,6 +137,19 @@ pub struct PlayView {
     pub(super) url: String,
 }
 
+/// The password. It cannot be shown.
+#[derive(Deserialize, JsonSchema)]
+pub struct LoginRequest {
+    pub(super) password: String,
+}
+
+/// Whether a password opens this servent, and whether it is another one than before.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct PasswordView {
+    pub(super) opens: bool,
+    pub(super) changed: bool,
+}
+
 /// Whether the browser has a cookie now.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct SessionView {

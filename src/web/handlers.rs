@@ -10,15 +10,18 @@ use serde::de::DeserializeOwned;
 
 use super::answer::{self, Answer};
 use super::bodies::{
-    Disconnected, Ended, Host, Hosts, Level, Neighbours, PlayView, Removed, RouteView, RoutesView, SessionView,
-    StartedView, Stopping, Unshared,
+    Disconnected, Ended, Host, Hosts, Level, LoginRequest, Neighbours, PasswordView, PlayView, Removed, RouteView,
+    RoutesView, SessionView, StartedView, Stopping, Unshared,
 };
+use super::login::Denied;
+use super::reach::Reach;
 use super::routes::{Call, ROUTES};
+use super::serve::NO_LOGIN;
 use super::{Setting, guard, metrics, openapi, process, stream, uri};
 use crate::app::view::SearchLine;
 use crate::app::{
     BrowseRequest, Error, ErrorCode, GetRequest, MagnetRequest, SearchRequest, ShareRequest, SpeedsRequest,
-    WatchRequest,
+    WatchRequest, doctor,
 };
 use crate::net::rt;
 use crate::transfer::play;
@@ -62,8 +65,12 @@ pub(super) async fn status(call: Call) -> Result<Answer, Error> {
     Ok(answer::value(&call.context.node.status().await))
 }
 
-pub(super) async fn doctor(call: Call) -> Result<Answer, Error> {
-    Ok(answer::value(&call.context.node.doctor().await))
+pub(super) async fn findings(call: Call) -> Result<Answer, Error> {
+    let mut findings = call.context.node.doctor().await;
+    let context = Arc::clone(&call.context);
+    let ours = rt::spawn_blocking(move || context.reach.finding(context.own, context.node.home())).await;
+    findings.extend(doctor::typed(ours.into_iter().collect(), call.context.node.home()));
+    Ok(answer::value(&findings))
 }
 
 pub(super) async fn config(call: Call) -> Result<Answer, Error> {
@@ -285,8 +292,11 @@ pub(super) async fn retry(call: Call) -> Result<Answer, Error> {
 pub(super) async fn play(call: Call) -> Result<Answer, Error> {
     let id = call.id()?;
     let transfer = call.context.node.expect_player(id).await?;
-    let (own, key, name) = (call.context.own, call.context.token.key_of(id), uri::escape(&transfer.name));
-    Ok(answer::value(&PlayView { id, url: format!("http://{own}/play/{id}/{key}/{name}") }))
+    let key = call.context.with_keys(|keys| keys.of(call.by).key_of(id));
+    // Who asks from elsewhere knows us by the address that he asked.
+    let elsewhere = guard::seen_at(&call.headers).filter(|_| call.context.reach != Reach::Machine);
+    let at = elsewhere.unwrap_or_else(|| format!("http://{}", call.context.own));
+    Ok(answer::value(&PlayView { id, url: format!("{at}/play/{id}/{key}/{}", uri::escape(&transfer.name)) }))
 }
 
 pub(super) async fn played(call: Call) -> Result<Answer, Error> {
@@ -326,8 +336,39 @@ pub(super) async fn events(call: Call) -> Result<Answer, Error> {
 }
 
 pub(super) async fn open_session(call: Call) -> Result<Answer, Error> {
-    let (port, token) = (call.context.own.port(), &call.context.token);
-    Ok(answer::with_cookie(answer::value(&SessionView { session: true }), &guard::set_cookie(port, token)))
+    // Who came in by the password gets nothing that outlives it.
+    let port = call.context.own.port();
+    let cookie = call.context.with_keys(|keys| guard::set_cookie(port, keys.of(call.by), &call.headers));
+    Ok(answer::with_cookie(answer::value(&SessionView { session: true }), &cookie))
+}
+
+pub(super) async fn login(call: Call) -> Result<Answer, Error> {
+    // What is wrong with the body is not told: the words would hold what was typed.
+    let Ok(LoginRequest { password }) = serde_json::from_slice(&call.body) else {
+        return Err(Error::new(ErrorCode::Usage, "the body is not what this route takes: {password}"));
+    };
+    let opened = match &call.context.login {
+        Some(login) => login.open(call.from, password).await,
+        None => Err(Denied::NoPassword),
+    };
+    match opened {
+        Ok(key) => {
+            let cookie = guard::set_cookie(call.context.own.port(), &key, &call.headers);
+            Ok(answer::with_cookie(answer::value(&SessionView { session: true }), &cookie))
+        }
+        Err(Denied::NoPassword) => Ok(answer::refusal(NO_LOGIN)),
+        Err(Denied::Wrong) => Ok(answer::refusal(WRONG_PASSWORD)),
+        Err(Denied::Later(wait)) => Ok(answer::later(wait)),
+    }
+}
+
+const WRONG_PASSWORD: guard::Refusal =
+    (401, "wrong_password", "that is not the password", "`filbert password` sets another one, on its machine.");
+
+pub(super) async fn read_password(call: Call) -> Result<Answer, Error> {
+    let changed = Arc::clone(&call.context).read_password().await;
+    let opens = call.context.with_keys(|keys| keys.login.is_some());
+    Ok(answer::value(&PasswordView { opens, changed }))
 }
 
 pub(super) async fn close_session(call: Call) -> Result<Answer, Error> {

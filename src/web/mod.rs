@@ -1,4 +1,4 @@
-//! The control API: HTTP/1.1 and JSON on loopback, over the same facade that the command line uses.
+//! The control API: HTTP/1.1 and JSON on loopback (and beyond, by a password, if the owner says so: ADR 0015), over the same facade that the command line uses.
 //!
 //! One table, [`routes`], drives dispatch and the listing at `GET /api/v1`. Every request passes [`guard`]
 //! first: a request with a foreign `Host` or `Origin`, or without the token, never gets a 2xx. Nothing here
@@ -8,18 +8,24 @@
 //! in the folder `page`, as it is sent.
 
 mod answer;
+mod attempts;
 pub mod bodies;
 mod guard;
 mod handlers;
 pub mod io;
+mod login;
 mod metrics;
 pub mod openapi;
 pub mod page;
+pub mod password;
 mod process;
+mod reach;
 pub mod routes;
+mod seats;
 mod serve;
 mod stream;
 pub mod uri;
 
 pub use guard::Token;
-pub use serve::{Limits, Server, Setting, on_loopback, serve};
+pub use reach::{Names, OPEN, Reach, near};
+pub use serve::{Limits, Server, Setting, serve};

@@ -51,7 +51,7 @@ fn make() -> Value {
         "info": {
             "title": "filbert",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "The control API of a running servent, on loopback. Keys are only ever added within v1.",
+            "description": "The control API of a running servent. Keys are only ever added within v1.",
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
         "paths": paths,
@@ -61,7 +61,7 @@ fn make() -> Value {
                 "token": { "type": "http", "scheme": "bearer", "description": "The token in the file that `up` names." },
                 "cookie": {
                     "type": "apiKey", "in": "cookie", "name": "filbert-7346",
-                    "description": "What POST /api/v1/session gives; the name ends with the port.",
+                    "description": "What POST /api/v1/session and POST /api/v1/login give; the name ends with the port.",
                 },
             },
             "schemas": generator.take_definitions(true),

@@ -2,6 +2,7 @@
 //! document, and the test that every route refuses a stranger.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -13,9 +14,10 @@ use schemars::{Schema, SchemaGenerator};
 
 use super::answer::Answer;
 use super::bodies::{
-    Disconnected, Ended, FileBytes, Followed, Happenings, Host, Hosts, Json, Level, Neighbours, Nothing, Plain,
-    PlayView, Removed, RoutesView, SessionView, Shape, StartedView, Stopping, Unshared,
+    Disconnected, Ended, FileBytes, Followed, Happenings, Host, Hosts, Json, Level, LoginRequest, Neighbours, Nothing,
+    PasswordView, Plain, PlayView, Removed, RoutesView, SessionView, Shape, StartedView, Stopping, Unshared,
 };
+use super::guard::By;
 use super::handlers::*;
 use super::serve::{Context, Setting};
 use super::uri;
@@ -32,6 +34,10 @@ pub struct Call {
     pub(super) query: BTreeMap<String, String>,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// The other side of the connection: a proxy, perhaps.
+    pub(super) from: IpAddr,
+    /// How it came in; the token for who needs nothing.
+    pub(super) by: By,
 }
 
 type Reply = Pin<Box<dyn Future<Output = Result<Answer, Error>> + Send>>;
@@ -73,10 +79,12 @@ impl Body {
 /// Who may use a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Anyone on this machine.
+    /// Anyone.
     Open,
     /// Who has the token.
     Token,
+    /// Anyone who is let in beyond this machine, where a password is set: it brings the password.
+    Login,
     /// Who has the address itself, a key in it: a player can send no token.
     Key,
 }
@@ -116,8 +124,10 @@ routes! {
     Token GET "/api/v1/openapi.json" openapi_document(Nothing) -> 200 Json<serde_json::Value>, "The OpenAPI document of this API.";
     Token POST "/api/v1/session" open_session(Nothing) -> 200 Json<SessionView>, "Gives a browser a cookie in exchange for the token in `Authorization`.";
     Token DELETE "/api/v1/session" close_session(Nothing) -> 200 Json<SessionView>, "Takes the cookie back.";
+    Login POST "/api/v1/login" login(Json<LoginRequest>) -> 200 Json<SessionView>, "Gives a browser a cookie in exchange for the password, where the API is open to other machines: {password}.";
+    Token POST "/api/v1/password" read_password(Nothing) -> 200 Json<PasswordView>, "Reads the password of this home again, as `filbert password` left it: who came in by the old one is out.";
     Token GET "/api/v1/status" status(Nothing) -> 200 Json<StatusView>, "One line about everything.";
-    Token GET "/api/v1/doctor" doctor(Nothing) -> 200 Json<Vec<FindingView>>, "What is wrong, each with its fix.";
+    Token GET "/api/v1/doctor" findings(Nothing) -> 200 Json<Vec<FindingView>>, "What is wrong, each with its fix.";
     Token GET "/api/v1/config" config(Nothing) -> 200 Json<Vec<Setting>>, "Settings with the place each came from.";
     Token GET "/api/v1/limits" limits(Nothing) -> 200 Json<SpeedsView>, "How fast files may come and go.";
     Token PUT "/api/v1/limits" set_limits(Json<SpeedsRequest>) -> 200 Json<SpeedsView>, "Changes that, now and for later runs: {down?, up?, peer_up?, turtle?, turtle_down?, turtle_up?}; speeds are texts: 500K, 0, off.";
@@ -238,6 +248,7 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for route in ROUTES {
             assert_eq!(route.access == Access::Open, route.path == "/healthz", "{}", route.path);
+            assert_eq!(route.access == Access::Login, route.path == "/api/v1/login", "{}", route.path);
             assert!(seen.insert((route.method.as_str(), route.path)), "{} {} twice", route.method, route.path);
             assert!(route.what.ends_with('.'), "{}", route.what);
         }

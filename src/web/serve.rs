@@ -1,8 +1,7 @@
 //! The server: accepts, guards, dispatches, stops.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,10 +18,13 @@ use hyper::{Method, Request};
 use serde::{Deserialize, Serialize};
 
 use super::answer::{self, Answer};
-use super::guard::{self, Refusal, Token};
+use super::guard::{self, By, Keys, Refusal, Token};
 use super::io::{HyperStream, HyperTimer};
+use super::login::{self, Login};
 use super::page;
+use super::reach::{Reach, near};
 use super::routes::{Access, Call, Found, find};
+use super::seats::Seats;
 use super::uri;
 use crate::app::{Error, ErrorCode, Node};
 use crate::net::rt;
@@ -71,7 +73,10 @@ pub struct Context {
     pub(super) node: Arc<Node>,
     pub(super) settings: Vec<Setting>,
     pub(super) own: SocketAddr,
+    pub(super) reach: Reach,
     pub(super) token: Token,
+    /// Where others than this machine may come in.
+    pub(super) login: Option<Login>,
     limits: Limits,
     seats: Mutex<Seats>,
     stopped: Shared<oneshot::Receiver<()>>,
@@ -80,7 +85,7 @@ pub struct Context {
 
 /// A running control API. Dropping it closes the port and lets what is under way run out.
 pub struct Server {
-    addr: SocketAddr,
+    context: Arc<Context>,
     accepting: rt::Task<()>,
     stop: oneshot::Sender<()>,
     asked_to_stop: Shared<oneshot::Receiver<()>>,
@@ -88,27 +93,17 @@ pub struct Server {
     farewell: Duration,
 }
 
-/// The control API is for this machine alone: other addresses are refused.
-pub fn on_loopback(addr: SocketAddr) -> Result<(), Error> {
-    match addr.ip().is_loopback() {
-        true => Ok(()),
-        false => {
-            let what = format!("cannot open the control API on {addr}: it is not loopback");
-            Err(Error::new(ErrorCode::Refused, what)
-                .hint("Use 127.0.0.1; reach it from elsewhere through a tunnel (ssh -L)"))
-        }
-    }
-}
-
-/// Opens the control API of `node` on `addr` (port 0 is any free one). Only loopback addresses are taken.
+/// Opens the control API of `node` on `addr` (port 0 is any free one). Beyond loopback only if it is to reach beyond this
+/// machine, and then only if its home has a password.
 pub async fn serve(
     node: Arc<Node>,
     addr: SocketAddr,
+    reach: Reach,
     token: Token,
     settings: Vec<Setting>,
     limits: Limits,
 ) -> Result<Server, Error> {
-    on_loopback(addr)?;
+    reach.may_open(addr, node.home())?;
     let in_use = |error: std::io::Error| {
         let code = if error.kind() == std::io::ErrorKind::AddrInUse { ErrorCode::InUse } else { ErrorCode::Failed };
         Error::new(code, format!("cannot open the control API on {addr}: {error}")).hint("Try --api 127.0.0.1:0")
@@ -117,11 +112,14 @@ pub async fn serve(
     let addr = listener.local_addr().map_err(in_use)?;
     let (stop, stopped) = oneshot::channel();
     let (ask, asked) = oneshot::channel();
+    let login = matches!(reach, Reach::Beyond(_)).then(|| Login::new(node.home(), &token));
     let context = Arc::new(Context {
         node,
         settings,
         own: addr,
+        reach,
         token,
+        login,
         limits,
         seats: Mutex::default(),
         stopped: stopped.shared(),
@@ -129,14 +127,24 @@ pub async fn serve(
     });
     // Each connection holds a sender; the channel ends when the last one is gone.
     let (alive, gone) = mpsc::channel(0);
-    let accepting = rt::spawn(accept(listener, context, alive));
-    Ok(Server { addr, accepting, stop, asked_to_stop: asked.shared(), gone, farewell: limits.farewell })
+    let accepting = rt::spawn(accept(listener, Arc::clone(&context), alive));
+    Ok(Server { context, accepting, stop, asked_to_stop: asked.shared(), gone, farewell: limits.farewell })
 }
 
 impl Server {
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        self.context.own
+    }
+
+    /// Where programs of this machine reach it.
+    pub fn near(&self) -> SocketAddr {
+        near(self.context.own)
+    }
+
+    /// Reads the password of this home again; whether it is another one now.
+    pub async fn read_password(&self) -> bool {
+        Arc::clone(&self.context).read_password().await
     }
 
     /// Ready when somebody called `POST /api/v1/shutdown`.
@@ -162,13 +170,22 @@ impl Context {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection has shown the token: its seat is its own.
-    fn keep(&self, seat: u64) {
-        let mut seats = self.seats();
-        // The sender is dropped without a word: nobody takes the seat away any more.
-        if seats.waiting.remove(&seat).is_some() {
-            seats.kept.insert(seat);
-        }
+    /// What opens now is given to that.
+    pub(super) fn with_keys<T>(&self, act: impl FnOnce(&Keys<'_>) -> T) -> T {
+        let login = self.login.as_ref().and_then(Login::key);
+        act(&Keys { token: &self.token, login: login.as_ref() })
+    }
+
+    /// Reads the password again. Where it is another one, who came in by the old one is sent away, streams and all.
+    pub(super) async fn read_password(self: Arc<Self>) -> bool {
+        rt::spawn_blocking(move || {
+            let changed = self.login.as_ref().is_some_and(Login::read);
+            if changed {
+                self.seats().dismiss_logins();
+            }
+            changed
+        })
+        .await
     }
 
     pub(super) fn ask_to_stop(&self) {
@@ -182,14 +199,15 @@ impl Context {
 async fn accept(listener: rt::TcpListener, context: Arc<Context>, alive: mpsc::Sender<Infallible>) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, from)) => {
                 let alive = alive.clone();
+                let from = from.ip().to_canonical();
                 // In the order of arrival, whichever task runs first.
-                let seat = Seat::take(&context);
+                let seat = Seat::take(&context, from);
                 let context = Arc::clone(&context);
                 rt::spawn(async move {
                     match seat {
-                        Some(seat) => connection(stream, context, seat).await,
+                        Some(seat) => connection(stream, from, context, seat).await,
                         None => refuse(stream, context.limits.farewell).await,
                     }
                     drop(alive);
@@ -214,12 +232,12 @@ async fn refuse(mut stream: rt::TcpStream, patience: Duration) {
     let _ = rt::timeout(patience, reading).await;
 }
 
-async fn connection(stream: rt::TcpStream, context: Arc<Context>, seat: Seat) {
+async fn connection(stream: rt::TcpStream, from: IpAddr, context: Arc<Context>, seat: Seat) {
     let _ = stream.set_nodelay(true);
     let number = seat.number;
     let service = service_fn(|request| {
         let context = Arc::clone(&context);
-        async move { Ok::<_, Infallible>(handle(context, number, request).await) }
+        async move { Ok::<_, Infallible>(handle(context, (number, from), request).await) }
     });
     let serving = http1::Builder::new()
         .timer(HyperTimer)
@@ -243,40 +261,21 @@ async fn connection(stream: rt::TcpStream, context: Arc<Context>, seat: Seat) {
 
 const NO_SEAT: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
-/// Who sits where. Connections are numbered in the order of arrival.
-#[derive(Default)]
-struct Seats {
-    next: u64,
-    /// Those that have not shown the token yet, and how they are told to leave.
-    waiting: BTreeMap<u64, oneshot::Sender<()>>,
-    /// Those that have.
-    kept: BTreeSet<u64>,
-}
-
 /// One of the seats for connections, given back when dropped.
 struct Seat {
     context: Arc<Context>,
     number: u64,
-    /// Told when a newcomer needs it.
+    /// Told when a newcomer needs it, or the password that kept it is another one.
     leave: Shared<oneshot::Receiver<()>>,
 }
 
 impl Seat {
-    fn take(context: &Arc<Context>) -> Option<Self> {
-        let mut seats = context.seats();
-        if seats.waiting.len() + seats.kept.len() >= context.limits.connections {
-            // Who cannot say the word shall not keep those out who can.
-            let (_, tell) = seats.waiting.pop_first()?;
-            let _ = tell.send(());
-        }
-        let (tell, leave) = oneshot::channel();
-        let number = seats.next;
-        seats.next += 1;
-        seats.waiting.insert(number, tell);
+    fn take(context: &Arc<Context>, from: IpAddr) -> Option<Self> {
+        let (number, leave) = context.seats().take(from, context.limits.connections)?;
         Some(Self { context: Arc::clone(context), number, leave: leave.shared() })
     }
 
-    /// Ready when a newcomer needs the seat; never once the token was shown.
+    /// Ready when the seat has to be left.
     async fn taken_away(&self) {
         if self.leave.clone().await.is_err() {
             future::pending::<()>().await;
@@ -286,16 +285,14 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut seats = self.context.seats();
-        seats.waiting.remove(&self.number);
-        seats.kept.remove(&self.number);
+        self.context.seats().leave(self.number);
     }
 }
 
 /// One request, from the guards to the answer. The order is the promise: who asks, then what.
-async fn handle(context: Arc<Context>, seat: u64, request: Request<Incoming>) -> Answer {
+async fn handle(context: Arc<Context>, (seat, from): (u64, IpAddr), request: Request<Incoming>) -> Answer {
     let (head, body) = request.into_parts();
-    if let Err(refusal) = guard::check_source(context.own, head.uri.authority(), &head.headers) {
+    if let Err(refusal) = guard::check_source(context.own, &context.reach, head.uri.authority(), &head.headers) {
         return answer::refusal(refusal);
     }
     if let Some(file) = page::find(head.uri.path()) {
@@ -306,30 +303,46 @@ async fn handle(context: Arc<Context>, seat: u64, request: Request<Incoming>) ->
     }
     let found = find(&head.method, head.uri.path());
     let access = if let Found::Route(route, _) = &found { route.access } else { Access::Token };
-    let may = match (access, &found) {
-        (Access::Open, _) => Ok(()),
-        (Access::Key, Found::Route(_, path)) => guard::check_key(&context.token, path),
-        _ => guard::check_token(&context.token, context.own.port(), &head.method, &head.headers),
+    let may = || {
+        context.with_keys(|keys| match (access, &found) {
+            (Access::Open, _) => Ok(None),
+            (Access::Login, _) if keys.login.is_some() => Ok(None),
+            (Access::Login, _) => Err(NO_LOGIN),
+            (Access::Key, Found::Route(_, path)) => guard::check_key(keys, path).map(Some),
+            _ => guard::check_token(keys, context.own.port(), &head.method, &head.headers).map(Some),
+        })
     };
-    if let Err(refusal) = may {
-        log::debug!("{}: refused: {}", head.method, refusal.1);
-        return answer::refusal(refusal);
-    }
-    if access != Access::Open {
-        context.keep(seat);
-    }
+    let kept = may().and_then(|by| match by {
+        Some(by) => {
+            context.seats().keep(seat, by);
+            // A password that is another one since we looked sent away only those whom it knew.
+            if by == By::Login { may() } else { Ok(Some(by)) }
+        }
+        None => Ok(None),
+    });
+    let by = match kept {
+        Ok(by) => by.unwrap_or(By::Token),
+        Err(refusal) => {
+            log::debug!("{}: refused: {}", head.method, refusal.1);
+            return answer::refusal(refusal);
+        }
+    };
     let (route, path) = match found {
         Found::Route(route, path) => (route, path),
         Found::WrongMethod => return answer::refusal(WRONG_METHOD),
         Found::Nothing => return answer::refusal(NO_ROUTE),
     };
     let Some(query) = uri::query(head.uri.query().unwrap_or_default()) else { return answer::refusal(BAD_QUERY) };
-    let body = match read(body, context.limits).await {
+    let limits = match access {
+        Access::Login => Limits { body: login::BODY, ..context.limits },
+        _ => context.limits,
+    };
+    let body = match read(body, limits).await {
         Ok(body) => body,
         Err(refusal) => return answer::refusal(refusal),
     };
     let node = Arc::clone(&context.node);
-    let answer = match route.call(Call { context, path, query, headers: head.headers, body }).await {
+    let answer = match route.call(Call { context, path, query, headers: head.headers, body, from, by }).await {
         Ok(answer) => answer,
         Err(error) => answer::error(&error, node.home()),
     };
@@ -343,7 +356,13 @@ const WRONG_METHOD: Refusal =
 const NO_ROUTE: Refusal = (404, "no_route", "there is no such path", "GET /api/v1 lists the routes.");
 const BAD_QUERY: Refusal =
     (400, "usage", "the query string cannot be read", "Write %XX for what is not a letter or digit.");
-const TOO_LONG: Refusal = (413, "too_long", "the body is longer than 64 KiB", "");
+pub(super) const NO_LOGIN: Refusal = (
+    404,
+    "no_login",
+    "no password opens this servent from here",
+    "Use the token: `filbert web`. Other machines: docs/GUIDE.md, \"The page from another machine\".",
+);
+const TOO_LONG: Refusal = (413, "too_long", "the body is longer than it may be", "");
 const TOO_SLOW: Refusal = (408, "timed_out", "the body took too long to arrive", "");
 const BROKEN: Refusal = (400, "usage", "the body broke off", "");
 

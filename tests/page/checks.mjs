@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { laden, load, many } from "./load.mjs";
-import { axe, folder, noise, share, strike, until, up, window_ } from "./stage.mjs";
+import { axe, folder, noise, setPassword, share, strike, until, up, window_ } from "./stage.mjs";
 
 // Those whose name contains this, after the first visit.
 const only = process.argv[2];
@@ -395,6 +395,47 @@ try {
     await page.getByRole("button", { name: "Leave", exact: true }).click();
     await page.getByLabel("Token").waitFor();
     equal(await page.context().cookies(), []);
+  });
+  await check("from another machine: the password opens, a wrong one is told, and too many have to wait", async () => {
+    const at = process.env.AWAY || "127.0.0.1";
+    equal(setPassword("away", "correct horse battery"), 0);
+    const away = await up("away", ["--api-remote"], at === "127.0.0.1" ? `${at}:0` : "0.0.0.0:0");
+    const url = `http://${at}:${away.api.split(":").pop()}`;
+    const far = await window_();
+    await far.goto(url);
+    const field = far.getByLabel("Password", { exact: true });
+    await field.waitFor();
+    equal([await field.getAttribute("type"), await field.getAttribute("autocomplete")], ["password", "current-password"]);
+    await far.evaluate(axe);
+    equal((await far.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }))).violations.map((one) => one.id), []);
+    const guess = async (words, says) => {
+      await field.fill(words);
+      await far.keyboard.press("Enter");
+      await far.getByRole("alert").filter({ hasText: says }).waitFor();
+      await until("it may be tried again", () => field.inputValue().then((left) => left === ""));
+    };
+    await guess("wrong horse", "That is not the password of this servent");
+    await far.getByRole("button", { name: "Use the token instead" }).click();
+    await far.getByLabel("Token").waitFor();
+    await far.getByRole("button", { name: "Use the password instead" }).click();
+    await field.fill("correct horse battery");
+    await far.getByRole("button", { name: "Come in" }).click();
+    await far.locator("#words").waitFor();
+    const [cookie] = await far.context().cookies();
+    assert(cookie.httpOnly && cookie.sameSite === "Strict" && !cookie.value.includes("horse"), JSON.stringify(cookie));
+    equal(await far.evaluate(() => [document.cookie, sessionStorage.length, location.href.includes("horse")]), ["", 0, false]);
+    // What changes something needs our own Origin, and events come.
+    await far.getByRole("button", { name: "Turtle" }).click();
+    await far.locator("header button[aria-pressed=true]").waitFor();
+    await far.reload();
+    await far.locator("#words").waitFor();
+    equal(setPassword("away", "another horse altogether"), 0);
+    await field.waitFor();
+    for (let n = 0; n < 4; n += 1) await guess("correct horse battery", "That is not the password");
+    await guess("another horse altogether", "Try again in");
+    equal(far.told, []);
+    await far.close();
+    await away.kill();
   });
 } catch (error) {
   failures.push("the stage");

@@ -1,6 +1,6 @@
 // The stage: servents on loopback with homes of their own, and a browser. All of it goes away at the end.
 
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
@@ -61,6 +61,9 @@ export async function up(name, args = [], api = "127.0.0.1:0") {
   const hashed = () => until(`${name} is hashed`, async () => { const s = await call("GET", "/api/v1/status"); return s.files > 0 && s.files === s.hashed; });
   return { ...ready, token, call, kill, hashed, home, page: `${ready.api}/#t=${token}`, again: () => up(name, args, ready.api.replace("http://", "")) };
 }
+
+/** Sets the password of a home; the exit code. */
+export const setPassword = (name, words) => spawnSync(process.env.FILBERT, ["--home", join(folder, name), "password"], { input: `${words}\n` }).status;
 
 /** Looks until it is so; fails with `what` after half a minute. */
 export async function until(what, look, patience = 30_000) {

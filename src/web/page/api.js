@@ -33,7 +33,7 @@ async function send(method, path, body, headers, signal) {
   if (answer.ok) return answer;
   const told = await answer.json().catch(() => ({}));
   const { code = "failed", message = `The servent answered ${answer.status}`, hint = "" } = told.error || {};
-  if (answer.status === 401) window.dispatchEvent(new CustomEvent("locked"));
+  if (answer.status === 401) window.dispatchEvent(new CustomEvent("locked", { detail: code }));
   throw new Trouble(answer.status, code, message, hint);
 }
 
@@ -44,6 +44,9 @@ export const remove = (path) => call("DELETE", path);
 
 /** Exchanges the token for a cookie. The token stays nowhere. */
 export const unlock = (token) => call("POST", "/api/v1/session", {}, { authorization: `Bearer ${token}` });
+
+/** Exchanges the password for one, where the servent is open to other machines. It stays nowhere either. */
+export const login = (password) => call("POST", "/api/v1/login", { password });
 
 /** Lets the browser do what else there is to do. */
 const breath = () => globalThis.scheduler?.yield?.() ?? new Promise((go) => setTimeout(go));

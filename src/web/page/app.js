@@ -1,6 +1,6 @@
 // The frame: who may come in, where one is, the head of the page, keys, magnets from the clipboard.
 
-import { change, get, hush, listen, on, post, tell, unlock } from "./api.js";
+import { change, get, hush, listen, login, on, post, tell, unlock } from "./api.js";
 import { button, h, icon, nut, put, rate, s, say, size, text, toast, trouble, count } from "./ui.js";
 import * as search from "./search.js";
 import * as transfers from "./transfers.js";
@@ -27,6 +27,21 @@ const VIEWS = [
 // Where there is little room.
 const SHORT = { watches: "Saved", strangers: "Strangers" };
 
+// How one comes in.
+const WRONG = "That token is not the one of this servent.";
+const WAYS = {
+  token: {
+    label: "Token or address with token", note: "The token is in the file that filbert up names.", field: { autocomplete: "off" },
+    words: ["This is the page of your own servent. To come in, run ", h("code", "filbert web"), " in a terminal, or paste the token here."],
+    open: (typed) => unlock((/[0-9a-f]{64}/i.exec(typed) || ["none"])[0]), wrong: () => WRONG,
+  },
+  password: {
+    label: "Password", note: "It was set with filbert password, on the servent's machine.", field: { autocomplete: "current-password" },
+    words: ["This is the page of your own servent. To come in from another machine, type its password."],
+    open: login, wrong: () => "That is not the password of this servent.",
+  },
+};
+
 const page = document.getElementById("page");
 let leave = null;
 let parts = null;
@@ -41,35 +56,40 @@ async function start() {
     if (given) await unlock(given[1]);
     known.status = await get("/api/v1/status");
   } catch (error) {
-    return error.status === 401 ? gate(given !== null) : gate(false, error);
+    if (error.code === "log_in") return gate("password", given && [WRONG]);
+    return error.status === 401 ? gate("token", given && [WRONG]) : gate("token", [`${error.message}. ${error.hint}`]);
   }
   enter();
 }
 
-/** Asks for the token. */
-function gate(wrong, error) {
+/** Asks for the token, or where a password opens for that. */
+function gate(way, trouble, choice = way === "password") {
   hush();
   leave?.();
   leave = parts = null;
-  const field = h("input", { type: "password", autocomplete: "off", spellcheck: "false", required: true, name: "token", id: "token",
-    "aria-describedby": "token-note" });
-  const note = h("p.note", { id: "token-note", role: wrong || error ? "alert" : null });
-  put(note, wrong ? [icon("warn"), "That token is not the one of this servent."] : error ? [icon("warn"), `${error.message}. ${error.hint}`] : "The token is in the file that filbert up names.");
+  const { label, note: usual, field: kind, words, open, wrong } = WAYS[way];
+  const field = h("input", { type: "password", spellcheck: "false", required: true, name: way, id: way, "aria-describedby": "gate-note", ...kind });
+  const note = h("p.note", { id: "gate-note", role: trouble ? "alert" : null });
+  put(note, trouble ? [icon("warn"), ...trouble] : usual);
+  const other = way === "token" ? "password" : "token";
+  const enterNow = h("button.main", { type: "submit" }, "Come in");
   const form = h("form.gate", { onsubmit: async (event) => {
     event.preventDefault();
+    enterNow.disabled = true;
     try {
-      const token = (/[0-9a-f]{64}/i.exec(field.value) || [""])[0];
-      await unlock(token || "none");
+      await open(field.value);
       known.status = await get("/api/v1/status");
       enter();
     } catch (problem) {
-      if (problem.status === 401) gate(true); else gate(false, problem);
+      // What opens may have changed meanwhile.
+      if (problem.code === "no_login") return gate("token", [`${problem.message}.`]);
+      gate(way, [problem.status === 401 ? wrong() : `${problem.message}. ${problem.hint}`], choice);
     }
   } },
-    nut(), h("h1", "filbert"),
-    h("p", "This is the page of your own servent. To come in, run ", h("code", "filbert web"), " in a terminal, or paste the token here."),
-    h("label", { for: "token" }, "Token or address with token"), field, note,
-    h("button.main", { type: "submit" }, "Come in"));
+    nut(), h("h1", "filbert"), h("p", words),
+    way === "password" && h("input", { type: "text", hidden: true, name: "username", autocomplete: "username", value: "filbert" }),
+    h("label", { for: way }, label), field, note, enterNow,
+    choice && h("button", { type: "button", onclick: () => gate(other, null, true) }, `Use the ${other} instead`));
   put(page, h("main", { id: "main" }, form));
   document.title = "filbert";
   field.focus();
@@ -185,7 +205,7 @@ on("link", (state) => {
   document.body.classList.toggle("is-lost", state !== "up");
   if (state === "up") say("The servent answers");
 });
-window.addEventListener("locked", () => { if (parts) gate(false); });
+window.addEventListener("locked", ({ detail }) => { if (parts) gate(detail === "log_in" ? "password" : "token"); });
 
 /** Light, dark, high contrast, or as the system is. */
 export function look(theme) {

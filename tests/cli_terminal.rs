@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -53,6 +53,41 @@ fn up_in_the_background_prints_the_address_of_the_page_at_a_terminal_and_nowhere
     for (what, text) in [("the log", &log), ("stdout", &ended.stdout), ("stderr", &ended.stderr)] {
         assert!(!text.contains(token.trim()), "{what} tells the token");
     }
+}
+
+#[test]
+fn a_password_is_typed_twice_and_seen_never() {
+    let home = Home::new();
+    let command = format!("'{}' --home '{}' password", env!("CARGO_BIN_EXE_filbert"), home.path().display());
+    let typed = |first: &str, second: &str| {
+        let mut terminal = Command::new("script");
+        terminal.args(["-qec", &command, "/dev/null"]).env("HOME", home.path());
+        let mut child = terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script starts");
+        let (mut keys, mut screen) = (child.stdin.take().expect("keys"), child.stdout.take().expect("a screen"));
+        let mut seen = Vec::new();
+        for (prompt, word) in [("New password: ", first), ("The same again: ", second)] {
+            while !String::from_utf8_lossy(&seen).contains(prompt) {
+                let mut byte = [0];
+                if screen.read(&mut byte).expect("read") == 0 {
+                    break;
+                }
+                seen.push(byte[0]);
+            }
+            let _ = keys.write_all(format!("{word}\r").as_bytes());
+        }
+        screen.read_to_end(&mut seen).expect("read");
+        let seen = String::from_utf8_lossy(&seen).into_owned();
+        for word in [first, second] {
+            assert!(!seen.contains(word), "{seen}");
+        }
+        (child.wait().expect("ended").code(), seen, home.join("state/password").exists())
+    };
+    let (code, seen, kept) = typed("correct horse", "correct house");
+    assert!(code == Some(2) && seen.contains("not the same") && !kept, "{seen}");
+    let (code, seen, kept) = typed("wei\u{df}er h\u{f6}rnchen", "wei\u{df}er h\u{f6}rnchen");
+    assert!(code == Some(0) && seen.contains("the password is set") && kept, "{seen}");
+    let (code, _, _) = typed("corr\u{3}", "never read");
+    assert_eq!(code, Some(130), "Ctrl-C");
 }
 
 #[test]

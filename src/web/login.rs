@@ -87,6 +87,10 @@ impl Login {
         // The turn goes along: it ends with the work, also when who asked went away.
         let tried = rt::spawn_blocking(move || {
             let right = hashed.is(&password);
+            if !right {
+                // Here, where it is told also when who asked went away.
+                log::warn!("{from} was refused: wrong password");
+            }
             drop(turn);
             right.then_some(hashed)
         });
@@ -98,10 +102,7 @@ impl Login {
                 log::info!("{from} came in by the password");
                 Ok(now.key)
             }
-            None => {
-                log::warn!("{from} was refused: wrong password");
-                Err(Denied::Wrong)
-            }
+            None => Err(Denied::Wrong),
         }
     }
 

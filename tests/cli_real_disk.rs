@@ -6,8 +6,10 @@
 mod common;
 
 use common::disk::{Disk, in_namespace};
-use common::source::Source;
-use common::{Home, noise};
+use common::source::{Source, transfer};
+use common::{Home, Servent, noise, until};
+use filbert::base::Rng;
+use serde_json::json;
 
 #[test]
 fn what_the_disk_lost_after_it_was_written_is_fetched_again() {
@@ -32,4 +34,73 @@ fn what_the_disk_lost_after_it_was_written_is_fetched_again() {
         assert!(there == source.state.bytes, "a finished file of {size} bytes is wrong on the disk");
         disk.unmount();
     }
+}
+
+/// What it says that it has, once it has looked.
+fn done(servent: &Servent) -> u64 {
+    until("it has looked at what is there", || {
+        let it = transfer(servent)?;
+        let looks = it["reason"].as_str()?.contains("checking what is on disk");
+        (!looks && it["state"] != "queued" && it["state"] != "connecting").then_some(it["done"].as_u64()?)
+    })
+}
+
+/// `FILBERT_POWER_CUTS` says how often (5), `FILBERT_SEED` repeats a run.
+#[test]
+fn after_the_power_failed_what_was_synced_is_there_and_nothing_is_wrong() {
+    if !in_namespace("after_the_power_failed_what_was_synced_is_there_and_nothing_is_wrong") {
+        return;
+    }
+    const RATE: u64 = 3_000_000;
+    const SIZE: u64 = 30_000_000;
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let cuts = number("FILBERT_POWER_CUTS").unwrap_or(5);
+    let seed = number("FILBERT_SEED").unwrap_or(u64::from(std::process::id()));
+    println!("{cuts} power cuts, FILBERT_SEED={seed}");
+    let mut rng = Rng::from_number(seed);
+    // The home and what it fetches lie on the disk.
+    let (place, home) = (Home::new(), Home::new());
+    let disk = Disk::new(place.path(), home.path(), 128, 300, true);
+    let source = Source::new(noise(SIZE as usize, seed), RATE);
+    let whole = home.join("downloads/whole.bin");
+    let is_right = || assert!(std::fs::read(&whole).expect("there") == source.state.bytes, "a wrong file was finished");
+    let (mut lost, mut had) = (0, 0);
+    for cut in 0..cuts {
+        let servent = home.up(&[]);
+        if cut == 0 {
+            let what = json!({ "what": source.magnet(), "name": "whole.bin" });
+            let (status, body) = servent.call("POST", "/api/v1/transfers", &what.to_string());
+            assert!((200..300).contains(&status), "{body}");
+        }
+        // It goes on without being asked.
+        let begins_with = done(&servent);
+        // A second's bytes are not synced, a sync takes its time, and each source may leave a block that is not whole.
+        assert!(begins_with + 2 * RATE + (1 << 20) >= had, "it had {had} bytes, and now {begins_with}");
+        lost += had.saturating_sub(begins_with);
+        std::thread::park_timeout(std::time::Duration::from_millis(300 + rng.below(2500) as u64));
+        had = transfer(&servent).expect("one")["done"].as_u64().expect("a number");
+        servent.suspend(true);
+        disk.remember();
+        servent.kill();
+        disk.power_on();
+        if whole.exists() {
+            is_right();
+        }
+    }
+    source.at_rate(0);
+    let servent = home.up(&[]);
+    let done = until("it is done", || transfer(&servent).filter(|it| it["state"] == "done"));
+    assert_eq!(done["verified"], "sha1");
+    servent.suspend(true);
+    // At the very moment when it says so it is there.
+    disk.remember();
+    servent.kill();
+    disk.power_on();
+    is_right();
+    let names =
+        std::fs::read_dir(home.join("state")).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+    let aside: Vec<_> = names.filter(|name| name.to_string_lossy().contains("corrupt")).collect();
+    assert!(aside.is_empty(), "the state was damaged: {aside:?}");
+    println!("{lost} bytes were fetched again");
+    disk.unmount();
 }

@@ -80,7 +80,7 @@ impl Disk {
     /// Writes that have reached it.
     fn writes(&self) -> String {
         let device = sh(&format!("basename $(findmnt -no SOURCE {})", self.at.display()));
-        sh(&format!("cut -c1- /sys/block/{device}/stat | awk '{{print $5, $7}}'"))
+        sh(&format!("awk '{{print $5, $7, $9}}' /sys/block/{device}/stat"))
     }
 
     /// What is on it at this moment, and what it has when the power comes back. Nobody may write to it meanwhile.

@@ -13,6 +13,7 @@ mod coding;
 pub mod deflated;
 mod digest;
 pub mod dime;
+pub mod disposition;
 pub mod dns;
 mod error;
 mod extension;

@@ -3,6 +3,7 @@
 
 pub mod answer;
 mod choices;
+pub mod disposition;
 pub mod download;
 pub mod journal;
 pub mod names;
@@ -15,7 +16,7 @@ pub mod wire;
 pub type Entry = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Entry); 12] = [
+pub const TARGETS: [(&str, Entry); 13] = [
     ("message", wire::message),
     ("ggep", wire::ggep),
     ("head", wire::head),
@@ -23,6 +24,7 @@ pub const TARGETS: [(&str, Entry); 12] = [
     ("stream", wire::stream),
     ("answer", answer::answer),
     ("names", names::names),
+    ("disposition", disposition::disposition),
     ("tree", tree::tree),
     ("journal", journal::journal),
     ("download", download::download),

@@ -34,7 +34,7 @@ pub fn names(data: &[u8]) {
 }
 
 /// "One path component on every system that we know" (`transfer::name`).
-fn file_name(text: &str) {
+pub(super) fn file_name(text: &str) {
     let safe = sanitise(text);
     assert_eq!(sanitise(&safe), safe, "cleaning twice changes nothing more");
     assert!(same_name(&safe, &safe));

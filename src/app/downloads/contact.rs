@@ -21,8 +21,9 @@ use crate::net::rt;
 use crate::transfer::{Input, Lost, Reach, Source, SourceId};
 use crate::wire::Sha1;
 use crate::wire::addr::is_public;
+use crate::wire::disposition::file_name;
 use crate::wire::head::Headers;
-use crate::wire::http::{ByteRange, Request, percent_decode};
+use crate::wire::http::{ByteRange, Request};
 
 /// Pieces that go to the disk have at most this many bytes; there are two of them for each contact. None goes
 /// beyond the end of its block, so that a crash costs no more than the block under way.
@@ -305,42 +306,5 @@ pub(super) fn disk_failed(error: DiskError) -> Input {
         Fault::Refused => Input::DiskFailed(error.words),
         Fault::Gone => Input::Gone(error.words),
         Fault::Altered => Input::Altered,
-    }
-}
-
-/// The name in `Content-Disposition: inline; filename*=UTF-8''a%20b.txt` (RFC 6266), or `filename="a b.txt"`.
-fn file_name(value: &str) -> Option<String> {
-    let parameter = |name: &str| {
-        value.split(';').filter_map(|part| part.split_once('=')).find_map(|(key, value)| {
-            key.trim().eq_ignore_ascii_case(name).then(|| value.trim().trim_matches('"').to_owned())
-        })
-    };
-    let extended = parameter("filename*").and_then(|text| {
-        // Some clients quote it like a string of another language: utf-8'en'autumn%20glacier.
-        let encoded = text.splitn(3, '\'').nth(2)?.to_owned();
-        Some(String::from_utf8_lossy(&percent_decode(&encoded)).into_owned())
-    });
-    extended.or_else(|| parameter("filename")).filter(|name| !name.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_source_may_name_the_file() {
-        for (value, name) in [
-            ("inline; filename*=UTF-8''a%20b.txt", Some("a b.txt")),
-            (
-                "inline; filename*=\"utf-8'en'autumn%20glacier%20-%20pine%20051.mp3\"",
-                Some("autumn glacier - pine 051.mp3"),
-            ),
-            ("attachment; filename=\"a b.txt\"", Some("a b.txt")),
-            ("inline", None),
-            ("inline; filename=", None),
-            ("inline; filename*=x", None),
-        ] {
-            assert_eq!(file_name(value).as_deref(), name, "{value}");
-        }
     }
 }

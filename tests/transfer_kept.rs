@@ -217,3 +217,34 @@ fn in_a_burst_no_number_is_given_to_two_downloads_of_two_processes() {
     assert_eq!((uploads.len(), names(&again).len()), (70, 14));
     assert!(ids.iter().all(|id| *id < again.next_id()), "{ids:?}");
 }
+
+#[test]
+fn numbers_of_uploads_are_not_given_again_after_a_crash() {
+    let place = Place::new();
+    let downloads = place.open();
+    // A burst: nobody has the time to set more of them apart.
+    let uploads: Vec<u64> = (0..1000).map(|_| downloads.next_id()).collect();
+    let lines = fs::read_to_string(place.dir.path().join("state/transfers.log")).expect("written").lines().count();
+    drop(downloads);
+    let again = place.open().next_id();
+    assert!(uploads.iter().all(|id| *id < again), "{again} was given before");
+    assert!(lines < 20, "{lines} lines were written");
+    assert!(uploads.is_sorted_by(|a, b| a < b));
+}
+
+#[test]
+fn what_a_crash_left_empty_is_removed_at_the_next_start_and_what_is_known_stays() {
+    let place = Place::new();
+    let downloads = place.open();
+    let known = begin(&downloads, wanted("known.bin", &content(3_000_000, 7), &[nobody()]));
+    downloads.pause(known).expect("paused");
+    let incomplete = place.dir.path().join("downloads/incomplete");
+    fs::create_dir_all(&incomplete).expect("a folder");
+    for (name, text) in [("orphan.bin.part", ""), ("one byte.part", "x"), ("notes.txt", "")] {
+        fs::write(incomplete.join(name), text).expect("written");
+    }
+    rt::block_on(downloads.shutdown());
+    let _again = place.open();
+    assert!(!incomplete.join("orphan.bin.part").exists());
+    assert!(incomplete.join("one byte.part").exists() && incomplete.join("notes.txt").exists());
+}

@@ -20,6 +20,7 @@ mod filling;
 mod hashing;
 mod judge;
 mod open;
+mod orphans;
 mod slot;
 mod together;
 
@@ -43,6 +44,7 @@ use filling::{Filling, Whole};
 use hashing::Hash;
 pub use judge::Judged;
 use open::{are_fetched, is_at, rewrite};
+pub use orphans::remove_empty;
 pub use slot::{Slot, Wrote};
 pub use together::{Finishing, Together};
 

@@ -156,9 +156,9 @@ impl Downloads {
         self.inner().all().iter().map(|live| live.rate()).sum()
     }
 
-    /// A fresh number for a transfer; uploads are numbered from here too.
+    /// A fresh number for an upload. May block.
     pub fn next_id(&self) -> u64 {
-        self.inner().next_id()
+        self.inner().upload_id()
     }
 }
 

@@ -12,7 +12,7 @@ use super::record::{Change, Record, Saved};
 use super::table::Table;
 use super::{ELSEWHERE, Inner};
 use crate::app::{Error, ErrorCode};
-use crate::disk::{Claim, Journalled, why_unwritten};
+use crate::disk::{Claim, Journalled, remove_empty, why_unwritten};
 use crate::net::rt;
 use crate::transfer::name;
 
@@ -40,6 +40,9 @@ impl Inner {
         if self.note_saved(&set_apart).is_some() {
             self.ring_saver();
         }
+        let incomplete = self.config.dir.join("incomplete");
+        let known = saved.downloads.values().filter_map(|record| record.part.clone()).collect();
+        rt::spawn_blocking(move || remove_empty(&incomplete, &known)).await;
         saved.tidy();
         for mut record in saved.downloads.into_values() {
             record.name = name::sanitise(&record.name);
@@ -115,9 +118,20 @@ impl Inner {
         self.table().tasks.insert(id, waiting);
     }
 
-    /// A fresh number; in a burst, one that is not set apart: for what is not written down.
+    /// A fresh number, maybe one that is not set apart: for where that cannot be written.
     pub(super) fn next_id(&self) -> u64 {
         self.give_id(&mut self.table())
+    }
+
+    /// A fresh number of an upload: more are set apart when there is none left, at once, so that no other gets it after a
+    /// crash. May block, once for [`IDS_AHEAD`] uploads and then ever more rarely.
+    pub(super) fn upload_id(&self) -> u64 {
+        let is_out = |table: &Table| table.next_id >= table.saved_id && table.more.is_empty() && !table.closed;
+        let can_write = || self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).is_none();
+        if self.config.resume && is_out(&self.table()) && can_write() {
+            self.note_saved(&self.set_ids_apart());
+        }
+        self.next_id()
     }
 
     /// A fresh number that no other process gives to its downloads: more are set apart when there is none left.

@@ -111,7 +111,7 @@ pub struct UploadHooks {
     pub uses_ipv6: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
     /// What the answer to a request says of us besides.
     pub describe: Box<Describe>,
-    /// A fresh number for a transfer.
+    /// A fresh number for a transfer. Called where it may block.
     pub next_id: Box<dyn Fn() -> u64 + Send + Sync>,
     /// An upload has changed: at most twice a second each, and when it ends.
     pub changed: Box<dyn Fn(TransferView) + Send + Sync>,

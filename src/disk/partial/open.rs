@@ -62,7 +62,7 @@ fn is_there(incomplete: &Path) -> Result<(), DiskError> {
     }
 }
 
-/// `None` when that name belongs to another download.
+/// `None` when that name belongs to another download: then nothing of ours is left under it.
 fn try_open(spec: &PartialSpec, file_name: &str, whose: Whose) -> Result<Option<Partial>, DiskError> {
     let own = whose == Whose::Own;
     let part = spec.dir.join(file_name);
@@ -91,7 +91,12 @@ fn try_open(spec: &PartialSpec, file_name: &str, whose: Whose) -> Result<Option<
             map = found.map;
         }
         // A map that says nothing, or something else: whose file this is cannot be known.
-        Some(_) if !own => return Ok(None),
+        Some(_) if !own => {
+            if !was_there {
+                let _ = fs::remove_file(&part);
+            }
+            return Ok(None);
+        }
         None if !own && length > 0 => return Ok(None),
         None if was_there && length > 0 => {
             note = Some("the map beside it was gone, so all of it is fetched anew".into())
@@ -227,9 +232,9 @@ pub(super) fn is_at(_: &File, path: &Path) -> bool {
     path.exists()
 }
 
-type Read0 = Option<Result<journal::Journal, journal::NoJournal>>;
+pub(super) type Read0 = Option<Result<journal::Journal, journal::NoJournal>>;
 
-fn read_journal(path: &Path) -> Result<Read0, DiskError> {
+pub(super) fn read_journal(path: &Path) -> Result<Read0, DiskError> {
     let fail = |error| DiskError::new("read", path, &error);
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -663,3 +663,16 @@ proptest::proptest! {
         proptest::prop_assert!(fs::read(path).expect("read") == bytes);
     }
 }
+
+/// Where a map lies that is another's, a partial file was made before it was read.
+#[test]
+fn a_name_that_turns_out_to_be_anothers_is_left_as_it_was() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let incomplete = dir.path().join("incomplete");
+    fs::create_dir(&incomplete).expect("a folder");
+    fs::write(incomplete.join("a.bin.part.map"), "somebody else's").expect("written");
+    let partial = Partial::open(spec(dir.path(), &content(3_000_000))).expect("open");
+    assert_eq!(partial.file_name(), "a (2).bin.part");
+    assert!(!incomplete.join("a.bin.part").exists());
+    assert_eq!(fs::read_to_string(incomplete.join("a.bin.part.map")).expect("there"), "somebody else's");
+}

@@ -61,6 +61,8 @@ impl Urn {
 }
 
 const WHAT: &str = "urn";
+/// The longest hash has 256 bits: so many digits of base32.
+const MOST_DIGITS: usize = 52;
 
 /// Decodes `digits`, which stand at `offset`, when their number is exactly the one that `N` bytes take.
 fn base32<const N: usize>(digits: &str, field: &'static str, offset: usize) -> Result<[u8; N], DecodeError> {
@@ -72,8 +74,13 @@ fn base32<const N: usize>(digits: &str, field: &'static str, offset: usize) -> R
     if digits.len() > needed {
         return Err(bad(Cause::TooLong { length: digits.len(), limit: needed }));
     }
-    let bytes = BASE32_NOPAD.decode(digits.to_ascii_uppercase().as_bytes()).ok();
-    bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| bad(Cause::Invalid("is no base32")))
+    let mut upper = [0; MOST_DIGITS];
+    let upper = &mut upper[..needed];
+    upper.copy_from_slice(digits.as_bytes());
+    upper.make_ascii_uppercase();
+    let mut bytes = [0; N];
+    let decoded = BASE32_NOPAD.decode_mut(upper, &mut bytes);
+    decoded.map(|_| bytes).map_err(|_| bad(Cause::Invalid("is no base32")))
 }
 
 fn hex<const N: usize>(digits: &str, field: &'static str, offset: usize) -> Result<[u8; N], DecodeError> {
@@ -81,8 +88,9 @@ fn hex<const N: usize>(digits: &str, field: &'static str, offset: usize) -> Resu
     if digits.len() != 2 * N {
         return Err(bad(Cause::Invalid("has the wrong number of hex digits")));
     }
-    let bytes = HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok();
-    bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| bad(Cause::Invalid("is no hex")))
+    let mut bytes = [0; N];
+    let decoded = HEXLOWER_PERMISSIVE.decode_mut(digits.as_bytes(), &mut bytes);
+    decoded.map(|_| bytes).map_err(|_| bad(Cause::Invalid("is no hex")))
 }
 
 impl FromStr for Sha1 {

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
 /// State files of more bytes are neither read nor written: what could not be read back would be lost.
@@ -150,7 +150,8 @@ impl StateFile {
             return Err(invalid(format!("{size} bytes, more than such a file ever has")));
         }
         let bytes = fs::read(&self.path)?;
-        let envelope: EnvelopeIn<serde_json::Value> =
+        // Twice over the text: what another kind or version holds need not have the shape of ours.
+        let envelope: EnvelopeIn<IgnoredAny> =
             serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
         if envelope.filbert != self.kind || !(self.oldest..=self.version).contains(&envelope.version) {
             let (kind, version) = (envelope.filbert, envelope.version);
@@ -159,8 +160,8 @@ impl StateFile {
                 self.kind, self.version
             )));
         }
-        let value = serde_json::from_value(envelope.data).map_err(|error| invalid(error.to_string()))?;
-        Ok((envelope.version, value))
+        let ours: EnvelopeIn<T> = serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
+        Ok((ours.version, ours.data))
     }
 
     /// [`StateFile::save`] for whoever has the lock.

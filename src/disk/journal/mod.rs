@@ -30,7 +30,7 @@ use super::home::private_file;
 use super::state::{Loaded, StateFile, parent_of, set_aside, sync_dir, within};
 
 /// A log of fewer bytes is not worth to write the whole anew.
-const LEAST_LOG: u64 = 1 << 20;
+const LEAST_LOG: u64 = 16 << 20;
 
 /// A state that is kept so.
 pub trait Journalled: Default + Serialize + DeserializeOwned {

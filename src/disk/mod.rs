@@ -29,8 +29,8 @@ pub use journal::{Journal, Journalled};
 pub use lock::{Lock, LockError};
 pub use open::open_beneath;
 pub use partial::{
-    Checked, DiskError, Fault, Finishing, Judged, Partial, PartialSpec, Slot, Together, Wrote, node_of, read_range,
-    remove_empty,
+    Checked, DiskError, Ends, Fault, Finishing, Judged, Moved, Partial, PartialSpec, Slot, Together, Wrote, node_of,
+    read_range, remove_empty,
 };
 pub use pass::{BUFFER, Threads, pass};
 pub use place::{OnExists, UnknownPolicy};

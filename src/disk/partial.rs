@@ -38,15 +38,15 @@ use super::room::why_unwritten;
 use crate::transfer::check::Checker;
 use crate::transfer::{BlockMap, Expected, Proof, journal};
 use crate::wire::Blake3;
-use bytes::{differing, each_piece};
+use bytes::{differing, differing_while, each_piece};
 pub use bytes::{node_of, read_range};
 use filling::{Filling, Whole};
 use hashing::Hash;
 pub use judge::Judged;
-use open::{are_fetched, is_at, rewrite};
+use open::{are_fetched, at, rewrite};
 pub use orphans::remove_empty;
 pub use slot::{Slot, Wrote};
-pub use together::{Finishing, Together};
+pub use together::{Ends, Finishing, Moved, Together};
 
 /// How often what was written is brought to the disk.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
@@ -171,6 +171,13 @@ impl Beside {
         Ok(Self { path, file })
     }
 
+    /// It tells of these blocks.
+    fn append(&self, stored: &[(usize, Blake3)]) -> Result<(), DiskError> {
+        let lines: String = stored.iter().map(|(index, hash)| journal::record(*index, *hash)).collect();
+        let written = (&*self.file).write_all(lines.as_bytes());
+        written.map_err(|error| DiskError::new("write", &self.path, &error))
+    }
+
     /// Another file has taken its place.
     fn open_again(&mut self) -> Result<(), DiskError> {
         *self = Self::open(std::mem::take(&mut self.path))?;
@@ -277,9 +284,9 @@ impl Partial {
             stored.push((index, whole.part.node));
         }
         self.judge_new(&mut stored)?;
-        if !stored.is_empty() {
+        if let Some(beside) = self.beside.as_ref().filter(|_| !stored.is_empty()) {
             self.must_be_there()?;
-            self.append(&stored)?;
+            beside.append(&stored)?;
         }
         self.sync_now_and_then()?;
         Ok(stored)
@@ -288,12 +295,12 @@ impl Partial {
     /// Whether all blocks are still what was written, and the digests of the whole that it is held against.
     /// Bytes that came in order were hashed when they came; the rest is read now.
     pub fn check(&mut self) -> Result<Checked, DiskError> {
-        self.must_be_there()?;
-        let length = self.stamp()?.0;
-        if length > self.spec.size {
+        let mut there = self.must_be_there()?;
+        if there.0 > self.spec.size {
             self.file.set_len(self.spec.size).map_err(|error| DiskError::new("shorten", &self.part, &error))?;
+            there = self.must_be_there()?;
         }
-        self.checked = Some(self.stamp()?);
+        self.checked = Some(there);
         if self.judge_all()? {
             return Ok(Checked::Wrong);
         }
@@ -323,6 +330,9 @@ impl Partial {
     fn read_back(&self, hash: &mut Checker) -> (io::Result<Vec<usize>>, io::Result<()>) {
         if hash.is_idle() || hash.taken() >= self.spec.size {
             return (differing(&self.file, &self.map), Ok(()));
+        }
+        if self.beside.is_none() && hash.taken() == 0 {
+            return (differing_while(&self.file, &self.map, |bytes| hash.update(bytes)), Ok(()));
         }
         std::thread::scope(|scope| {
             let blocks = scope.spawn(|| differing(&self.file, &self.map));
@@ -377,8 +387,7 @@ impl Partial {
     /// Moves what is on the disk, as it was checked, to `dir/name`, or where `on_exists` says; returns where it is. On an error
     /// it stays what it was. The folder is to be synced then.
     fn place(&self, dir: &Path, name: &str, on_exists: OnExists) -> Result<PathBuf, DiskError> {
-        self.must_be_there()?;
-        if self.checked != Some(self.stamp()?) {
+        if self.checked != Some(self.must_be_there()?) {
             let words = format!("{} was written to by something else", self.part.display());
             return Err(DiskError { words, fault: Fault::Altered });
         }
@@ -394,40 +403,27 @@ impl Partial {
             _ => {}
         }
         self.remove_map();
+        remove_if_empty(&self.spec.dir);
         Ok(())
     }
 
-    /// Also the folder, when nothing else is in it.
     fn remove_map(&self) {
         if let Some(beside) = &self.beside
             && let Err(error) = fs::remove_file(&beside.path)
         {
             log::debug!("cannot remove {}: {error}", beside.path.display());
         }
-        let _ = fs::remove_dir(&self.spec.dir);
-    }
-
-    /// The map tells of these blocks.
-    fn append(&mut self, stored: &[(usize, Blake3)]) -> Result<(), DiskError> {
-        let Some(beside) = &self.beside else { return Ok(()) };
-        let lines: String = stored.iter().map(|(index, hash)| journal::record(*index, *hash)).collect();
-        let written = (&*beside.file).write_all(lines.as_bytes());
-        written.map_err(|error| DiskError::new("write", &beside.path, &error))
     }
 
     fn unread(&self, error: &io::Error) -> DiskError {
         DiskError::new("read", &self.part, error)
     }
 
-    /// Length, and when it was last written to.
-    fn stamp(&self) -> Result<(u64, SystemTime), DiskError> {
-        let stamp = self.file.metadata().and_then(|meta| Ok((meta.len(), meta.modified()?)));
-        stamp.map_err(|error| self.unread(&error))
-    }
-
-    fn must_be_there(&self) -> Result<(), DiskError> {
-        if is_at(&self.file, &self.part) {
-            return Ok(());
+    /// How long it is, and when it was last written to.
+    fn must_be_there(&self) -> Result<(u64, SystemTime), DiskError> {
+        if let Some(there) = at(&self.file, &self.part) {
+            let modified = there.modified().map_err(|error| self.unread(&error))?;
+            return Ok((there.len(), modified));
         }
         let words = "something removed its partial file, so all of it is fetched anew".to_owned();
         log::warn!("{}: {words}", self.part.display());
@@ -471,6 +467,11 @@ impl Partial {
             }
         }
     }
+}
+
+/// The folder of partial files goes with the last of them.
+fn remove_if_empty(dir: &Path) {
+    let _ = fs::remove_dir(dir);
 }
 
 #[cfg(test)]

@@ -259,8 +259,9 @@ impl Contact {
                 }
                 Err(error) => live.tell(disk_failed(error)),
             });
-            match slot.behind() {
-                Some(behind) if small || behind.bytes <= AT_ONCE => behind.catch_up(),
+            // A small file is read once, when all of it is there.
+            match slot.behind().filter(|_| !small) {
+                Some(behind) if behind.bytes <= AT_ONCE => behind.catch_up(),
                 Some(behind) => drop(rt::spawn_blocking(move || behind.catch_up())),
                 None => {}
             }

@@ -2,7 +2,8 @@
 //!
 //! A small file is opened, written and checked in less time than it takes to wake a thread for it. And where several are
 //! finished one right after the other, they are brought to the disk together ([`crate::disk::Together`]), on a thread of
-//! their own: the disk is waited for while the next ones are worked at.
+//! their own: the disk is waited for while the next ones are worked at, and once for what is written of some and the
+//! names of those before.
 //!
 //! What takes long, on a disk that stalls, holds the others up for [`LONG`] only: then they have another thread, up to
 //! [`MOST`] of them in each line.
@@ -21,7 +22,7 @@ use futures::channel::oneshot;
 use futures::future::Either;
 
 use super::here::stamp_of;
-use crate::disk::{DiskError, Finishing, Together};
+use crate::disk::{DiskError, Finishing, Moved, Together};
 use crate::net::rt;
 
 /// A file up to this size is a small one.
@@ -42,14 +43,16 @@ pub(super) struct Placed {
 }
 
 type Work = Box<dyn FnOnce() + Send>;
+/// Files that have been moved, and who waits until that lasts.
+type Carried = (Moved, Vec<Told>);
 type Finished = Option<Result<Placed, DiskError>>;
 type Told = oneshot::Sender<Finished>;
 
 /// The lane. Clones are the same one.
 #[derive(Clone)]
 pub(super) struct Lane {
-    work: Arc<Line<Work>>,
-    finishing: Arc<Line<(Finishing, Told)>>,
+    work: Arc<Line<Work, ()>>,
+    finishing: Arc<Line<(Finishing, Told), Carried>>,
     together: Arc<Together>,
 }
 
@@ -58,8 +61,11 @@ impl Default for Lane {
         let together = Arc::<Together>::default();
         let finisher = Arc::clone(&together);
         Self {
-            work: Line::new(1, |work: Vec<Work>| work.into_iter().for_each(|work| work())),
-            finishing: Line::new(TOGETHER, move |files| finish_and_tell(&finisher, files)),
+            work: Line::new(1, |work: Vec<Work>, _| {
+                work.into_iter().for_each(|work| work());
+                None
+            }),
+            finishing: Line::new(TOGETHER, move |files, carried| move_and_tell(&finisher, files, carried)),
             together,
         }
     }
@@ -92,7 +98,8 @@ impl Lane {
     pub(super) async fn finish(&self, finishing: Finishing, small: bool) -> Finished {
         if !small {
             let together = Arc::clone(&self.together);
-            return rt::spawn_blocking(move || finish(&together, vec![finishing]).pop().flatten()).await;
+            return rt::spawn_blocking(move || together.finish(vec![finishing]).pop()?.map(|end| end.map(placed)))
+                .await;
         }
         let (tell, told) = oneshot::channel();
         self.finishing.push((finishing, tell));
@@ -100,27 +107,33 @@ impl Lane {
     }
 }
 
-fn finish_and_tell(together: &Together, files: Vec<(Finishing, Told)>) {
+/// Moves files to their places, and tells of those before, which that made last.
+fn move_and_tell(together: &Together, files: Vec<(Finishing, Told)>, carried: Option<Carried>) -> Option<Carried> {
     let (files, tell): (Vec<_>, Vec<_>) = files.into_iter().unzip();
+    let (before, told) = carried.unwrap_or_default();
     // Of a panic they hear when the senders are dropped.
-    let finished = catch_unwind(AssertUnwindSafe(|| finish(together, files)));
-    for (finished, tell) in finished.unwrap_or_default().into_iter().zip(tell) {
-        let _ = tell.send(finished);
+    let (moved, ends) = catch_unwind(AssertUnwindSafe(|| together.go_on(files, before))).ok()?;
+    for (end, told) in ends.into_iter().zip(told) {
+        let _ = told.send(end.map(|end| end.map(placed)));
     }
+    (!moved.is_empty()).then_some((moved, tell))
 }
 
-fn finish(together: &Together, files: Vec<Finishing>) -> Vec<Finished> {
-    let placed = |path: PathBuf| Placed { file: File::open(&path).ok(), stamp: stamp_of(&path), path };
-    together.finish(files).into_iter().map(|end| end.map(|end| end.map(placed))).collect()
+fn placed(path: PathBuf) -> Placed {
+    Placed { file: File::open(&path).ok(), stamp: stamp_of(&path), path }
 }
 
 /// What is done one after the other, or several at once, on a thread that goes on while there is more.
-struct Line<T> {
+struct Line<T, C> {
     waiting: Mutex<Waiting<T>>,
     at_once: usize,
-    /// Must not panic.
-    work: Box<dyn Fn(Vec<T>) + Send + Sync>,
+    work: Box<dyn Turn<T, C>>,
 }
+
+/// Must not panic. What it returns is left for its next turn, which comes also when nothing waits.
+trait Turn<T, C>: Fn(Vec<T>, Option<C>) -> Option<C> + Send + Sync {}
+
+impl<T, C, W: Fn(Vec<T>, Option<C>) -> Option<C> + Send + Sync> Turn<T, C> for W {}
 
 /// No more of it than there are downloads: each waits for what it has here.
 struct Waiting<T> {
@@ -141,8 +154,8 @@ impl<T> Waiting<T> {
     }
 }
 
-impl<T: Send + 'static> Line<T> {
-    fn new(at_once: usize, work: impl Fn(Vec<T>) + Send + Sync + 'static) -> Arc<Self> {
+impl<T: Send + 'static, C: 'static> Line<T, C> {
+    fn new(at_once: usize, work: impl Turn<T, C> + 'static) -> Arc<Self> {
         let waiting = Waiting { line: VecDeque::new(), threads: BTreeMap::new(), begun: 0, watched: false };
         Arc::new(Self { waiting: Mutex::new(waiting), at_once, work: Box::new(work) })
     }
@@ -191,17 +204,18 @@ impl<T: Send + 'static> Line<T> {
 
     /// One thread: does what there is, until there is no more.
     fn go_on(&self, number: u64) {
+        let mut left = None;
         loop {
             let mut waiting = self.lock();
             let many = waiting.line.len().min(self.at_once);
-            if many == 0 {
+            if many == 0 && left.is_none() {
                 waiting.threads.remove(&number);
                 return;
             }
             waiting.threads.insert(number, Instant::now());
             let next = waiting.line.drain(..many).collect();
             drop(waiting);
-            (self.work)(next);
+            left = (self.work)(next, left);
         }
     }
 }

@@ -22,12 +22,12 @@ pub(super) fn differing(file: &File, map: &BlockMap) -> io::Result<Vec<usize>> {
     let threads = || thread::available_parallelism().map_or(1, usize::from).min(THREADS);
     let threads = if stored.len() < WORTH_THREADS { 1 } else { threads() };
     if threads == 1 {
-        return differing_of(file, map, &stored);
+        return differing_of(file, map, &stored, |_| ());
     }
     let share = stored.len().div_ceil(threads);
     thread::scope(|scope| {
         let readers: Vec<_> =
-            stored.chunks(share).map(|blocks| scope.spawn(move || differing_of(file, map, blocks))).collect();
+            stored.chunks(share).map(|blocks| scope.spawn(move || differing_of(file, map, blocks, |_| ()))).collect();
         let mut all = Vec::new();
         for reader in readers {
             all.extend(reader.join().map_err(|_| io::Error::other("a reader panicked"))??);
@@ -36,13 +36,29 @@ pub(super) fn differing(file: &File, map: &BlockMap) -> io::Result<Vec<usize>> {
     })
 }
 
-fn differing_of(file: &File, map: &BlockMap, blocks: &[(usize, Blake3)]) -> io::Result<Vec<usize>> {
+/// The same of few blocks, in one go; `take` sees the bytes of all of them as they are read, in their order.
+pub(super) fn differing_while(file: &File, map: &BlockMap, take: impl FnMut(&[u8])) -> io::Result<Vec<usize>> {
+    differing_of(file, map, &map.stored().collect::<Vec<_>>(), take)
+}
+
+fn differing_of(
+    file: &File,
+    map: &BlockMap,
+    blocks: &[(usize, Blake3)],
+    mut take: impl FnMut(&[u8]),
+) -> io::Result<Vec<usize>> {
     let mut differing = Vec::new();
     let mut piece = Vec::new();
     for (index, hash) in blocks {
-        match part_of(file, &map.range(*index), map.size(), &mut piece) {
-            Ok(found) if found.node == *hash => {}
-            Ok(_) => differing.push(*index),
+        let block = map.range(*index);
+        let mut tree = PartTree::new(&block, map.size());
+        let read = each_piece(file, block, &mut piece, |bytes| {
+            tree.update(bytes);
+            take(bytes);
+        });
+        match read {
+            Ok(()) if tree.finish().node == *hash => {}
+            Ok(()) => differing.push(*index),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => differing.push(*index),
             Err(error) => return Err(error),
         }

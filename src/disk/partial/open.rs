@@ -1,7 +1,7 @@
 //! Taking a partial file up again, or beginning one: whose it is, what of it still counts, and what happened
 //! to it while nobody looked.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -76,8 +76,7 @@ fn try_open(spec: &PartialSpec, file_name: &str, whose: Whose) -> Result<Option<
     let same = |journal: &journal::Journal| urn.is_some() && journal.urn == urn && fits(journal);
     let ours = own || has_map && matches!(read_journal(&map_path), Ok(Some(Ok(journal))) if same(&journal));
     let was_there = fs::symlink_metadata(&part).is_ok();
-    let Some(file) = lock(&spec.dir, &part, if ours { OWN_TRIES } else { 1 })? else { return Ok(None) };
-    let length = file.metadata().map_err(|error| DiskError::new("read", &part, &error))?.len();
+    let Some((file, length)) = lock(&spec.dir, &part, if ours { OWN_TRIES } else { 1 })? else { return Ok(None) };
     if length > 0 {
         forget_what_is_in_memory(&file);
     }
@@ -188,8 +187,8 @@ pub(super) fn are_fetched(blocks: usize) -> String {
     if blocks == 1 { "1 block is fetched".to_owned() } else { format!("{blocks} blocks are fetched") }
 }
 
-/// Opens and locks; `None` when somebody else holds it, also after `tries`.
-fn lock(dir: &Path, part: &Path, tries: u32) -> Result<Option<File>, DiskError> {
+/// Opens and locks, and says how long it is; `None` when somebody else holds it, also after `tries`.
+fn lock(dir: &Path, part: &Path, tries: u32) -> Result<Option<(File, u64)>, DiskError> {
     let mut held = 0;
     for _ in 0..10 + tries {
         make_dirs(dir).map_err(|error| DiskError::new("make the folder", dir, &error))?;
@@ -200,9 +199,11 @@ fn lock(dir: &Path, part: &Path, tries: u32) -> Result<Option<File>, DiskError> 
             other => other.map_err(|error| DiskError::new("open", part, &error))?,
         };
         match file.try_lock() {
-            Ok(()) if is_at(&file, part) => return Ok(Some(file)),
-            // It was moved into place between our opening and our locking it.
-            Ok(()) => continue,
+            Ok(()) => match at(&file, part) {
+                Some(there) => return Ok(Some((file, there.len()))),
+                // It was moved into place between our opening and our locking it.
+                None => continue,
+            },
             Err(TryLockError::WouldBlock) => {
                 held += 1;
                 if held >= tries {
@@ -217,19 +218,17 @@ fn lock(dir: &Path, part: &Path, tries: u32) -> Result<Option<File>, DiskError> 
     Err(DiskError::other(format!("cannot open {part}: it comes and goes. Does another program tidy up there?")))
 }
 
-/// Whether the name still means this file.
+/// What the system says of the file, if the name still means this one.
 #[cfg(unix)]
-pub(super) fn is_at(file: &File, path: &Path) -> bool {
+pub(super) fn at(file: &File, path: &Path) -> Option<Metadata> {
     use std::os::unix::fs::MetadataExt;
-    match (file.metadata(), fs::symlink_metadata(path)) {
-        (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
-        _ => false,
-    }
+    let (open, named) = (file.metadata().ok()?, fs::symlink_metadata(path).ok()?);
+    ((open.dev(), open.ino()) == (named.dev(), named.ino())).then_some(open)
 }
 
 #[cfg(not(unix))]
-pub(super) fn is_at(_: &File, path: &Path) -> bool {
-    path.exists()
+pub(super) fn at(file: &File, path: &Path) -> Option<Metadata> {
+    path.exists().then(|| file.metadata().ok())?
 }
 
 pub(super) type Read0 = Option<Result<journal::Journal, journal::NoJournal>>;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::path::Path;
 
-use super::open::{is_at, read_journal};
+use super::open::{at, read_journal};
 
 /// Removes them from the folder, but for those of these names; how many. A file with a single byte in it stays, and so do a map
 /// that tells of a block, whatever somebody has open, and whatever is called or looks otherwise than what we make.
@@ -41,8 +41,7 @@ fn remove_if_empty(dir: &Path, name: &str) -> bool {
     let _locked = match is_file(&part) {
         Ok(Some(0)) => {
             let Ok(file) = OpenOptions::new().read(true).write(true).open(&part) else { return false };
-            let ours =
-                file.try_lock().is_ok() && is_at(&file, &part) && file.metadata().is_ok_and(|meta| meta.len() == 0);
+            let ours = file.try_lock().is_ok() && at(&file, &part).is_some_and(|there| there.len() == 0);
             if !ours || fs::remove_file(&part).is_err() {
                 return false;
             }

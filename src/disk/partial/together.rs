@@ -3,14 +3,14 @@
 //! To bring a hundred small files to the disk one by one takes several times as long as to have the file system write all
 //! that it has not yet written. That is what happens here, unless something else writes so much there that it takes long.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{DiskError, OnExists, Slot, is_at};
+use super::{DiskError, OnExists, Slot, at, remove_if_empty};
 use crate::disk::place;
 
 /// So many files are worth writing all that the file system has.
@@ -33,6 +33,20 @@ pub struct Finishing {
     pub on_exists: OnExists,
 }
 
+/// How each file ended: where it is, or why not. `None` for an empty slot.
+pub type Ends = Vec<End>;
+type End = Option<Result<PathBuf, DiskError>>;
+
+/// Files that were moved to their places, in the order in which they came. A crash may undo it until they last.
+#[derive(Debug, Default)]
+pub struct Moved {
+    files: Vec<(Finishing, End)>,
+    oldest: Option<Oldest>,
+}
+
+/// The file that was open first: since when, and itself.
+type Oldest = (Instant, Arc<File>);
+
 /// Finishes files; knows how long that took.
 #[derive(Debug, Default)]
 pub struct Together {
@@ -40,49 +54,40 @@ pub struct Together {
 }
 
 impl Together {
-    /// Moves each to its place; says where that is, in the order in which they came. `None` for an empty slot. On an error a
-    /// partial file stays what it was. Call it when [`super::Partial::check`] has found nothing wrong.
-    pub fn finish(&self, files: Vec<Finishing>) -> Vec<Option<Result<PathBuf, DiskError>>> {
-        let written = |file: &Finishing| file.slot.with(|slot| Some(slot.as_mut()?.all_written()));
-        let written: Vec<_> = files.iter().map(written).collect();
-        let synced = self.sync_at_once(&files);
-        let place = |(file, written): (&Finishing, Option<Result<(), DiskError>>)| place_one(file, written?, synced);
-        let placed: Vec<_> = files.iter().zip(written).map(place).collect();
-        // Files often go to one folder: that its names last is made sure of once.
-        let mut folders = BTreeMap::new();
-        for (file, _) in files.iter().zip(&placed).filter(|(_, placed)| matches!(placed, Some(Ok(_)))) {
-            folders.entry(&file.dir).or_insert_with(|| place::make_last(&file.dir).err().map(|error| error.words));
-        }
-        let lasts = |file: &Finishing| match folders.get(&file.dir) {
-            Some(Some(words)) => Err(DiskError::other(words.clone())),
-            _ => Ok(()),
-        };
-        let finished = files.iter().zip(placed).map(|(file, placed)| {
-            let path = placed?;
-            let lasting =
-                path.and_then(|path| lasts(file).map(|()| path.clone()).inspect_err(|_| take_back(file, &path)));
-            if lasting.is_ok()
-                && let Some(partial) = file.slot.with(Option::take)
-            {
-                partial.remove_map();
-            }
-            Some(lasting)
-        });
-        finished.collect()
+    /// Moves each to its place and makes that last. On an error a partial file stays what it was. Call it when
+    /// [`super::Partial::check`] has found nothing wrong.
+    pub fn finish(&self, files: Vec<Finishing>) -> Ends {
+        let moved = self.go_on(files, Moved::default()).0;
+        self.go_on(Vec::new(), moved).1
     }
 
-    /// Whether all of them were brought to the disk by one call.
-    fn sync_at_once(&self, files: &[Finishing]) -> bool {
-        if files.len() < WORTH || self.until().is_some_and(|until| Instant::now() < until) {
-            return false;
-        }
-        // Of what could not be written a file hears as far as it was open then: the oldest speaks for all.
+    /// The same for one who finishes files again and again: what brings these to the disk makes those that were moved
+    /// `before` last, and is waited for once. How those ended is returned with what was moved now.
+    pub fn go_on(&self, files: Vec<Finishing>, before: Moved) -> (Moved, Ends) {
+        let written = |file: &Finishing| file.slot.with(|slot| Some(slot.as_mut()?.all_written()));
+        let written: Vec<_> = files.iter().map(written).collect();
         let open = |file: &Finishing| file.slot.with(|slot| slot.as_ref().map(|it| (it.opened, it.reader())));
         let oldest = files.iter().filter_map(open).min_by_key(|(opened, _)| *opened);
+        let synced = self.sync_at_once(files.len(), oldest.as_ref(), before.oldest.as_ref());
+        let ends = before.last(synced.as_deref());
+        let place = |(file, written): (Finishing, Option<Result<(), DiskError>>)| {
+            let placed = written.and_then(|written| place_one(&file, written, synced.is_some()));
+            (file, placed)
+        };
+        (Moved { files: files.into_iter().zip(written).map(place).collect(), oldest }, ends)
+    }
+
+    /// Whether all that a file system has was brought to the disk by one call: a file there.
+    fn sync_at_once(&self, files: usize, now: Option<&Oldest>, before: Option<&Oldest>) -> Option<Arc<File>> {
+        if files < WORTH || self.until().is_some_and(|until| Instant::now() < until) {
+            return None;
+        }
+        // Of what could not be written a file hears as far as it was open then: the oldest speaks for all.
+        let (_, oldest) = now.into_iter().chain(before).min_by_key(|(opened, _)| *opened)?;
         let begun = Instant::now();
-        let synced = oldest.is_some_and(|(_, file)| sync_all_there(&file).is_ok());
+        let synced = sync_all_there(oldest).is_ok();
         *self.until() = (begun.elapsed() > LONG).then(|| Instant::now() + BY_ITSELF);
-        synced
+        synced.then(|| Arc::clone(oldest))
     }
 
     fn until(&self) -> MutexGuard<'_, Option<Instant>> {
@@ -90,13 +95,63 @@ impl Together {
     }
 }
 
+impl Moved {
+    /// Whether there is nothing that has to last.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Makes them last. Files often go to one folder: that its names are on the disk is made sure of once, and not at all
+    /// where the whole file system was written since.
+    fn last(self, synced: Option<&File>) -> Ends {
+        let (mut folders, mut emptied) = (BTreeMap::new(), BTreeSet::new());
+        let mut lasts = |dir: &Path| {
+            let why_not = folders.entry(dir.to_owned()).or_insert_with(|| match synced {
+                Some(file) if is_on_that_of(dir, file) => None,
+                _ => place::make_last(dir).err().map(|error| error.words),
+            });
+            why_not.clone().map_or(Ok(()), |words| Err(DiskError::other(words)))
+        };
+        let mut last = |(file, end): (Finishing, End)| {
+            let path = match end? {
+                Ok(path) => path,
+                Err(error) => return Some(Err(error)),
+            };
+            if let Err(error) = lasts(&file.dir) {
+                take_back(&file, &path);
+                return Some(Err(error));
+            }
+            if let Some(partial) = file.slot.with(Option::take) {
+                partial.remove_map();
+                emptied.insert(partial.spec.dir);
+            }
+            Some(Ok(path))
+        };
+        let ends = self.files.into_iter().map(&mut last).collect();
+        emptied.iter().for_each(|dir| remove_if_empty(dir));
+        ends
+    }
+}
+
 /// What was moved where it may not last is a partial file again. What was there before stays.
 fn take_back(file: &Finishing, path: &Path) {
     file.slot.with(|slot| {
-        if let Some(partial) = slot.as_mut().filter(|partial| is_at(&partial.file, path)) {
+        if let Some(partial) = slot.as_mut().filter(|partial| at(&partial.file, path).is_some()) {
             place::take_back(path, &partial.part);
         }
     });
+}
+
+/// Whether a folder is known to lie on the file system of that file.
+#[cfg(unix)]
+fn is_on_that_of(dir: &Path, file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    matches!((dir.metadata(), file.metadata()), (Ok(dir), Ok(file)) if dir.dev() == file.dev())
+}
+
+#[cfg(not(unix))]
+fn is_on_that_of(_: &Path, _: &File) -> bool {
+    false
 }
 
 fn place_one(file: &Finishing, written: Result<(), DiskError>, synced: bool) -> Option<Result<PathBuf, DiskError>> {

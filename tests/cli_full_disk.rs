@@ -7,9 +7,10 @@ mod common;
 use common::mounts::{may_mount, with_small_disk_at};
 use common::{Home, finish};
 
-/// `up` until its port is open; what it says is in the folder beside the small disk.
-const UP: &str = "\"$@\" up --json --listen 127.0.0.1:0 --api 127.0.0.1:0 >ready 2>said & \
-     for i in $(seq 300); do grep -q ready ready && break; kill -0 $! 2>/dev/null || break; sleep 0.1; done;";
+/// `up` until its port is open; what it says is in the folder beside the small disk. What an earlier one said goes first: the
+/// shell may be late to empty the file.
+const UP: &str = "rm -f ready; \"$@\" up --json --listen 127.0.0.1:0 --api 127.0.0.1:0 >ready 2>said & \
+     for i in $(seq 300); do grep -qs ready ready && break; kill -0 $! 2>/dev/null || break; sleep 0.1; done;";
 /// Not a byte is left.
 const FILL: &str = "head -c 20M /dev/zero >\"$D/filler\" 2>/dev/null;";
 

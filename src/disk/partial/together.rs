@@ -195,25 +195,42 @@ mod tests {
     use super::super::{Partial, PartialSpec};
     use super::*;
 
+    /// Fetched and checked.
+    fn ready(dir: &Path, n: usize) -> Finishing {
+        let bytes = content(1000 + n);
+        let spec = PartialSpec { name: format!("{n}.bin"), ..spec(dir, &bytes) };
+        let slot = Slot::new(Partial::open(spec).expect("open"));
+        slot.write(0, &bytes, |told| drop(told.expect("written"))).expect("written");
+        slot.check(|checked, _| checked.expect("checked")).expect("there");
+        let (dir, name) = (dir.join(format!("to{}", n % 2)), format!("{n}.bin"));
+        Finishing { slot, dir, name, on_exists: OnExists::SkipSame }
+    }
+
+    /// A group is told of when the next one has been brought to the disk, or nothing follows, and is kept open until then.
+    #[test]
+    fn one_group_after_the_other_ends_with_the_next() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (together, mut moved) = (Together::default(), Moved::default());
+        let groups = [0..5, 5..7, 7..12].map(|group| group.map(|n| ready(dir.path(), n)).collect::<Vec<_>>());
+        let slots: Vec<Slot> = groups.iter().flatten().map(|file| file.slot.clone()).collect();
+        let open = || slots.iter().filter(|slot| slot.with(|slot| slot.is_some())).count();
+        let mut seen = Vec::new();
+        for files in groups.into_iter().chain([Vec::new()]) {
+            let (now, ends) = together.go_on(files, moved);
+            moved = now;
+            assert!(ends.iter().all(|end| matches!(end, Some(Ok(path)) if path.is_file())), "{ends:?}");
+            seen.push((ends.len(), open()));
+        }
+        assert!(moved.is_empty());
+        assert_eq!(seen, [(0, 12), (5, 7), (2, 5), (5, 0)]);
+    }
+
     /// Several at once: good ones, one whose name is taken, one that was written to behind our back, one without a partial
     /// file.
     #[test]
     fn each_ends_as_it_would_alone() {
         let dir = tempfile::tempdir().expect("a folder");
-        let ready = |n: usize| {
-            let bytes = content(1000 + n);
-            let spec = PartialSpec { name: format!("{n}.bin"), ..spec(dir.path(), &bytes) };
-            let slot = Slot::new(Partial::open(spec).expect("open"));
-            slot.write(0, &bytes, |told| drop(told.expect("written"))).expect("written");
-            slot.check(|checked, _| checked.expect("checked")).expect("there");
-            Finishing {
-                slot,
-                dir: dir.path().join(format!("to{}", n % 2)),
-                name: format!("{n}.bin"),
-                on_exists: OnExists::SkipSame,
-            }
-        };
-        let mut files: Vec<Finishing> = (0..6).map(ready).collect();
+        let mut files: Vec<Finishing> = (0..6).map(|n| ready(dir.path(), n)).collect();
         fs::create_dir(dir.path().join("to1")).expect("a folder");
         fs::write(dir.path().join("to1/1.bin"), "another").expect("written");
         let altered = files[2].slot.with(|slot| slot.as_ref().map(|partial| partial.path().to_owned())).expect("there");

@@ -27,7 +27,7 @@ pub async fn password(config: &Config, remove: bool) -> Result<(), Failure> {
         }
     } else {
         let typed = typed().await?;
-        let hashed = rt::spawn_blocking(move || Hashed::of(&typed, salt()?).map_err(Failure::from)).await?;
+        let hashed = rt::spawn_blocking(move || Hashed::of(&typed, servent::random()?).map_err(Failure::from)).await?;
         files::write_in_home(&path, hashed.as_str().as_bytes(), Secrecy::Owner)?;
         "the password is set"
     };
@@ -51,13 +51,6 @@ pub async fn password(config: &Config, remove: bool) -> Result<(), Failure> {
         config.say.note(&next);
     }
     Ok(())
-}
-
-fn salt() -> Result<[u8; 16], Failure> {
-    let mut salt = [0; 16];
-    getrandom::fill(&mut salt)
-        .map_err(|error| Failure::new(Exit::Failed, format!("the operating system gives no randomness: {error}")))?;
-    Ok(salt)
 }
 
 /// What was typed, if it can be a password.

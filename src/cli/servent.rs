@@ -56,10 +56,16 @@ pub fn token(home: &Home) -> Result<Token, Failure> {
 
 /// 256 bits from the operating system.
 fn fresh_token() -> Result<Token, Failure> {
-    let mut bits = [0; 32];
-    getrandom::fill(&mut bits)
-        .map_err(|error| Failure::new(Exit::Failed, format!("the operating system gives no randomness: {error}")))?;
-    Ok(Token::from_random(bits))
+    random().map(Token::from_random)
+}
+
+/// Bytes that nobody can know, from the operating system.
+pub fn random<const N: usize>() -> Result<[u8; N], Failure> {
+    let mut bytes = [0; N];
+    let filled = getrandom::fill(&mut bytes);
+    filled
+        .map(|()| bytes)
+        .map_err(|error| Failure::new(Exit::Failed, format!("the operating system gives no randomness: {error}")))
 }
 
 /// A stored token counts only if nobody else could have read it.

@@ -260,7 +260,7 @@ impl Contact {
                 Err(error) => live.tell(disk_failed(error)),
             });
             // A small file is read once, when all of it is there.
-            match slot.behind().filter(|_| !small) {
+            match if small { None } else { slot.behind() } {
                 Some(behind) if behind.bytes <= AT_ONCE => behind.catch_up(),
                 Some(behind) => drop(rt::spawn_blocking(move || behind.catch_up())),
                 None => {}

@@ -23,7 +23,7 @@ use serde_json::json;
 use super::args::Demo;
 use super::config::Config;
 use super::exit::{Exit, Failure};
-use super::{get, interrupt, text};
+use super::{get, interrupt, servent, text};
 use crate::app::view::{EventView, HitView, PeerView, SearchDone, SearchLine, TransferView};
 use crate::app::{GetRequest, Limits, Node, Options, PortMapping, SearchRequest};
 use crate::base::Rng;
@@ -51,9 +51,7 @@ pub async fn demo(config: &Config, args: &Demo) -> Result<(), Failure> {
     if !(8..=NAMES.len()).contains(&args.nodes) {
         return Err(Failure::new(Exit::Usage, format!("--nodes goes from 8 to {}", NAMES.len())));
     }
-    let mut bits = [0; 8];
-    getrandom::fill(&mut bits)
-        .map_err(|error| Failure::new(Exit::Failed, format!("the operating system gives no randomness: {error}")))?;
+    let bits = servent::random()?;
     // A short number can be typed again.
     let seed = args.seed.unwrap_or(u64::from_ne_bytes(bits) % 10_000);
     let place = Place::make(u64::from_ne_bytes(bits))?;

@@ -17,16 +17,15 @@ pub fn remove_empty(dir: &Path, known: &BTreeSet<String>) -> usize {
         .map(|name| name.strip_suffix(".map").unwrap_or(&name).to_owned())
         .filter(|name| name.strip_suffix(".part").is_some_and(|stem| !stem.is_empty()) && !known.contains(name))
         .collect();
-    let removed = parts.iter().filter(|name| remove_if_empty(dir, name)).count();
+    let removed = parts.iter().filter(|name| remove_one(dir, name)).count();
     if removed > 0 {
         log::info!("{}: {removed} empty partial files of nobody are removed", dir.display());
-        // Unless there is something else in it.
-        let _ = fs::remove_dir(dir);
+        super::remove_if_empty(dir);
     }
     removed
 }
 
-fn remove_if_empty(dir: &Path, name: &str) -> bool {
+fn remove_one(dir: &Path, name: &str) -> bool {
     let (part, map) = (dir.join(name), dir.join(format!("{name}.map")));
     let is_file = |path: &Path| fs::symlink_metadata(path).map(|meta| meta.is_file().then_some(meta.len()));
     let has_map = match is_file(&map) {

@@ -9,7 +9,8 @@ use common::disk::{Disk, in_namespace};
 use common::source::{Source, transfer};
 use common::{Home, Servent, noise, until};
 use filbert::base::Rng;
-use serde_json::json;
+use filbert::wire::Digests;
+use serde_json::{Value, json};
 
 #[test]
 fn what_the_disk_lost_after_it_was_written_is_fetched_again() {
@@ -45,6 +46,80 @@ fn done(servent: &Servent) -> u64 {
     })
 }
 
+/// A number that may be given from outside.
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+/// Small files are brought to the disk in groups, and of a group it is told when the next one is there. What is said to be
+/// done must not need that the power stays on.
+#[test]
+fn after_the_power_failed_each_small_file_that_was_done_is_there() {
+    if !in_namespace("after_the_power_failed_each_small_file_that_was_done_is_there") {
+        return;
+    }
+    // No more than are remembered when they are done.
+    const FILES: usize = 500;
+    let cuts = number("FILBERT_POWER_CUTS").and_then(|cuts| usize::try_from(cuts).ok()).unwrap_or(5);
+    let seed = number("FILBERT_SEED").unwrap_or(u64::from(std::process::id()));
+    println!("{cuts} power cuts, FILBERT_SEED={seed}");
+    let mut rng = Rng::from_number(seed);
+    let names: Vec<String> = (0..FILES).map(|n| format!("{n}.bin")).collect();
+    let bytes: Vec<Vec<u8>> = (0..FILES).map(|n| noise(2000 + 20 * n, seed ^ n as u64)).collect();
+    let giver = Home::new();
+    let files: Vec<(&str, &[u8])> = names.iter().map(String::as_str).zip(bytes.iter().map(Vec::as_slice)).collect();
+    let share = giver.folder("share", &files);
+    let from = giver.up(&["--yes", "--share", share.to_str().expect("text")]);
+    until("all is hashed", || (from.get("/api/v1/status")["hashed"] == FILES).then_some(()));
+
+    let (place, home) = (Home::new(), Home::new());
+    let disk = Disk::new(place.path(), home.path(), 128, 300, true);
+    let done = |servent: &Servent| -> Vec<String> {
+        let all = servent.get("/api/v1/transfers");
+        let done = all.as_array().expect("a list").iter().filter(|it| it["state"] == "done");
+        done.map(|it| it["name"].as_str().expect("a name").to_owned()).collect()
+    };
+    let is_right = |name: &String| {
+        let found = std::fs::read(home.join("downloads").join(name));
+        let n: usize = name.strip_suffix(".bin").and_then(|n| n.parse().ok()).expect("a name of ours");
+        assert!(
+            found.as_ref().is_ok_and(|found| *found == bytes[n]),
+            "{name} was done: {:?}",
+            found.map(|it| it.len())
+        );
+    };
+    let wanted = |(name, bytes): (&String, &Vec<u8>)| {
+        let sha1 = Digests::of(bytes).sha1;
+        let at = format!("http://{}/uri-res/N2R?urn:sha1:{sha1}", from.listen());
+        json!({ "what": format!("magnet:?xt=urn:sha1:{sha1}&xl={}&xs={at}", bytes.len()), "name": name })
+    };
+    let all: Vec<Value> = names.iter().zip(&bytes).map(wanted).collect();
+    let mut told = Vec::new();
+    for cut in 0..cuts {
+        let servent = home.up(&[]);
+        // Some more each time, so that each time some are under way.
+        let some = FILES * cut / cuts..FILES * (cut + 1) / cuts;
+        for many in all[some].chunks(100) {
+            let (status, body) = servent.call("POST", "/api/v1/transfers/many", &json!(many).to_string());
+            assert!((200..300).contains(&status), "{body}");
+        }
+        std::thread::park_timeout(std::time::Duration::from_millis(rng.below(40) as u64));
+        let said = done(&servent);
+        servent.suspend(true);
+        disk.remember();
+        servent.kill();
+        disk.power_on();
+        said.iter().for_each(is_right);
+        told.push(said.len());
+    }
+    let servent = home.up(&[]);
+    until("all are done", || (done(&servent).len() == FILES).then_some(()));
+    names.iter().for_each(is_right);
+    println!("done at the cuts: {told:?}");
+    servent.kill();
+    disk.unmount();
+}
+
 /// `FILBERT_POWER_CUTS` says how often (5), `FILBERT_SEED` repeats a run.
 #[test]
 fn after_the_power_failed_what_was_synced_is_there_and_nothing_is_wrong() {
@@ -53,7 +128,6 @@ fn after_the_power_failed_what_was_synced_is_there_and_nothing_is_wrong() {
     }
     const RATE: u64 = 3_000_000;
     const SIZE: u64 = 30_000_000;
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let cuts = number("FILBERT_POWER_CUTS").unwrap_or(5);
     let seed = number("FILBERT_SEED").unwrap_or(u64::from(std::process::id()));
     println!("{cuts} power cuts, FILBERT_SEED={seed}");

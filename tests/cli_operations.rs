@@ -97,6 +97,17 @@ fn levels_that_were_typed_stay_when_the_settings_are_read_again() {
 }
 
 #[test]
+fn a_hang_up_is_heard_as_soon_as_it_is_ready() {
+    for _ in 0..10 {
+        let home = Home::new();
+        let (servent, supervisor) = supervised(&home, &[]);
+        servent.signal(Signal::HUP);
+        told_of(&supervisor, "RELOADING=1");
+        assert_eq!(servent.interrupt(), 0);
+    }
+}
+
+#[test]
 fn each_subsystem_can_be_heard_by_itself() {
     let source = Home::new();
     let folder = source.folder("music", &[("blue train.ogg", &common::noise(300_000, 7))]);

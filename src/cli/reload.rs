@@ -18,14 +18,37 @@ use crate::web::Server;
 /// What is changed while the servent runs, besides limits on speeds.
 pub const AT_ONCE: &[&str] = &["exclude", "log", "neighbours", "template", "ttl"];
 
+/// From when it is there SIGHUP waits to be heard instead of ending the process: before anybody is told that we are ready.
+pub struct HangUps {
+    #[cfg(unix)]
+    signals: Option<async_signal::Signals>,
+}
+
+impl HangUps {
+    /// From now on.
+    pub fn listen() -> Self {
+        Self {
+            #[cfg(unix)]
+            signals: async_signal::Signals::new([async_signal::Signal::Hup])
+                .inspect_err(|error| log::warn!("cannot listen for SIGHUP: {error}"))
+                .ok(),
+        }
+    }
+}
+
 /// Reads the settings again at each SIGHUP. Ready when the signal meant that the terminal is gone.
 #[cfg(unix)]
-pub async fn tend(config: &Config, args: &Up, running: (&Node, &Server), settings: &Settings, notify: &Notify) {
+pub async fn tend(
+    hang_ups: HangUps,
+    config: &Config,
+    args: &Up,
+    running: (&Node, &Server),
+    settings: &Settings,
+    notify: &Notify,
+) {
     let (node, server) = running;
     let at_terminal = std::io::stdin().is_terminal();
-    let Ok(mut signals) = async_signal::Signals::new([async_signal::Signal::Hup]) else {
-        return futures::future::pending().await;
-    };
+    let Some(mut signals) = hang_ups.signals else { return futures::future::pending().await };
     let mut now = settings.clone();
     while let Some(signal) = signals.next().await {
         if signal.is_err() {
@@ -53,7 +76,7 @@ pub async fn tend(config: &Config, args: &Up, running: (&Node, &Server), setting
 
 /// There is no such signal.
 #[cfg(not(unix))]
-pub async fn tend(_: &Config, _: &Up, _: (&Node, &Server), _: &Settings, _: &Notify) {
+pub async fn tend(_: HangUps, _: &Config, _: &Up, _: (&Node, &Server), _: &Settings, _: &Notify) {
     futures::future::pending().await
 }
 

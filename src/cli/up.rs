@@ -18,8 +18,9 @@ use super::args::Up;
 use super::config::{Config, absolute};
 use super::exit::{Exit, Failure};
 use super::notify::Notify;
+use super::reload::{self, HangUps};
 use super::settings::Settings;
-use super::{files, interrupt, logging, reload, servent, text};
+use super::{files, interrupt, logging, servent, text};
 use crate::app::view::EventView;
 use crate::app::{ErrorCode, Node, Options, PortMapping};
 use crate::disk::{next_step, room_in, why_unwritten};
@@ -66,6 +67,7 @@ pub async fn up(config: &Config, args: &Up) -> Result<(), Failure> {
             return Err(failure);
         }
     };
+    let hang_ups = HangUps::listen();
     let running = async {
         servent::announce(&config.home, server.near())?;
         say_ready(config, &node, &server, &settings).await?;
@@ -74,7 +76,7 @@ pub async fn up(config: &Config, args: &Up) -> Result<(), Failure> {
         let stop = async {
             let asked = pin!(server.asked_to_stop());
             let signal = pin!(interrupt::stop_signal());
-            let hung_up = pin!(reload::tend(config, args, (&node, &server), &settings, &notify));
+            let hung_up = pin!(reload::tend(hang_ups, config, args, (&node, &server), &settings, &notify));
             let over = pin!(async {
                 match limit {
                     Some(limit) => rt::sleep(limit).await,

@@ -21,8 +21,11 @@ use super::udp;
 use crate::base::{HashSeed, Instant, Map, Rng};
 use crate::proto::{Command, Config, ConnId, Event, Input, Outbox, Output, Servent};
 
-/// Messages from links that may wait for the driver; a link whose message waits reads no further.
-const INBOX: usize = 256;
+/// Batches of messages that may wait for the driver, beside one of each link; a link whose batch waits reads no further.
+///
+/// A flood is read ten times faster than it is routed: however many may wait, they all do, at 64 KiB and their heads each.
+/// These are enough that the driver need not wait for a link's next turn.
+pub(super) const INBOX: usize = 8;
 /// Event batches that may wait for the application; then the driver, and with it every link, waits for it.
 const EVENT_BATCHES: usize = 64;
 /// Messages of peers, and what else happens, that are handled before others get their turn: writers must keep

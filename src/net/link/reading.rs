@@ -144,3 +144,57 @@ async fn next(mut stream: &TcpStream, size: usize, bytes: &mut Vec<u8>) -> Resul
         Err(_) => Err(CloseReason::Broken),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{Shutdown, TcpListener};
+
+    use bytes::BytesMut;
+    use futures::FutureExt;
+
+    use super::*;
+    use crate::net::driver::INBOX;
+    use crate::wire::{Frame, Guid, Kind};
+
+    #[test]
+    fn a_flood_is_read_no_faster_than_the_servent_looks_at_it() {
+        let mut queries = BytesMut::new();
+        let query = Frame::new(Guid([1; 16]), Kind::Query, 4, b"\0\0amber delta\0".as_slice().into());
+        (0..1000).for_each(|_| query.encode(&mut queries));
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let mut peer = std::net::TcpStream::connect(listener.local_addr().expect("bound")).expect("a connection");
+        let mut ours = listener.accept().expect("a connection").0;
+        peer.set_nonblocking(true).expect("a socket");
+
+        // Nobody reads this inbox.
+        let (driver, _inbox) = mpsc::channel(INBOX);
+        let stream = TcpStream::from(ours.try_clone().expect("a socket"));
+        let mut reading = Box::pin(read(&stream, Vec::new(), Intake::new(ConnId::accepted(1), None, None, driver)));
+        let (mut written, mut refused) = (0, 0);
+        while written < 32 << 20 && refused < 10 {
+            // Cut anywhere, as long as it goes on where it was cut.
+            match peer.write(&queries[written % queries.len()..]) {
+                Ok(some) => (written, refused) = (written + some, 0),
+                Err(error) => {
+                    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                    refused += 1;
+                }
+            }
+            assert!((&mut reading).now_or_never().is_none(), "it goes on");
+        }
+        drop(reading);
+
+        let drained = std::thread::spawn(move || {
+            ours.set_nonblocking(false).expect("a socket");
+            let (mut rest, mut left) = (vec![0; 64 * 1024], 0);
+            while let Ok(some @ 1..) = ours.read(&mut rest) {
+                left += some;
+            }
+            left
+        });
+        peer.shutdown(Shutdown::Write).expect("a connection");
+        let taken = written - drained.join().expect("it ends");
+        assert!((READ_MUCH..1 << 20).contains(&taken), "{taken} of {written} bytes");
+    }
+}

@@ -252,7 +252,7 @@ fn hosts_tell_what_earlier_runs_knew_within_eighty_columns() {
     let data = r#"[{"addr":"[fd00:1111:2222:3333:4444:5555:6666:7777]:65535","teller":"dns-sd","heard":1000000000,
         "tried":1000000000,"outcome":"timed out","failures":7}, "10.0.0.1:6346"]"#;
     std::fs::write(&hosts, format!(r#"{{"filbert":"hosts","version":2,"data":{data}}}"#)).expect("written");
-    let table = home.run(&["hosts"]).expect(0).stdout;
+    let table = narrow(&home, &["hosts"]);
     assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
     for word in ["TOLD BY", "dns-sd", "timed out", "earlier", "10.0.0.1:6346"] {
         assert!(table.contains(word), "{word}: {table}");
@@ -264,6 +264,40 @@ fn hosts_tell_what_earlier_runs_knew_within_eighty_columns() {
     std::fs::write(&hosts, "{").expect("written");
     let damaged = home.run(&["hosts"]).expect(0);
     assert!(damaged.stderr.contains("is kept as"), "{}", damaged.stderr);
+}
+
+/// What it prints where lines may have eighty columns.
+fn narrow(home: &Home, args: &[&str]) -> String {
+    finish(home.command().args(args).env("COLUMNS", "80").spawn().expect("the binary starts")).expect(0).stdout
+}
+
+#[test]
+fn in_a_pipe_nothing_is_cut() {
+    let home = Home::new();
+    let long = format!("{} and its end", "a folder with a name that no screen is wide enough for ".repeat(4));
+    let dir = home.folder(&long, &[("a.txt", b"a")]);
+    home.run(&["share".as_ref(), dir.as_os_str(), "--yes".as_ref()]).expect(0);
+    let whole = home.run(&["shares"]).expect(0).stdout;
+    assert!(whole.contains(&dir.display().to_string()), "{whole}");
+    let cut = narrow(&home, &["shares"]);
+    assert!(cut.contains('…') && cut.lines().all(|line| line.chars().count() <= 80), "{cut}");
+}
+
+#[test]
+fn hosts_to_connect_to_may_stand_together_or_apart() {
+    let home = Home::new();
+    let servent = home.up(&["--only-listed", "--connect", "127.0.0.1:1,127.0.0.1:2", "--connect", "127.0.0.1:3"]);
+    let listed = home.run(&["config", "get", "connect", "--json"]).expect(0).lines();
+    assert_eq!(listed[0]["value"], serde_json::json!(["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]));
+    assert_eq!(servent.interrupt(), 0);
+}
+
+#[test]
+fn a_name_for_an_api_that_is_closed_is_told_to_be_of_no_use() {
+    let home = Home::new();
+    let up = ["up", "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0", "--api-host", "nas.lan", "--timeout", "0.2"];
+    let ended = home.run(&up).expect(124);
+    assert!(ended.stderr.contains("api_host changes nothing"), "{}", ended.stderr);
 }
 
 #[test]

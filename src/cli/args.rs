@@ -225,7 +225,7 @@ pub struct Up {
     #[structopt(long, value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
     /// Connect to this host (repeat)
-    #[structopt(parse(try_from_os_str = utf8), long, value_name = "HOST:PORT", number_of_values = 1)]
+    #[structopt(parse(try_from_os_str = utf8), long, value_name = "HOST:PORT", number_of_values = 1, use_delimiter = true)]
     pub connect: Vec<String>,
     /// Make neighbours only of hosts named by --connect and `connect`
     #[structopt(long)]
@@ -312,7 +312,7 @@ pub struct Search {
     #[structopt(long, value_name = "N")]
     pub max: Option<u64>,
     /// Begin with this host (repeat)
-    #[structopt(parse(try_from_os_str = utf8), long, value_name = "HOST:PORT", number_of_values = 1)]
+    #[structopt(parse(try_from_os_str = utf8), long, value_name = "HOST:PORT", number_of_values = 1, use_delimiter = true)]
     pub connect: Vec<String>,
 }
 
@@ -399,7 +399,7 @@ pub struct Get {
     #[structopt(parse(try_from_os_str = utf8), long, value_name = "WORDS", conflicts_with = "what")]
     pub best: Option<String>,
     /// Begin with this host (repeat)
-    #[structopt(parse(try_from_os_str = utf8), long, value_name = "HOST:PORT", number_of_values = 1)]
+    #[structopt(parse(try_from_os_str = utf8), long, value_name = "HOST:PORT", number_of_values = 1, use_delimiter = true)]
     pub connect: Vec<String>,
 }
 

@@ -48,9 +48,13 @@ fn harmless(failure: Failure) -> Failure {
 
 fn row(hit: &HitView) -> String {
     // Number and size keep their columns; the name takes what is left.
-    let width = usize::from(say::columns()).saturating_sub(6 + 2 + 10 + 2).max(16);
     let shown = if hit.folder.is_empty() { hit.name.clone() } else { format!("{}/{}", hit.folder, hit.name) };
-    format!("{:>6}  {:>10}  {}", hit.hit, text::size(hit.size), text::fit(&text::safe(&shown), width).trim_end())
+    format!(
+        "{:>6}  {:>10}  {}",
+        hit.hit,
+        text::size(hit.size),
+        say::rest_of_line(&text::safe(&shown), 6 + 2 + 10 + 2).trim_end()
+    )
 }
 
 fn end(config: &Config, host: &str, done: &SearchDone, bytes: u64) -> Result<(), Failure> {

@@ -120,7 +120,7 @@ fn environment(out: &mut String) -> std::fmt::Result {
         ("NO_COLOR", "Set to anything: no colours"),
         ("CLICOLOR_FORCE", "Set to anything but 0: colours in files and pipes too"),
         ("TERM", "dumb: no colours"),
-        ("COLUMNS", "How wide tables are; otherwise as the terminal, or 80"),
+        ("COLUMNS", "How wide tables may be; otherwise as the terminal, and in a pipe as they are"),
         ("VISUAL, EDITOR", "What `filbert config edit` opens; vi without them"),
         ("RUST_LOG", "What is told on stderr, where neither -v nor FILBERT_LOG says it: warn,filbert::net=debug"),
     ];

@@ -40,7 +40,7 @@ pub async fn peers(config: &Config, args: &Peers) -> Result<(), Failure> {
         return Ok(());
     }
     // On a narrow screen the program's name would be all that gives way.
-    if say::columns() < ROOMY {
+    if say::columns().is_some_and(|width| width < ROOMY) {
         let rows: Vec<Vec<String>> = peers.iter().map(short_row).collect();
         return config.say.table(
             &[

@@ -4,12 +4,14 @@ use std::io::{self, IsTerminal, Write};
 
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
 
 use super::exit::Failure;
 use super::text;
 
-/// Columns of a terminal that we cannot ask.
+/// Columns of a terminal that we cannot ask, and of one that says fewer than it can have.
 const COLUMNS: u16 = 80;
+const LEAST_COLUMNS: u16 = 40;
 /// Columns that a cell may take when another is to stretch.
 const WIDEST: u16 = 24;
 
@@ -124,11 +126,11 @@ impl Say {
         }
     }
 
-    /// A table that fits the terminal, a row a line: cells that are too long are cut.
+    /// A table, a row a line; cells that are too long for the terminal are cut.
     pub fn table(&self, header: &[Column<'_>], rows: &[Vec<String>]) -> Result<(), Failure> {
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_truncation_indicator("…").set_width(columns());
+        table.set_truncation_indicator("…").set_width(columns().unwrap_or(u16::MAX));
         let mut heads =
             comfy_table::Row::from(header.iter().map(|column| column.head().to_uppercase()).collect::<Vec<_>>());
         heads.max_height(1);
@@ -168,11 +170,20 @@ fn broken(line: &str, terminal: bool, indent: usize) -> Vec<String> {
     }
 }
 
-/// Columns that a table may take: those of the terminal that stdout is, or 80, unless `COLUMNS` says how many.
-pub fn columns() -> u16 {
+/// Columns that a line may take: as `COLUMNS` says, or as the terminal has that stdout is. `None` where a program reads
+/// it: nothing is cut then.
+pub fn columns() -> Option<u16> {
     let mut probe = Table::new();
     probe.set_content_arrangement(ContentArrangement::Dynamic);
-    wanted().or_else(|| probe.width()).filter(|&width| width >= 40).unwrap_or(COLUMNS)
+    let terminal = io::stdout().is_terminal().then(|| probe.width().unwrap_or(COLUMNS));
+    wanted().or(terminal).map(|width| if width < LEAST_COLUMNS { COLUMNS } else { width })
+}
+
+/// `text` in what `others` leave of a line: filled up, and cut where it is too long.
+pub fn rest_of_line(text: &str, others: u16) -> String {
+    let rest = |all: u16| usize::from(all.saturating_sub(others)).max(16);
+    let width = columns().map_or_else(|| rest(COLUMNS).max(text.width()), rest);
+    text::fit(text, width)
 }
 
 /// What the environment says.

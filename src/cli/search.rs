@@ -244,8 +244,8 @@ impl Shown {
             all => format!("{:<21}", text::count(all as u64, "source")),
         };
         // Number, size, address and hops keep their columns; the name takes what is left.
-        let width = usize::from(say::columns()).saturating_sub(4 + 2 + 2 + 10 + 2 + 21 + 2 + 6).max(16);
-        format!("{number:>4}  {}  {size:>10}  {}", text::fit(&name, width), end.trim_end())
+        let name = say::rest_of_line(&name, 4 + 2 + 2 + 10 + 2 + 21 + 2 + 6);
+        format!("{number:>4}  {name}  {size:>10}  {}", end.trim_end())
     }
 }
 

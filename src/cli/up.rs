@@ -26,7 +26,7 @@ use crate::app::{ErrorCode, Node, Options, PortMapping};
 use crate::disk::{next_step, room_in, why_unwritten};
 use crate::net::rt;
 use crate::proto::{Deflate, Encrypt, OutOfBand, RoleChoice};
-use crate::web::{self, Limits, Server};
+use crate::web::{self, Limits, Reach, Server};
 
 /// How many ports above the usual one are tried when another home has it.
 const PORTS_TRIED: u16 = 100;
@@ -49,7 +49,13 @@ pub async fn up(config: &Config, args: &Up) -> Result<(), Failure> {
     }
     let settings = settings(config, args)?;
     logging::apply(config, &settings);
-    settings.reach()?.may_open(settings.address("api")?, &config.home)?;
+    let reach = settings.reach()?;
+    reach.may_open(settings.address("api")?, &config.home)?;
+    if reach == Reach::Machine && !settings.list("api_host").is_empty() {
+        config
+            .say
+            .note("filbert: api_host changes nothing: without api_remote the control API answers this machine alone");
+    }
     let options = options(config, args, &settings)?;
     let notify = Notify::from_env();
     if !args.yes

@@ -252,7 +252,7 @@ fn hosts_tell_what_earlier_runs_knew_within_eighty_columns() {
     let data = r#"[{"addr":"[fd00:1111:2222:3333:4444:5555:6666:7777]:65535","teller":"dns-sd","heard":1000000000,
         "tried":1000000000,"outcome":"timed out","failures":7}, "10.0.0.1:6346"]"#;
     std::fs::write(&hosts, format!(r#"{{"filbert":"hosts","version":2,"data":{data}}}"#)).expect("written");
-    let table = narrow(&home, &["hosts"]);
+    let table = home.run_narrow(&["hosts"]).expect(0).stdout;
     assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
     for word in ["TOLD BY", "dns-sd", "timed out", "earlier", "10.0.0.1:6346"] {
         assert!(table.contains(word), "{word}: {table}");
@@ -266,11 +266,6 @@ fn hosts_tell_what_earlier_runs_knew_within_eighty_columns() {
     assert!(damaged.stderr.contains("is kept as"), "{}", damaged.stderr);
 }
 
-/// What it prints where lines may have eighty columns.
-fn narrow(home: &Home, args: &[&str]) -> String {
-    finish(home.command().args(args).env("COLUMNS", "80").spawn().expect("the binary starts")).expect(0).stdout
-}
-
 #[test]
 fn in_a_pipe_nothing_is_cut() {
     let home = Home::new();
@@ -279,7 +274,7 @@ fn in_a_pipe_nothing_is_cut() {
     home.run(&["share".as_ref(), dir.as_os_str(), "--yes".as_ref()]).expect(0);
     let whole = home.run(&["shares"]).expect(0).stdout;
     assert!(whole.contains(&dir.display().to_string()), "{whole}");
-    let cut = narrow(&home, &["shares"]);
+    let cut = home.run_narrow(&["shares"]).expect(0).stdout;
     assert!(cut.contains('…') && cut.lines().all(|line| line.chars().count() <= 80), "{cut}");
 }
 

@@ -135,7 +135,9 @@ fn hits_are_shown_in_a_table_that_fits_and_cannot_harm_the_terminal() {
         ("blue \u{1b}[31m red\u{202e}gpj.exe", b"abc"),
         ("blue 東京東京東京東京東京東京東京東京東京東京東京東京.txt", b"12"),
     ]);
-    let found = line.a.run(&["search", "blue", "--max", "2"]).expect(0);
+    let whole = line.a.run(&["search", "blue", "--max", "2"]).expect(0).stdout;
+    assert!(whole.contains(&format!("{}.txt  ", "東京".repeat(12))), "in a pipe nothing is cut: {whole}");
+    let found = line.a.run_narrow(&["search", "blue", "--max", "2"]).expect(0);
     assert_eq!(found.stdout.lines().count(), 2, "{}", found.stdout);
     assert!(!found.stdout.contains(['\u{1b}', '\u{202e}']), "{:?}", found.stdout);
     assert!(found.stdout.lines().all(|row| unicode_width::UnicodeWidthStr::width(row) <= 80), "{}", found.stdout);
@@ -523,7 +525,7 @@ fn several_numbers_a_template_magnets_and_priorities() {
     home.run(&["--timeout", "1", "get", &waits, "--priority", "low"]).expect(124);
     let id = home.run(&["transfers", "--json"]).lines().pop().expect("a transfer")["id"].to_string();
     home.run(&["priority", &id, "high"]).expect(0);
-    let table = home.run(&["transfers"]).expect(0).stdout;
+    let table = home.run_narrow(&["transfers"]).expect(0).stdout;
     assert!(table.contains("(high)") && table.lines().take(5).all(|line| line.chars().count() <= 80), "{table}");
     assert!(home.run(&["priority", "high"]).expect(2).stderr.contains("ID"), "it says what is missing");
     home.run(&["priority", &id, "urgent"]).expect(2);

@@ -108,6 +108,12 @@ impl Home {
         finish(command.spawn().expect("the binary starts"))
     }
 
+    /// The same where lines may have eighty columns.
+    #[track_caller]
+    pub fn run_narrow(&self, args: &[&str]) -> Ended {
+        finish(self.command().args(args).env("COLUMNS", "80").spawn().expect("the binary starts"))
+    }
+
     /// `up` with any free ports on loopback, these arguments, and what these tests always want.
     #[track_caller]
     pub fn up(&self, args: &[&str]) -> Servent {

@@ -189,7 +189,7 @@ fn pause_resume_cancel_and_retry_do_what_they_say() {
     within(Duration::from_secs(5), "its partial file is gone", || {
         files(&home.join("downloads/incomplete")).is_empty().then_some(())
     });
-    let table = home.run(&["transfers"]).expect(0).stdout;
+    let table = home.run_narrow(&["transfers"]).expect(0).stdout;
     assert!(table.starts_with("ID") && table.lines().all(|line| line.chars().count() <= 80), "{table}");
 }
 

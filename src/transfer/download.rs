@@ -13,12 +13,15 @@ mod disk;
 mod end;
 mod io;
 mod next;
+mod order;
 mod picture;
 mod play;
 mod share;
 mod sources;
 mod tree;
 mod words;
+
+use std::net::SocketAddr;
 
 use super::{Block, BlockMap, Check, Expected, Source};
 use crate::base::{Instant, Rng};
@@ -107,6 +110,8 @@ pub struct Download {
     vanished: u32,
     /// Where somebody reads, the first of them first.
     preferred: Vec<u64>,
+    /// Where others who fetch the file reach us, as we tell them.
+    us: Option<SocketAddr>,
 }
 
 impl Download {
@@ -137,6 +142,7 @@ impl Download {
             looked: Instant::ZERO,
             vanished: 0,
             preferred: Vec::new(),
+            us: None,
         }
     }
 
@@ -192,6 +198,7 @@ impl Download {
             Input::Cancel => self.on_cancel(out),
             Input::Retry => self.on_retry(now),
             Input::Prefer(from) => self.prefer(from),
+            Input::Us(addr) => self.us = Some(addr),
         }
         self.advance(now, out);
     }
@@ -227,6 +234,11 @@ impl Download {
     /// Whether its partial file is open: before that it does not know what is there.
     pub fn is_open(&self) -> bool {
         self.partial == Partial::Open
+    }
+
+    /// Where others who fetch the file reach us, as far as it was told.
+    pub fn us(&self) -> Option<SocketAddr> {
+        self.us
     }
 
     /// Who said so.

@@ -99,15 +99,18 @@ impl Contact {
 
     /// Who else has the file; ourselves among them, when there is something that we give.
     fn tell_others(&self, headers: &mut Headers, link: &Link) {
-        let (sha1, gives) = {
+        let (sha1, gives, known_as) = {
             let live = self.live.lock();
             let Some(machine) = live.machine() else { return };
             let Some(sha1) = machine.expected().sha1 else { return };
-            (sha1, self.inner.config.give && !machine.offered().is_empty())
+            (sha1, self.inner.config.give && !machine.offered().is_empty(), machine.us())
         };
         let us = (self.inner.hooks.us)(link.local_ip()).filter(|_| gives);
         if let Some(us) = us {
             headers.push("X-Node", us.to_string());
+            if known_as != Some(us) {
+                self.live.tell(Input::Us(us));
+            }
         }
         self.inner.alternates.tell(&sha1, self.there(link), us, headers);
     }

@@ -1,6 +1,7 @@
 //! What the driver and a [`Download`](super::Download) say to each other.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -166,6 +167,8 @@ pub enum Input {
     /// Somebody plays the file: bytes from these places on are wanted first, those of the first place before all. None:
     /// nobody does.
     Prefer(Vec<u64>),
+    /// Others who fetch the file are told that this is where we give what we have.
+    Us(SocketAddr),
 }
 
 /// How a connection to a source failed.

@@ -3,12 +3,13 @@
 //! Each source is asked for the first bytes that are missing, that it has, and that nobody else is asked for: of a large
 //! file the first behind a block drawn by chance, so that those who fetch it together do not all fetch the same. In a
 //! swarm, where some have only parts, it is asked for those that the fewest have, and who has all is spared what the
-//! others have. When there are none left, one that is idle takes over the second part of what the slowest is to send;
+//! others have and asked first for what is our part of the rest ([`Order`]). When there are none left, one that is idle takes over the second part of what the slowest is to send;
 //! and one that sends nothing, or would take much longer, is left altogether. A plain web server is asked for all in order.
 
 use std::ops::Range;
 use std::time::Duration;
 
+use super::order::Order;
 use super::sources::{Contact, Known};
 use super::{Download, Lost, Output, SourceId};
 use crate::base::Instant;
@@ -148,6 +149,8 @@ impl Download {
     fn rarest(&self, now: Instant, known: &Known, taken: &[Range<u64>], most: u64) -> Option<Range<u64>> {
         let (count, holders) = (self.map.len(), self.holders(|_| true));
         let spared = self.spared(now, known);
+        let order = self.order().filter(|_| !known.partial);
+        let before_us = |index: usize| order.as_ref().map_or(0, |order| order.before_us(index));
         let free = |index: usize| {
             let (missing, block) = (self.map.missing_in(index)?, self.map.range(index));
             let is_taken = taken.iter().any(|range| range.start < block.end && block.start < range.end);
@@ -155,9 +158,10 @@ impl Download {
             (!is_taken && !spared[index]).then_some(missing)
         };
         let from_origin = (0..count).map(|step| (self.origin + step) % count);
-        let first = from_origin.filter(|index| free(*index).is_some()).min_by_key(|index| holders[*index])?;
+        let place = |index: usize| (holders[index], before_us(index));
+        let first = from_origin.filter(|index| free(*index).is_some()).min_by_key(|index| place(*index))?;
         let mut range = free(first)?;
-        let next = (first + 1..count).take_while(|index| holders[*index] <= holders[first]);
+        let next = (first + 1..count).take_while(|index| place(*index) <= place(first));
         for more in next.map_while(free) {
             if more.start != range.end || range.end - range.start >= most {
                 break;
@@ -165,6 +169,12 @@ impl Download {
             range.end = more.end;
         }
         Some(range.start..range.end.min(range.start.saturating_add(most)))
+    }
+
+    /// The order of us among those who have only parts: they fetch the file as we do.
+    fn order(&self) -> Option<Order> {
+        let others = self.sources.iter().filter(|known| known.partial && known.contact != Contact::Gone);
+        Some(Order::new(self.us?, others.map(|known| known.source.addr)))
     }
 
     /// For each block, how many of those that have only parts have all of it, as far as they told.
@@ -268,7 +278,8 @@ impl Download {
             return if small || !self.has_peers() { u64::MAX } else { aimed };
         }
         if self.is_swarm() {
-            return aimed.min(self.config.request.max(1));
+            // The longer a request, the less is known of what the others ask for meanwhile.
+            return blocks(aimed / 2).min(self.config.request.max(1));
         }
         let fair = (self.map.size() - self.map.done()).div_ceil(2 * sources).div_ceil(block).saturating_mul(block);
         fair.max(FEWEST * block).min(self.config.request.max(1))

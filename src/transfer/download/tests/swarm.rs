@@ -220,6 +220,43 @@ fn who_has_all_is_spared_what_the_others_have_or_are_being_given() {
 }
 
 #[test]
+fn those_who_know_each_other_ask_who_has_all_for_different_blocks() {
+    const SIZE: u64 = 60 * MIB;
+    const MEMBERS: Range<u16> = 11..16;
+    let to_s0 = |out: Vec<Output>| {
+        out.into_iter().find_map(|it| match it {
+            Output::Fetch { source: S0, first, end: Some(end), .. } => Some(first..end),
+            _ => None,
+        })
+    };
+    let mut asked_for = [0; (SIZE / MIB) as usize];
+    for us in MEMBERS {
+        let config = DownloadConfig { active_sources: 2, swarm: 1, ..DownloadConfig::default() };
+        let mut bench = Bench::new(config, Some(SIZE));
+        bench.machine.rng = Rng::from_number(us.into());
+        bench.feed(Input::AddSource(source(1)));
+        bench.feed(Input::Opened { stored: vec![] });
+        let mut range = to_s0(bench.feed(Input::Turn)).expect("asked");
+        bench.feed(Input::Head { source: S0, head: partial(range.start, range.end, SIZE) });
+        bench.feed(Input::Us(source(us).addr));
+        for (id, other) in (1..).zip(MEMBERS.filter(|other| *other != us)) {
+            bench.feed(Input::AddSource(source(other)));
+            let nothing_yet = head(416, &[("X-Available-Ranges", "bytes 1-9")]);
+            bench.feed(Input::Head { source: SourceId(id), head: nothing_yet });
+        }
+        // Each has a fifth of them, and goes on without a word from the others.
+        for _ in 0..5 {
+            bench.now += Duration::from_secs(1);
+            bench.wrote(0, range.clone());
+            range = to_s0(bench.feed(Input::BodyEnd { source: S0 })).expect("asked for more");
+            bench.feed(Input::Head { source: S0, head: partial(range.start, range.end, SIZE) });
+            (range.start / MIB..range.end.div_ceil(MIB)).for_each(|block| asked_for[block as usize] += 1);
+        }
+    }
+    assert!(asked_for.iter().sum::<u32>() >= 25 && asked_for.iter().all(|times| *times <= 1), "{asked_for:?}");
+}
+
+#[test]
 fn a_partial_source_that_says_it_has_what_it_refuses_is_not_asked_all_the_time() {
     let mut bench = Bench::asking(MIB);
     let mut asked = 0;

@@ -129,3 +129,25 @@ fn of_many_small_files_not_all_are_open_at_a_time() {
         assert_eq!(std::fs::read(found.path()).expect("read"), bytes, "{name}");
     }
 }
+
+/// Each has been asked for once, in vain.
+#[test]
+fn nor_are_those_that_wait_for_a_source() {
+    const FILES: usize = 400;
+    let home = Home::new();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let links: Vec<String> = (0..FILES)
+        .map(|n| {
+            let urn = target(format!("the small file {n}").as_bytes());
+            format!("magnet:?xt={}&xl=20&dn={n}&xs=http://{nobody}{urn}", &urn["/uri-res/N2R?".len()..])
+        })
+        .collect();
+    let _servent = up(&home, 300, &["--no-lan", "--only-listed"]);
+    let mut get = vec!["--timeout", "8", "get"];
+    get.extend(links.iter().map(String::as_str));
+    home.run(&get).expect(124);
+    let transfers: Vec<Value> = home.run(&["--json", "transfers"]).expect(0).lines();
+    assert_eq!(transfers.len(), FILES);
+    let failed = transfers.iter().find(|transfer| transfer["state"] == "failed");
+    assert!(failed.is_none(), "{failed:?}");
+}

@@ -10,9 +10,9 @@ use filbert::net::rt;
 use futures::future::{join, select};
 use transfer_support::*;
 
-/// A download that nobody has.
+/// A download that nobody has. Its partial file is there at once: it is no small one.
 fn hopeless(seed: u64) -> Wanted {
-    wanted(&format!("file {seed}"), &content(100, seed), &[nobody()])
+    Wanted { size: Some(300_000), ..wanted(&format!("file {seed}"), &content(100, seed), &[nobody()]) }
 }
 
 fn begin(downloads: &Downloads, wanted: Wanted) -> u64 {

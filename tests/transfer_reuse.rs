@@ -72,6 +72,54 @@ fn many_at_a_time_need_no_more_connections_than_there_are_turns() {
 }
 
 #[test]
+fn nor_do_many_that_wait_in_its_queue() {
+    let place = Place::new();
+    let files: Vec<_> = (0..60).map(|seed| content(2000, seed)).collect();
+    let source =
+        Script::new(|_, stream| send(stream, "HTTP/1.1 503 Busy\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n", b""));
+    let downloads = place.open();
+    let begun = files.iter().map(|bytes| downloads.get(wanted("a", bytes, &[source.addr])));
+    rt::block_on(join_all(begun)).into_iter().for_each(|view| assert_eq!(view.expect("begun").error, None));
+    let end = std::time::Instant::now() + Duration::from_secs(30);
+    while source.requests.lock().expect("no panic").len() < files.len() {
+        assert!(std::time::Instant::now() < end, "not all are asked for");
+        pause(Duration::from_millis(20));
+    }
+    let connections = source.connections.load(Ordering::SeqCst);
+    assert!(connections < 30, "{connections} connections for 60 files, four at a time");
+}
+
+/// What came of the others is fetched again.
+#[test]
+fn of_many_that_were_cut_off_a_few_stay_open() {
+    let place = Place::new();
+    let files: Vec<_> = (0..200).map(|seed| content(2000, seed)).collect();
+    let (has, begun) = (files.clone(), Mutex::new(std::collections::BTreeSet::new()));
+    let source = Script::new(move |head, stream| {
+        let (at, bytes) =
+            has.iter().enumerate().find(|(_, bytes)| head.contains(&urn(bytes).to_string())).expect("it has it");
+        if begun.lock().expect("no panic").insert(at) {
+            let cut = "HTTP/1.1 206 Partial\r\nContent-Range: bytes 0-1999/2000\r\nContent-Length: 2000\r\n\r\n";
+            send(stream, cut, &bytes[..900]);
+            return false;
+        }
+        let (first, last) = asked(head);
+        send_206(stream, bytes, first, last.saturating_add(1).min(bytes.len()))
+    });
+    let downloads = place.open();
+    let begun = files.iter().enumerate().map(|(n, bytes)| downloads.get(wanted(&n.to_string(), bytes, &[source.addr])));
+    let ids: Vec<u64> = rt::block_on(join_all(begun)).into_iter().map(|view| view.expect("begun").id).collect();
+    let (mut most, end) = (0, std::time::Instant::now() + Duration::from_secs(120));
+    while ids.iter().any(|id| downloads.view(*id).expect("a download").state != "done") {
+        assert!(std::time::Instant::now() < end, "not all are done");
+        most = most.max(place.files().iter().filter(|name| name.ends_with(".part")).count());
+        pause(Duration::from_millis(10));
+    }
+    // Those that have their turn, and those that are being finished, are open too.
+    assert!(most < 150, "{most} of 200 were open at a time");
+}
+
+#[test]
 fn one_that_nobody_wants_is_closed() {
     let place = Place::new();
     let bytes = content(3000, 1);

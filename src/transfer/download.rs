@@ -70,6 +70,8 @@ pub enum SizeFrom {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Partial {
     Closed,
+    /// It was looked at, and nothing is there: it is opened when there is somebody to ask.
+    Shut,
     Opening,
     Open,
 }
@@ -191,6 +193,8 @@ impl Download {
             Input::Finished | Input::Altered => {}
             Input::Gone(words) => self.on_gone(words, out),
             Input::DiskFailed(words) => self.on_disk_failed(words, out),
+            Input::LetGo if self.phase == Phase::Fetching && self.sources.active() == 0 => self.let_go(out),
+            Input::LetGo => {}
             Input::NetworkChanged => self.on_network_changed(now),
             Input::Pause if matches!(self.phase, Phase::Fetching | Phase::Verifying) => self.end(Phase::Paused, out),
             Input::Resume if self.phase == Phase::Paused => self.phase = Phase::Fetching,

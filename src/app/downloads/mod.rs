@@ -60,6 +60,8 @@ pub use wanted::{OnExists, Wanted};
 const ELSEWHERE: Duration = Duration::from_secs(1);
 /// The state is written at most so often, but for what must not be lost.
 const SAVE_EVERY: Duration = Duration::from_millis(500);
+/// Small files that stay open while they wait, as something of them is there.
+const RESTING: usize = 64;
 /// What could not be written is tried again after this.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -131,6 +133,8 @@ struct Inner {
     table: Mutex<Table>,
     turns: Mutex<Turns>,
     spare: Spare,
+    /// As often held as there are small files that have waited, and of which something is there.
+    resting: Arc<()>,
     /// For the disk work of small files.
     lane: Lane,
     journal: Arc<Journal<Saved>>,
@@ -161,6 +165,7 @@ impl Downloads {
             alternates,
             turns: Mutex::new(Turns::new(config.active)),
             spare: Spare::default(),
+            resting: Arc::default(),
             lane: Lane::default(),
             config,
             hooks,

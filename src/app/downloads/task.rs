@@ -10,15 +10,15 @@ use std::time::{Duration, Instant as Clock};
 use futures::StreamExt;
 use futures::channel::{mpsc, oneshot};
 
-use super::Inner;
 use super::contact::{Contact, Decision, Links, disk_failed, tell_judged};
 use super::lane::{Placed, SMALL};
 use super::live::{AT_MOST, Live};
 use super::tree;
+use super::{Inner, RESTING};
 use crate::disk::{Checked, DiskError, Fault, Finishing, Partial, PartialSpec, Slot};
 use crate::net::fetch::Link;
 use crate::net::rt::{self, Task};
-use crate::transfer::{Input, Output, Reach, Source, SourceId, State};
+use crate::transfer::{Download, Input, Output, Reach, Source, SourceId, State};
 
 /// Of so few bytes nothing is lost by a crash that is worth writing down where they lie: it is one block.
 const UNNAMED: u64 = 1 << 20;
@@ -40,6 +40,8 @@ pub(super) struct Runner {
     told: Option<Clock>,
     /// Something changed since.
     untold: bool,
+    /// It has waited, and something of it is there: see [`RESTING`].
+    rests: Option<Arc<()>>,
     /// Which run of the download this is.
     run: u32,
 }
@@ -68,6 +70,7 @@ impl Runner {
             tree: None,
             told: None,
             untold: true,
+            rests: None,
         }
     }
 
@@ -86,6 +89,7 @@ impl Runner {
                 break;
             }
             if !self.live.has_outputs() {
+                self.rest();
                 self.wait().await;
             }
         }
@@ -178,6 +182,32 @@ impl Runner {
 
     fn links(&self) -> std::sync::MutexGuard<'_, BTreeMap<SourceId, Link>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Thousands of small files may wait, for one source even: they need no connection each for that, and no open file.
+    fn rest(&mut self) {
+        let waiting =
+            |machine: &Download| matches!(machine.state(), State::Waiting | State::Queued).then(|| machine.is_open());
+        let is_open = if self.small { self.live.lock().machine().and_then(waiting) } else { None };
+        match (is_open, &self.rests) {
+            (None, _) => return,
+            (Some(false), _) => self.rests = None,
+            (Some(true), None) if Arc::strong_count(&self.inner.resting) > RESTING => self.live.tell(Input::LetGo),
+            // Until it is done: what came of it is not given up for another.
+            (Some(true), None) => self.rests = Some(Arc::clone(&self.inner.resting)),
+            (Some(true), Some(_)) => {}
+        }
+        self.lend_links();
+    }
+
+    fn lend_links(&self) {
+        let to = |id: &SourceId| self.contacts.get(id).and_then(|running| running.to);
+        let lent: Vec<_> = self.links().extract_if(.., |id, _| to(id).is_some()).collect();
+        for (id, link) in lent {
+            if let Some(to) = to(&id) {
+                self.inner.lay_by(to, link);
+            }
+        }
     }
 
     fn fetch(&mut self, id: SourceId, source: Source, first: u64, end: Option<u64>, ticket: Option<String>) {

@@ -154,6 +154,8 @@ pub enum Input {
     Gone(String),
     /// The disk refused something: what, why, and the next step.
     DiskFailed(String),
+    /// So many wait with something of a small file that this one is not to stay open for it.
+    LetGo,
     /// There are new neighbours, who might know a source.
     NetworkChanged,
     /// The user wants it to rest.

@@ -27,14 +27,16 @@ impl Download {
         if self.phase != Phase::Fetching || self.partial == Partial::Opening {
             return;
         }
-        if let (Some(size), Partial::Closed) = (self.size, self.partial) {
-            // A small one has nothing to give before it is whole: of thousands of them not all need be open.
-            if size <= self.config.opened_in_turn && self.turn != Turn::Held && self.sources.next_due().is_some() {
+        if let (Some(size), Partial::Closed | Partial::Shut) = (self.size, self.partial) {
+            let in_turn = self.is_small() && self.turn != Turn::Held;
+            if self.partial == Partial::Closed && in_turn && self.sources.next_due().is_some() {
                 return self.want_turn(out);
             }
-            self.partial = Partial::Opening;
-            out.push(Output::Open { size });
-            return;
+            if self.partial == Partial::Closed || !in_turn {
+                self.partial = Partial::Opening;
+                out.push(Output::Open { size });
+                return;
+            }
         }
         if self.partial == Partial::Open && self.map.is_complete() {
             self.sources.drop_all(out);
@@ -86,6 +88,19 @@ impl Download {
         }
     }
 
+    /// A small one has nothing to give before it is whole: of thousands of them not all need be open.
+    fn is_small(&self) -> bool {
+        self.size.is_some_and(|size| size <= self.config.opened_in_turn)
+    }
+
+    /// A small one is not open any more. What there is of it is fetched again.
+    pub(super) fn let_go(&mut self, out: &mut Vec<Output>) {
+        if self.partial == Partial::Open && self.is_small() {
+            self.start_anew(out);
+            self.partial = Partial::Shut;
+        }
+    }
+
     fn want_turn(&mut self, out: &mut Vec<Output>) {
         if matches!(self.turn, Turn::None | Turn::Ending) {
             self.turn = Turn::Wanted;
@@ -103,6 +118,9 @@ impl Download {
     /// Nobody can be asked now: others may have our turn, and the network may know somebody.
     fn rest(&mut self, now: Instant, out: &mut Vec<Output>) {
         self.yield_turn(out);
+        if self.map.done() == 0 {
+            self.let_go(out);
+        }
         let next = self.next_ask();
         if next.is_none() && self.believe_another(now, out) {
             return self.advance(now, out);

@@ -107,6 +107,42 @@ fn a_small_file_is_opened_when_it_has_its_turn_and_one_whom_nobody_has_at_once()
 }
 
 #[test]
+fn a_small_file_of_which_nothing_is_there_is_not_open_while_it_waits() {
+    let small = || Bench::new(DownloadConfig { opened_in_turn: MIB, ..one() }, Some(MIB));
+    let asking = |mut bench: Bench| {
+        assert_eq!(bench.feed(Input::AddSource(source(1))), [Output::WantTurn]);
+        assert_eq!(bench.feed(Input::Turn), [Output::Open { size: MIB }]);
+        assert_eq!(bench.feed(Input::Opened { stored: vec![] }), [fetch(0, 1, 0, MIB)]);
+        bench
+    };
+    let mut bench = asking(small());
+    let out = bench.feed(Input::Head { source: S0, head: head(503, &[("Retry-After", "20")]) });
+    assert!(out.contains(&Output::YieldTurn) && out.contains(&Output::Discard), "{out:?}");
+    assert_eq!(bench.machine.state(), State::Waiting);
+    let next_try = loop {
+        match bench.sleep().as_slice() {
+            [Output::Requery] => {}
+            next => break next.to_vec(),
+        }
+    };
+    assert_eq!(next_try, [Output::WantTurn], "no sooner than there is somebody to ask");
+    assert_eq!(bench.feed(Input::Turn), [Output::Open { size: MIB }]);
+    assert_eq!(bench.feed(Input::Opened { stored: vec![] }), [fetch(0, 1, 0, MIB)]);
+    bench.feed(Input::Head { source: S0, head: partial(0, MIB, MIB) });
+    bench.wrote(0, 0..1000);
+    let out = bench.feed(Input::Lost { source: S0, how: Lost::Closed });
+    assert!(!out.contains(&Output::Discard), "what came stays: {out:?}");
+
+    assert_eq!(bench.feed(Input::LetGo), [Output::Discard], "unless too many are open");
+    assert_eq!((bench.machine.done(), bench.machine.state()), (0, State::Waiting));
+
+    let mut nobody_has_it = small();
+    assert_eq!(nobody_has_it.wake(), [Output::Open { size: MIB }], "it may be there");
+    assert_eq!(nobody_has_it.feed(Input::Opened { stored: vec![] }), [Output::Discard, Output::Requery]);
+    asking(nobody_has_it);
+}
+
+#[test]
 fn one_source_sends_all_of_it() {
     let mut bench = Bench::asking(2 * MIB);
     assert_eq!((bench.machine.state(), bench.reason()), (State::Connecting, "asking 127.0.0.1:1".into()));
@@ -835,6 +871,7 @@ fn any_input() -> impl Strategy<Value = Input> {
             .prop_map(|blocks| Input::Changed { blocks, words: "changed".into() }),
         Just(Input::DiskFailed("full".into())),
         Just(Input::NetworkChanged),
+        Just(Input::LetGo),
         Just(Input::Pause),
         Just(Input::Resume),
         Just(Input::Cancel),

@@ -58,6 +58,30 @@ fn one_that_the_source_closed_meanwhile_costs_nothing() {
     assert!((3..=6).contains(&source.connections.load(Ordering::SeqCst)));
 }
 
+/// A web server says so to a connection that rested for long, and closes it; what is asked in that moment crosses it.
+#[test]
+fn a_farewell_that_crosses_a_request_is_no_answer_to_it() {
+    let place = Place::new();
+    let files: Vec<_> = (0..4).map(|seed| content(3000, seed)).collect();
+    let (has, heard) = (files.clone(), AtomicUsize::new(0));
+    let source = Script::new(move |head, stream| {
+        // Every connection's second request.
+        if heard.fetch_add(1, Ordering::SeqCst) % 2 == 1 {
+            send(stream, "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", b"");
+            heard.store(0, Ordering::SeqCst);
+            return false;
+        }
+        let bytes = has.iter().find(|bytes| head.contains(&urn(bytes).to_string())).expect("it has it");
+        let (first, last) = asked(head);
+        send_206(stream, bytes, first, last.saturating_add(1).min(bytes.len()))
+    });
+    let downloads = place.open();
+    for (number, bytes) in files.iter().enumerate() {
+        get(&downloads, &number.to_string(), bytes, &source);
+    }
+    assert_eq!(source.connections.load(Ordering::SeqCst), files.len());
+}
+
 #[test]
 fn many_at_a_time_need_no_more_connections_than_there_are_turns() {
     let place = Place::new();

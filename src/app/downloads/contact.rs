@@ -32,6 +32,9 @@ const PIECE: u64 = 512 * 1024;
 /// So few bytes are hashed where they were written: it takes no longer than to hand them over.
 const AT_ONCE: u64 = 64 * 1024;
 
+/// "The server did not receive a complete request message within the time that it was prepared to wait" (RFC 9110).
+const REQUEST_TIMEOUT: u16 = 408;
+
 /// Open connections of a download that no request is under way on.
 pub(super) type Links = Arc<Mutex<BTreeMap<SourceId, Link>>>;
 
@@ -152,9 +155,11 @@ impl Contact {
         if let Some(mut link) = self.link.take()
             && link.is_quiet()
         {
-            // A source may have closed the connection while we did not use it: that is no failure.
+            // A source may have closed the connection while we did not use it, and have said that nothing was asked for: that
+            // is no failure.
             let request = self.request(&link);
             match link.ask(&request).await {
+                Ok(head) if head.code == REQUEST_TIMEOUT => {}
                 Ok(head) => answered = Some((link, head)),
                 Err(Lost::Closed) => {}
                 Err(how) => return Err(how),

@@ -298,9 +298,12 @@ fn judge(head: &Response, size: Option<u64>) -> Verdict {
     match head.code {
         206 => partial(head, size),
         200 => whole(head, size),
-        503 => Verdict::Later(retry_after(head), format!("is busy ({})", said(head))),
+        // "Too Many Requests", and "Request Timeout" of who waited for one in vain: both may be sent again (RFC 9110, RFC 6585).
+        408 | 429 | 503 => Verdict::Later(retry_after(head), format!("is busy ({})", said(head))),
         404 | 410 => Verdict::Absent(format!("does not have the file ({})", said(head))),
         416 => match (size, whole_size(head)) {
+            // Of an empty file no range can be satisfied.
+            (None | Some(0), Some(0)) => Verdict::Body { first: 0, end: 0, size: 0 },
             (Some(expected), Some(said)) if said != expected => Verdict::OtherSize { said, expected },
             _ => Verdict::NotYet(format!("does not have that part of the file ({})", said(head))),
         },
@@ -320,7 +323,7 @@ fn partial(head: &Response, size: Option<u64>) -> Verdict {
     let size = match (size, range.total) {
         (Some(size), Some(total)) if size != total => return Verdict::OtherSize { said: total, expected: size },
         (Some(size), _) | (None, Some(size)) => size,
-        (None, None) => return Verdict::Nonsense("no size".into()),
+        (None, None) => return no_size(head),
     };
     if range.last >= size {
         return Verdict::OtherSize { said: range.last.saturating_add(1), expected: size };
@@ -340,8 +343,13 @@ fn whole(head: &Response, size: Option<u64>) -> Verdict {
     match (size, length) {
         (Some(size), Some(length)) if size != length => Verdict::OtherSize { said: length, expected: size },
         (Some(size), _) | (None, Some(size)) => Verdict::Body { first: 0, end: size, size },
-        (None, None) => Verdict::Nonsense("no size".into()),
+        (None, None) => no_size(head),
     }
+}
+
+/// It would not say so the next time either.
+fn no_size(head: &Response) -> Verdict {
+    Verdict::Refusal(format!("does not say how long the file is ({})", said(head)))
 }
 
 /// "A server generating a 416 response to a byte-range request SHOULD generate a Content-Range header field

@@ -230,7 +230,21 @@ fn an_unknown_size_is_learnt_from_the_first_answer() {
     none.feed(Input::AddSource(source(1)));
     none.feed(Input::Turn);
     none.feed(Input::Head { source: S0, head: head(200, &[]) });
-    assert!(none.reason().starts_with("source 127.0.0.1:1 sent what is no HTTP (no size), next try 0:0"));
+    assert!(none.reason().starts_with("source 127.0.0.1:1 does not say how long the file is (200 Said So); asking"));
+}
+
+/// No range of it can be satisfied: what a web server says to one who does not know that yet.
+#[test]
+fn that_a_file_is_empty_is_learnt_from_416() {
+    let empty = head(416, &[("Content-Range", "bytes */0")]);
+    let mut bench = Bench::new(one(), None);
+    bench.feed(Input::AddSource(source(1)));
+    bench.feed(Input::Turn);
+    assert_eq!(bench.feed(Input::Head { source: S0, head: empty.clone() }), [Output::Open { size: 0 }]);
+    assert!(bench.feed(Input::Opened { stored: vec![] }).ends_with(&[Output::Verify]));
+    let mut other = Bench::asking(MIB);
+    other.feed(Input::Head { source: S0, head: empty });
+    assert!(other.reason().contains("has another file: 0 bytes"), "{}", other.reason());
 }
 
 #[test]
@@ -341,6 +355,22 @@ fn a_busy_source_is_not_asked_before_the_time_it_named_even_when_found_again() {
     assert!(bench.now >= named && bench.now < named + Duration::from_secs(7));
     let again = Output::Fetch { source: S0, from: source(1), first: 0, end: Some(MIB), ticket: Some("c703".into()) };
     assert_eq!(bench.feed(Input::Turn), [again], "it knows us by what it called our place");
+}
+
+/// Who fetches hundreds of files of a web server may be too quick for it.
+#[test]
+fn who_is_asked_too_often_is_asked_again_later() {
+    for (code, headers, pause) in [(429, &[("Retry-After", "5")][..], 5), (429, &[], 30), (408, &[], 30)] {
+        let mut bench = Bench::asking(MIB);
+        bench.feed(Input::Head { source: S0, head: head(code, headers) });
+        assert!(bench.reason().contains(&format!("is busy ({code} Said So)")), "{}", bench.reason());
+        let named = bench.now + Duration::from_secs(pause);
+        while bench.machine.state() == State::Waiting {
+            bench.sleep();
+        }
+        assert!(bench.now >= named && bench.now < named + Duration::from_secs(pause), "{code}");
+        assert_eq!(bench.feed(Input::Turn), [fetch(0, 1, 0, MIB)], "{code}");
+    }
 }
 
 #[test]

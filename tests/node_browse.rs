@@ -376,7 +376,7 @@ fn who_refuses_within_a_site_is_not_asked_to_connect_and_no_number_is_made_up() 
         let mut link = Raw::link(a.addr()).await;
         eventually("it is linked", async || a.node.status().await.neighbours == 1).await;
         let error = a.node.browse("1".to_owned()).await.expect_err("nothing was searched");
-        assert!(error.message.contains("has no hit 1"), "{error:?}");
+        assert!(error.message.contains("has no hit 1") && error.code == ErrorCode::NotFound, "{error:?}");
         let nowhere: SocketAddr = "127.0.0.1:9".parse().expect("an address");
         walled_hit(&a, &mut link, nowhere, false).await;
         let error = a.node.browse("1".to_owned()).await.expect_err("nobody listens there");

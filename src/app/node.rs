@@ -471,7 +471,7 @@ impl Node {
         let (addrs, known) = match host.parse::<u32>() {
             Ok(number) => {
                 let no_hit = || {
-                    Error::new(ErrorCode::Failed, format!("the latest search has no hit {number}"))
+                    Error::new(ErrorCode::NotFound, format!("the latest search has no hit {number}"))
                         .hint("Search first; a host is HOST or HOST:PORT")
                 };
                 let (hit, _) = searches.hit(number).ok_or_else(no_hit)?;

@@ -237,17 +237,25 @@ impl Link {
         }
     }
 
-    /// Takes `frame` if it may leave now; else it waits.
-    fn offer(&mut self, now: Instant, frame: &Frame, limit: usize, counters: &mut Counters) -> bool {
+    /// Takes `frame` if it may leave now; else it waits, with the payload in `own` if there is one.
+    fn offer(
+        &mut self,
+        now: Instant,
+        frame: &Frame,
+        own: &mut Option<Bytes>,
+        limit: usize,
+        counters: &mut Counters,
+    ) -> bool {
         let len = frame.wire_len();
         if self.queue.is_empty() && self.has_room(len) {
             self.leave(now, len, frame.header.kind, counters);
             return true;
         }
         self.blocked_since.get_or_insert(now);
-        // It may wait long: with a payload of its own, or a few bytes would hold the memory of a whole read.
-        let own = Frame { header: frame.header, payload: Bytes::copy_from_slice(&frame.payload) };
-        for _ in 0..self.queue.push(own, limit) {
+        // It may wait long: with a payload of its own, or a few bytes would hold the memory of a whole read. All links that
+        // it waits for share that.
+        let payload = own.get_or_insert_with(|| Bytes::copy_from_slice(&frame.payload)).clone();
+        for _ in 0..self.queue.push(Frame { header: frame.header, payload }, limit) {
             self.drops.count(DropReason::QueueFull);
             counters.drops.count(DropReason::QueueFull);
         }
@@ -340,7 +348,7 @@ impl Links {
         out: &mut Outbox,
     ) -> bool {
         let Some(link) = self.get_mut(to) else { return false };
-        if link.offer(now, &frame, limit, counters) {
+        if link.offer(now, &frame, &mut None, limit, counters) {
             out.push(Output::Send { to: vec![to], frame });
         }
         true
@@ -371,13 +379,13 @@ impl Links {
         out: &mut Outbox,
     ) -> usize {
         let mut to = Vec::with_capacity(self.0.len());
-        let mut reached = 0;
+        let (mut reached, mut own) = (0, None);
         for link in &mut self.0 {
             if !wants(link) {
                 continue;
             }
             reached += 1;
-            if link.offer(now, &frame, limit, counters) {
+            if link.offer(now, &frame, &mut own, limit, counters) {
                 to.push(link.conn);
             }
         }

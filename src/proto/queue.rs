@@ -11,6 +11,8 @@ use crate::wire::{Frame, Kind};
 
 /// Answers that may go before a query that waits.
 const RESPONSES_IN_A_ROW: u8 = 8;
+/// What a message counts for at least: it takes that much memory however short it is.
+const LEAST: usize = 128;
 
 /// Who goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,31 +39,32 @@ impl Lane {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     lanes: [VecDeque<Frame>; 3],
-    bytes: usize,
+    /// Bytes that wait, short messages counting as [`LEAST`].
+    weight: usize,
     responses: u8,
 }
 
 impl Queue {
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.bytes == 0
+        self.weight == 0
     }
 
     /// Bytes that wait.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.lanes.iter().flatten().map(Frame::wire_len).sum()
     }
 
-    /// Lets `frame` wait. At most `limit` bytes do: to make room the oldest query leaves first, then the
-    /// oldest response; a frame that still finds no room does not get in. Returns how many left or were
-    /// not let in.
+    /// Lets `frame` wait. At most `limit` bytes do, a message counting for [`LEAST`] or more: to make room the oldest query
+    /// leaves first, then the oldest response; a frame that still finds no room does not get in. Returns how many left or
+    /// were not let in.
     pub(super) fn push(&mut self, frame: Frame, limit: usize) -> u64 {
-        let (lane, len) = (Lane::of(frame.header.kind), frame.wire_len());
-        if len > limit {
+        let (lane, weight) = (Lane::of(frame.header.kind), weight(&frame));
+        if weight > limit {
             return 1;
         }
         let mut lost = 0;
-        while self.bytes + len > limit {
+        while self.weight + weight > limit {
             // A newcomer never displaces its betters.
             let victim = [Lane::Query, Lane::Response, Lane::Control]
                 .into_iter()
@@ -69,10 +72,10 @@ impl Queue {
             let Some(old) = victim.and_then(|victim| self.lanes[victim as usize].pop_front()) else {
                 return lost + 1;
             };
-            self.bytes -= old.wire_len();
+            self.weight -= self::weight(&old);
             lost += 1;
         }
-        self.bytes += len;
+        self.weight += weight;
         self.lanes[lane as usize].push_back(frame);
         lost
     }
@@ -91,8 +94,13 @@ impl Queue {
         if !fits(self.lanes[lane as usize].front()?.wire_len()) {
             return None;
         }
-        let frame = self.lanes[lane as usize].pop_front()?;
-        self.bytes -= frame.wire_len();
+        let queue = &mut self.lanes[lane as usize];
+        let frame = queue.pop_front()?;
+        if queue.is_empty() {
+            // What a flood made it hold.
+            *queue = VecDeque::new();
+        }
+        self.weight -= weight(&frame);
         match lane {
             Lane::Response => self.responses = self.responses.saturating_add(1),
             Lane::Query => self.responses = 0,
@@ -100,6 +108,10 @@ impl Queue {
         }
         Some(frame)
     }
+}
+
+fn weight(frame: &Frame) -> usize {
+    frame.wire_len().max(LEAST)
 }
 
 #[cfg(test)]
@@ -150,7 +162,8 @@ mod tests {
 
     #[test]
     fn when_full_the_oldest_query_leaves_first() {
-        let len = HEADER_LEN + 10;
+        // However short they are.
+        let len = LEAST;
         let mut queue = Queue::default();
         for (n, kind) in (0..).zip([Kind::Query, Kind::Query, Kind::QueryHit]) {
             assert_eq!(queue.push(frame(kind, n, 10), 3 * len), 0);
@@ -167,9 +180,21 @@ mod tests {
     #[test]
     fn a_frame_above_the_whole_limit_displaces_nobody() {
         let mut queue = Queue::default();
-        queue.push(frame(Kind::Query, 0, 0), 100);
-        assert_eq!(queue.push(frame(Kind::QueryHit, 1, 100), 100), 1);
+        queue.push(frame(Kind::Query, 0, 0), 200);
+        assert_eq!(queue.push(frame(Kind::QueryHit, 1, 200), 200), 1);
         assert_eq!(drain(&mut queue), [(Kind::Query, 0)]);
+    }
+
+    #[test]
+    fn a_flood_of_short_frames_takes_no_more_memory_than_the_limit_and_none_when_it_is_over() {
+        let mut queue = Queue::default();
+        let limit = 256 * 1024;
+        let lost: u64 = (0..10_000).map(|_| queue.push(frame(Kind::Query, 0, 3), limit)).sum();
+        assert_eq!(lost, 10_000 - (limit / LEAST) as u64);
+        let held = |queue: &Queue| queue.lanes.iter().map(VecDeque::capacity).sum::<usize>() * size_of::<Frame>();
+        assert!(held(&queue) <= limit, "{} bytes", held(&queue));
+        drain(&mut queue);
+        assert_eq!((held(&queue), queue.bytes(), queue.weight), (0, 0, 0));
     }
 
     #[test]

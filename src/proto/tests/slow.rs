@@ -56,7 +56,8 @@ fn a_full_queue_drops_the_oldest_query_and_counts_it_at_the_slow_peer() {
     let mut config = Config::new(ME);
     config.only_listed = true;
     let len = query_frame(1, 1, 0).wire_len();
-    config.limits.queue_bytes = 3 * len;
+    // However short they are, three of them fill it.
+    config.limits.queue_bytes = 3 * 128;
     let mut lone = Lone::with(config);
     let source = lone.accept(1, usize::MAX);
     let slow = lone.accept(2, 0);
@@ -69,6 +70,26 @@ fn a_full_queue_drops_the_oldest_query_and_counts_it_at_the_slow_peer() {
     assert_eq!(lone.servent.counters().drops.get(DropReason::QueueFull), 4);
     let out = lone.handle(Input::Room { conn: slow, bytes: 10_000 });
     assert_eq!(sent(&out[1..]), [(vec![slow], 5), (vec![slow], 6)]);
+}
+
+#[test]
+fn all_who_wait_for_a_query_share_its_payload() {
+    let mut lone = Lone::new();
+    let source = lone.accept(1, usize::MAX);
+    let slow = [2, 3].map(|n| lone.accept(n, 0));
+    let query = query_frame(1, 4, 0);
+    lone.frame(source, query.clone());
+    let waited = slow.map(|conn| {
+        let out = lone.handle(Input::Room { conn, bytes: 10_000 });
+        let query = out.into_iter().find_map(|output| match output {
+            Output::Send { frame, .. } if frame.header.kind == Kind::Query => Some(frame.payload),
+            _ => None,
+        });
+        query.expect("it waited")
+    });
+    assert_eq!(waited[0], query.payload);
+    assert_eq!(waited[0].as_ptr(), waited[1].as_ptr());
+    assert_ne!(waited[0].as_ptr(), query.payload.as_ptr(), "and hold nothing else of what was read with it");
 }
 
 #[test]

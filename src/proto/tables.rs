@@ -23,9 +23,9 @@ use super::link::Link;
 use super::servent::Servent;
 use super::{CloseReason, ConnId, Outbox, Rate, Role};
 
-/// Tables that a peer may begin to tell: each is some work, however short it is. A minute's changes at the pace at which we
-/// tell ours, and one each second.
-const BEGUN: Rate = Rate { per_second: 1, burst: 16 };
+/// Tables that a peer may begin to tell: each is some work, however short it is, and a large one more than a usual one
+/// ([`weight`]). A minute's changes of the largest that we tell, at our pace, and a usual one each second.
+const BEGUN: Rate = Rate { per_second: 1, burst: 48 };
 /// Memory for the tables of all peers.
 const MOST_BYTES: usize = 32 * 1024 * 1024;
 /// A change is told so much later, so that what changes together is told together.
@@ -35,6 +35,11 @@ const FASTEST: Duration = Duration::from_secs(1);
 const SLOWEST: Duration = Duration::from_secs(30);
 /// Who has messages waiting is told after this.
 const BUSY: Duration = Duration::from_secs(5);
+
+/// How many usual tables one of so many slots counts for.
+fn weight(slots: usize) -> u32 {
+    (slots >> USUAL_BITS).max(1) as u32
+}
 
 /// What a link knows of tables.
 #[derive(Debug)]
@@ -188,8 +193,12 @@ impl Servent {
         let update = RouteTableUpdate::decode(&frame.payload).map_err(|error| error.to_string());
         let Some(link) = self.links.get_mut(conn) else { return };
         let tables = link.tables.get_or_insert_with(|| Box::new(LinkTables::new(now)));
-        let begins = matches!(update, Ok(RouteTableUpdate::Reset { .. } | RouteTableUpdate::Patch { sequence: 1, .. }));
-        if begins && !tables.begun.take(1, now) {
+        let begins = match &update {
+            Ok(RouteTableUpdate::Reset { .. }) => 1,
+            Ok(RouteTableUpdate::Patch { sequence: 1, .. }) => weight(tables.receiver.slots()),
+            _ => 0,
+        };
+        if !tables.begun.take(begins, now) {
             return self.refuse_table(now, conn, "a new one too often", out);
         }
         let before = tables.receiver.bytes();

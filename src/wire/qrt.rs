@@ -144,15 +144,26 @@ impl Draft {
     }
 
     /// All that `table` has is there too. Where it has fewer slots, each of its slots stands for several here.
+    ///
+    /// Word by word where it can: an ultrapeer merges the tables of all its leaves whenever one changes.
     pub fn merge(&mut self, table: &Qrt) {
-        if table.bits >= self.bits {
-            let shift = table.bits - self.bits;
-            table.each().for_each(|slot| self.set((slot >> shift) as usize, true));
-        } else {
-            let shift = self.bits - table.bits;
-            table.each().flat_map(|slot| (slot << shift)..=(slot << shift | ((1 << shift) - 1))).for_each(|slot| {
-                self.set(slot as usize, true);
-            });
+        match (&table.slots, table.bits.checked_sub(self.bits)) {
+            (Slots::All(words), Some(0)) => self.words.iter_mut().zip(words).for_each(|(ours, theirs)| *ours |= theirs),
+            // Some words of it are one slot here.
+            (Slots::All(words), Some(shift @ 6..)) => {
+                let taken = words.iter().enumerate().filter(|(_, word)| **word != 0);
+                taken.for_each(|(at, _)| self.set(at >> (shift - 6), true));
+            }
+            // A part of a word is.
+            (Slots::All(words), Some(shift)) => {
+                let (parts, part) = (64 >> shift, (1 << (1 << shift)) - 1);
+                for (at, word) in words.iter().enumerate().filter(|(_, word)| **word != 0) {
+                    let taken = (0..parts).filter(|n| word >> (n << shift) & part != 0);
+                    taken.for_each(|n| self.set(at * parts + n, true));
+                }
+            }
+            (Slots::Few(slots), Some(shift)) => slots.iter().for_each(|slot| self.set((slot >> shift) as usize, true)),
+            (_, None) => table.each().for_each(|slot| self.fill(slot as usize, self.bits - table.bits)),
         }
     }
 
@@ -175,6 +186,16 @@ impl Draft {
             *word |= bit;
         } else {
             *word &= !bit;
+        }
+    }
+
+    /// All slots are taken that one of a table with fewer by so many bits stands for.
+    fn fill(&mut self, slot: usize, bits: u32) {
+        let (first, count) = (slot << bits, 1usize << bits);
+        if count >= 64 {
+            self.words[first / 64..][..count / 64].fill(u64::MAX);
+        } else {
+            self.words[first / 64] |= ((1 << count) - 1) << (first % 64);
         }
     }
 
@@ -265,6 +286,38 @@ mod tests {
         assert!(merged.may_match(&Keys::of("blue train green song", &[])));
         assert_eq!(merged.taken(), 2 * 64 + 2);
         assert!(!merged.may_match(&Keys::of("unheard", &[])));
+    }
+
+    #[test]
+    fn tables_of_all_sizes_are_merged_slot_by_slot() {
+        for (from, to) in (0..=13u32).flat_map(|from| (0..=13u32).map(move |to| (from, to))) {
+            for every in [1, 2, 3, 40, 97] {
+                let mut table = Draft::new(from);
+                (0..1usize << from).filter(|slot| slot * slot % every == 0).for_each(|slot| table.set(slot, true));
+                let table = table.finish();
+                let mut merged = Draft::new(to);
+                merged.set((1 << to) - 1, true);
+                merged.merge(&table);
+                let merged = merged.finish();
+                for slot in 0..1u32 << from.max(to) {
+                    let (theirs, ours) = (slot >> (from.max(to) - from), slot >> (from.max(to) - to));
+                    let is_there = table.has(hash_in(theirs, from));
+                    assert!(!is_there || merged.has(hash_in(ours, to)), "{slot}: {from} to {to}");
+                }
+                let group = |slot: u32| match from.checked_sub(to) {
+                    Some(more) => (slot << more..=(slot << more | ((1 << more) - 1))).collect(),
+                    None => vec![slot >> (to - from)],
+                };
+                let taken = |slot: &u32| group(*slot).iter().any(|&theirs| table.has(hash_in(theirs, from)));
+                let want = (0..1u32 << to).filter(|slot| *slot == (1 << to) - 1 || taken(slot)).count();
+                assert_eq!(merged.taken(), want, "{from} to {to}, one in {every}");
+            }
+        }
+    }
+
+    /// A hash whose slot that is.
+    fn hash_in(slot: u32, bits: u32) -> u32 {
+        (u64::from(slot) << (32 - bits)) as u32
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::wire::bye::Bye;
 use crate::wire::handshake::{HEAD_LIMIT, Head};
 use crate::wire::head::Headers;
 use crate::wire::qrp::RouteTableUpdate;
-use crate::wire::qrt::{Draft, Keys, Qrt, Receiver, each_hash, updates};
+use crate::wire::qrt::{Draft, Keys, MOST_BITS, Qrt, Receiver, each_hash, updates};
 use crate::wire::query::Query;
 use crate::wire::{Frame, Guid, Kind};
 
@@ -441,6 +441,47 @@ fn who_begins_a_table_again_and_again_gets_a_bye() {
     let begin = RouteTableUpdate::Patch { sequence: 1, count: 2, compressor: 0, bits: 4, data: Bytes::new() };
     let taken =
         (0..100).take_while(|_| lone.frame(leaf, frame(Kind::RouteTableUpdate, 1, 1, 0, begin.encode())).is_empty());
-    assert_eq!(taken.count(), 14, "sixteen at once; a reset and a patch were two");
+    assert_eq!(taken.count(), 46, "48 at once; a reset and a patch were two");
     assert_eq!(lone.servent.leaves(), 0);
+}
+
+#[test]
+fn a_large_table_counts_for_as_many_as_it_is_times_a_usual_one() {
+    let mut lone = Lone::new();
+    let leaf = link(&mut lone, "False", 3);
+    let none = Qrt::empty(21);
+    let one = {
+        let mut draft = Draft::of_size(&none);
+        draft.add(0);
+        draft.finish()
+    };
+    tells(&mut lone, leaf, &one);
+    let change = updates(Some(&one), &none);
+    let told = |lone: &mut Lone| {
+        let mut pieces = change.iter().map(|piece| frame(Kind::RouteTableUpdate, 1, 1, 0, piece.encode()));
+        pieces.all(|piece| lone.frame(leaf, piece).is_empty())
+    };
+    let taken = (0..100).take_while(|_| told(&mut lone)).count();
+    assert_eq!((taken, lone.servent.leaves()), (1, 0), "of 48 a reset took one, and each patch 16");
+}
+
+#[test]
+fn our_own_largest_table_may_change_as_often_as_we_tell_it() {
+    let mut lone = Lone::new();
+    let leaf = link(&mut lone, "False", 3);
+    let song = |n: u32| {
+        let mut draft = Draft::of_size(&Qrt::empty(MOST_BITS));
+        draft.add(n << 8);
+        draft.finish()
+    };
+    let mut known = None;
+    for (n, second) in [0, 1, 3, 7, 15, 31, 61].into_iter().enumerate() {
+        lone.sleep_until(Instant::from_secs(second));
+        let table = song(n as u32);
+        for update in updates(known.as_ref(), &table) {
+            lone.frame(leaf, frame(Kind::RouteTableUpdate, 9, 1, 0, update.encode()));
+        }
+        known = Some(table);
+    }
+    assert_eq!(lone.servent.leaves(), 1);
 }

@@ -91,6 +91,11 @@ impl Receiver {
         self.table.as_ref()
     }
 
+    /// How many slots the table has that a patch would change.
+    pub fn slots(&self) -> usize {
+        self.base.as_ref().or(self.table.as_ref()).map_or(0, |table| table.len())
+    }
+
     /// Bytes of memory that it takes now, beside its own size.
     pub fn bytes(&self) -> usize {
         // A zlib window and its tables.

@@ -16,10 +16,10 @@ fn queries_for_a_neighbour_that_does_not_read_are_dropped_and_counted_there() {
         eventually("both are linked", async || a.node.peers().await.len() == 2).await;
         let mut sent = 0;
         // The kernel takes up to 40 MB for the deaf one before its queue with us begins to grow.
-        for n in 0..100u8 {
+        for n in 0..250u8 {
             let mut asker = Raw::link(a.addr()).await;
-            // Within the burst that each neighbour has, so that none is dropped for its rate.
-            for m in 0..450u16 {
+            // Within the burst that each neighbour has, of which each takes seven, so that none is dropped for its rate.
+            for m in 0..60u16 {
                 let mut guid = [n; 16];
                 guid[..2].copy_from_slice(&m.to_le_bytes());
                 let text = format!("{} {m}", "long words ".repeat(300));

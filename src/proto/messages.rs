@@ -29,6 +29,9 @@ use super::{
 
 /// Bytes of entries in one hit that we send; real clients refuse payloads above 64 KiB.
 const HIT_BYTES: usize = 32 * 1024;
+/// A query counts as often against the rate of its neighbour as it begins so many bytes: a longer one than people type costs
+/// all who search and send it as much more.
+const QUERY_BYTES: usize = 512;
 /// What a first copy of a query, a hit that passed by, and a hit for us add to a peer's merit.
 const MERIT_QUERY: u64 = 1;
 const MERIT_HIT: u64 = 4;
@@ -222,7 +225,8 @@ impl Servent {
     fn on_query(&mut self, now: Instant, conn: ConnId, route: Route, frame: Frame, out: &mut Outbox) {
         let guid = frame.header.guid;
         // Copies were sorted out before: they cost little, so only what is new counts against the rate.
-        if !self.allows(now, conn, |buckets| &mut buckets.queries) {
+        let weight = frame.payload.len().div_ceil(QUERY_BYTES).max(1) as u32;
+        if !self.links.get_mut(conn).is_some_and(|link| link.buckets.queries.take(weight, now)) {
             self.router.take_back(&guid);
             return self.drop_message(conn, DropReason::RateLimited);
         }

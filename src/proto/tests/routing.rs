@@ -109,6 +109,28 @@ fn a_neighbour_may_send_a_burst_and_then_its_rate_and_copies_are_free() {
 }
 
 #[test]
+fn a_long_query_counts_as_several() {
+    let mut lone = Lone::new();
+    let source = lone.accept(1, usize::MAX);
+    let ask = |lone: &mut Lone, n: u32, bytes: usize| {
+        let mut text = vec![b'x'; bytes];
+        (text[0], text[1], text[bytes - 1]) = (0x80, 0, 0);
+        let mut query = frame(Kind::Query, 0, 4, 0, text.into());
+        query.header.guid.0[..4].copy_from_slice(&n.to_le_bytes());
+        lone.frame(source, query);
+    };
+    for n in 0..20 {
+        ask(&mut lone, n, 60 * 1024);
+    }
+    let drops = lone.peer(source).drops;
+    assert_eq!(drops, [(DropReason::RateLimited, 16)].into(), "each counts as 120, and 500 are there");
+    for n in 100..200 {
+        ask(&mut lone, n, 512);
+    }
+    assert_eq!(lone.peer(source).drops, [(DropReason::RateLimited, 96)].into(), "20 were left");
+}
+
+#[test]
 fn a_rate_that_is_off_lets_everything_through() {
     let mut config = Config::new(ME);
     config.only_listed = true;

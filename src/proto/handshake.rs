@@ -281,7 +281,7 @@ impl Servent {
             Direction::In => self.counters.links_in += 1,
         }
         let addr = identity.addr;
-        if identity.listens && identity.role == Role::Ultrapeer {
+        if identity.listens && identity.is_seen_at_addr() && identity.role == Role::Ultrapeer {
             self.hosts.link_up(now, addr);
         }
         self.links.insert(Link::new(conn, *identity, pending.slot, room, &self.config, now));
@@ -489,7 +489,9 @@ impl Servent {
         if hello.role == Some(Role::Leaf) {
             // Nobody finds a slot there.
         } else if identity.listens {
-            self.learn_host(now, remote.ip(), identity.addr, HostSource::Peer, Teller::Peer);
+            // Another address within our site is its word alone: we talk to one, and dial the other.
+            let source = if identity.is_seen_at_addr() { HostSource::Peer } else { HostSource::Stranger };
+            self.learn_host(now, remote.ip(), identity.addr, source, Teller::Peer);
         } else if let Some(listen) = hello.listen {
             self.learn_host(now, remote.ip(), listen, HostSource::Stranger, Teller::Peer);
         }

@@ -34,6 +34,9 @@ const EARLIER: u64 = u64::MAX;
 /// /64), and to all addresses of a /24 (or /48).
 const TO_ADDRESS: usize = 2;
 const TO_NET: usize = 4;
+/// Dials in a minute to hosts within our site (not public ones) that only strangers named. There are few such hosts, and they
+/// are near: enough for a large site, too few to flood it or to look through it for open ports.
+const NEAR_PER_MINUTE: usize = 120;
 
 /// Free slots that were told count for so long.
 const SLOTS_FRESH: Duration = Duration::from_secs(600);
@@ -80,12 +83,12 @@ pub(super) enum Pick {
 pub(super) struct Hosts {
     hosts: IndexMap<SocketAddr, Host, HashSeed>,
     bound: usize,
-    budget: Budget,
+    budget: Box<Budget>,
 }
 
 impl Hosts {
     pub(super) fn new(limits: &Limits, seed: HashSeed) -> Self {
-        Self { hosts: IndexMap::with_hasher(seed), bound: limits.hosts, budget: Budget::new(limits) }
+        Self { hosts: IndexMap::with_hasher(seed), bound: limits.hosts, budget: Box::new(Budget::new(limits)) }
     }
 
     /// Somebody whom we believe spoke of a host. Whether it is new to us.
@@ -246,7 +249,7 @@ impl Hosts {
     ) -> Pick {
         let trusted_only = rng.below(2) == 0;
         // Nobody whom a stranger named comes before then: to find that out one by one would be a walk for each of them.
-        let closed = self.budget.closed_until(now);
+        let closed = [true, false].map(|public| self.budget.closed_until(now, public));
         loop {
             let (mut best, mut count, mut soonest) = (None, 0, None);
             let mut fewest = (true, u32::MAX, u8::MAX);
@@ -254,7 +257,8 @@ impl Hosts {
                 if excluded(addr, host.source) {
                     continue;
                 }
-                let budget = closed.filter(|_| Budget::counts(addr, host.source));
+                let closed = if is_public(addr.ip()) { closed[0] } else { closed[1] };
+                let budget = closed.filter(|_| host.source == HostSource::Stranger);
                 let not_before = budget.map_or(host.not_before, |closed| host.not_before.max(closed));
                 if not_before > now {
                     soonest = Some(soonest.map_or(not_before, |at: Instant| at.min(not_before)));
@@ -366,11 +370,14 @@ impl Host {
     }
 }
 
-/// Dials of the last hour to public hosts that only strangers named. Not bound to the cache, so that a host
-/// forgotten and named again gets no more of them.
+/// Dials to hosts that only strangers named. Not bound to the cache, so that a host forgotten and named again gets no
+/// more of them.
 #[derive(Debug)]
 struct Budget {
+    /// Those of the last hour to public hosts.
     spent: VecDeque<(Instant, SocketAddr)>,
+    /// Those of the last minute to others.
+    near: VecDeque<Instant>,
     per_minute: usize,
     per_host_hour: usize,
 }
@@ -382,18 +389,19 @@ impl Budget {
     fn new(limits: &Limits) -> Self {
         Self {
             spent: VecDeque::new(),
+            near: VecDeque::new(),
             per_minute: limits.stranger_dials_per_minute,
             per_host_hour: limits.stranger_dials_per_host_hour,
         }
     }
 
-    /// Whether a dial to it is counted.
-    fn counts(addr: SocketAddr, source: HostSource) -> bool {
-        source == HostSource::Stranger && is_public(addr.ip())
-    }
-
-    /// When there may be any further dial that counts, if there were as many in the last minute as there may be.
-    fn closed_until(&self, now: Instant) -> Option<Instant> {
+    /// When there may be any further dial to public hosts, or to others, if there were as many in the last minute as there may
+    /// be.
+    fn closed_until(&self, now: Instant, public: bool) -> Option<Instant> {
+        if !public {
+            let last = self.near.iter().rev().nth(NEAR_PER_MINUTE - 1);
+            return last.map(|at| *at + MINUTE).filter(|open| *open > now);
+        }
         let in_minute = self.spent.iter().rev().take_while(|(at, _)| now.since(*at) < MINUTE);
         let last = in_minute.take(self.per_minute).nth(self.per_minute.saturating_sub(1));
         last.map(|(at, _)| *at + MINUTE)
@@ -401,13 +409,16 @@ impl Budget {
 
     /// Counts a dial, or says when it may be tried again.
     fn spend_on(&mut self, now: Instant, addr: SocketAddr, source: HostSource) -> Result<(), Instant> {
-        if !Self::counts(addr, source) {
+        if source != HostSource::Stranger {
             return Ok(());
+        }
+        if !is_public(addr.ip()) {
+            return self.spend_near(now);
         }
         while self.spent.front().is_some_and(|&(at, _)| now.since(at) >= HOUR) {
             self.spent.pop_front();
         }
-        if let Some(closed) = self.closed_until(now) {
+        if let Some(closed) = self.closed_until(now, true) {
             return Err(closed);
         }
         let (address, net) = (subnet(addr.ip()), narrow_net(addr.ip()));
@@ -421,6 +432,17 @@ impl Budget {
             return Err(now + HOUR);
         }
         self.spent.push_back((now, addr));
+        Ok(())
+    }
+
+    fn spend_near(&mut self, now: Instant) -> Result<(), Instant> {
+        if let Some(closed) = self.closed_until(now, false) {
+            return Err(closed);
+        }
+        while self.near.front().is_some_and(|&at| now.since(at) >= MINUTE) {
+            self.near.pop_front();
+        }
+        self.near.push_back(now);
         Ok(())
     }
 
@@ -593,14 +615,25 @@ mod tests {
     }
 
     #[test]
-    fn loopback_and_private_hosts_cost_no_budget() {
+    fn hosts_within_a_site_are_dialled_often_but_nobody_floods_it() {
         let (mut hosts, mut rng) = hosts(100);
-        for n in 0..30 {
-            let addr = SocketAddr::from(([127, 0, 0, 1], 6000 + n));
-            hosts.learn(Instant::ZERO, addr, HostSource::Stranger);
-            assert_eq!(hosts.pick(Instant::ZERO, &mut rng, NOBODY), Pick::Dial(addr));
-            hosts.forget(&addr);
+        let host = |n: u16| SocketAddr::from(([192, 168, (n >> 8) as u8, n as u8], 22));
+        let mut named = |now, n, source| {
+            hosts.learn(now, host(n), source);
+            let picked = hosts.pick(now, &mut rng, NOBODY);
+            hosts.forget(&host(n));
+            picked
+        };
+        for n in 1..=NEAR_PER_MINUTE as u16 {
+            assert_eq!(named(Instant::ZERO, n, HostSource::Stranger), Pick::Dial(host(n)));
         }
+        let open = Instant::from_secs(60);
+        for n in 1000..2000 {
+            assert_eq!(named(Instant::from_secs(59), n, HostSource::Stranger), Pick::Wait(open));
+        }
+        assert_eq!(named(Instant::from_secs(59), 1, HostSource::Lan), Pick::Dial(host(1)), "who was there counts not");
+        assert_eq!(named(open, 2, HostSource::Stranger), Pick::Dial(host(2)));
+        assert!(hosts.may_dial_for_stranger(open, public(1)), "these are others");
     }
 
     #[test]

@@ -45,6 +45,13 @@ pub(super) struct Identity {
     pub(super) max_ttl: u8,
 }
 
+impl Identity {
+    /// Whether we talk to the machine at [`Self::addr`].
+    pub(super) fn is_seen_at_addr(&self) -> bool {
+        self.addr.ip() == self.remote.ip()
+    }
+}
+
 /// Who pinged last, and so pings next, unless silence lasts too long: the other's pong is its own keep-alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lead {

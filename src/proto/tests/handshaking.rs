@@ -328,8 +328,8 @@ fn a_listening_address_is_believed_only_where_it_can_be_true() {
     let rows = [
         ("10.5.5.5:999", Some("10.5.5.5:6346"), "10.5.5.5:6346", HostSource::Peer),
         ("10.5.5.5:999", Some("0.0.0.0:6346"), "10.5.5.5:6346", HostSource::Peer),
-        ("10.5.5.5:999", Some("192.168.0.3:6346"), "192.168.0.3:6346", HostSource::Peer),
-        ("127.0.0.1:999", Some("127.0.0.2:6346"), "127.0.0.2:6346", HostSource::Peer),
+        ("10.5.5.5:999", Some("192.168.0.3:6346"), "192.168.0.3:6346", HostSource::Stranger),
+        ("127.0.0.1:999", Some("127.0.0.2:6346"), "127.0.0.2:6346", HostSource::Stranger),
         ("10.5.5.5:999", Some("8.8.8.8:6346"), "10.5.5.5:999", HostSource::Stranger),
         ("9.9.9.9:999", Some("8.8.8.8:6346"), "9.9.9.9:999", HostSource::Stranger),
         ("9.9.9.9:999", Some("9.9.9.9:6346"), "9.9.9.9:6346", HostSource::Peer),
@@ -539,4 +539,23 @@ fn long_words_of_strangers_are_cut() {
     lone.handle(Input::Connected { conn: ConnId::accepted(1), room: 1000 });
     assert_eq!(lone.peer(ConnId::accepted(1)).agent.len(), 120);
     assert_eq!(peer_guid(1), Guid([1; 16]));
+}
+
+#[test]
+fn first_legs_that_name_other_machines_of_the_site_cause_few_dials() {
+    let mut lone = Lone::with(Config::new(ME));
+    let mut dials = 0;
+    for n in 1..=1000_u64 {
+        let victim = format!("10.9.{}.{}:22", n / 250, n % 250 + 1);
+        let headers = Headers::default().with("X-Ultrapeer", "True").with("Listen-IP", victim);
+        let mut out = lone.handle(leg(n, "10.0.1.1:40000", offer(headers)));
+        out.extend(lone.handle(Input::Disconnected { conn: ConnId::accepted(n), reason: CloseReason::Closed }));
+        while let Some(output) = out.pop() {
+            if let Output::Dial { conn, .. } = output {
+                dials += 1;
+                out.extend(lone.handle(Input::DialFailed { conn, reason: DialFailure::Refused }));
+            }
+        }
+    }
+    assert_eq!(dials, 120, "as many as strangers may cause in a minute");
 }

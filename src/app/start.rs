@@ -182,11 +182,11 @@ async fn open_port(
     };
     // Who chose an address gets that one; who chose none is reached by IPv4 and IPv6.
     let everywhere = !options.listen_given && asked.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    let bind = async |port| match everywhere {
-        true => net::bind_everywhere(port).await,
-        false => net::bind(SocketAddr::new(asked.ip(), port)).await,
+    let bind = |port| match everywhere {
+        true => net::bind_everywhere(port),
+        false => net::bind(SocketAddr::new(asked.ip(), port)),
     };
-    let mut opened = bind(asked.port()).await;
+    let mut opened = bind(asked.port());
     if !options.listen_given && asked.port() != 0 {
         for next in 1..=NEXT_PORTS {
             let in_use = matches!(&opened, Err(error) if error.kind() == io::ErrorKind::AddrInUse);
@@ -195,7 +195,7 @@ async fn open_port(
             if port == net::GROUP.port() {
                 continue;
             }
-            opened = bind(port).await;
+            opened = bind(port);
         }
     }
     let listener = opened.map_err(|error| failed(&error))?;

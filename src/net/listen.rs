@@ -11,7 +11,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ use futures::channel::mpsc;
 use futures::future::{AbortHandle, Aborted, abortable};
 use futures::stream::FuturesUnordered;
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt};
-use rustix::net::{AddressFamily, SocketType, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::descriptors::Descriptors;
 use super::driver::Gate;
@@ -82,26 +83,32 @@ impl ListenConfig {
 }
 
 /// Opens the port.
-pub async fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(addr).await
+pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    let family = if addr.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    open(family, addr, |_| Ok(()))
 }
 
 /// Opens the port on every address, IPv4 and IPv6; on IPv4 alone where the machine has no other.
-pub async fn bind_everywhere(port: u16) -> io::Result<TcpListener> {
-    match bind_both(port) {
-        Err(error) if error.kind() != io::ErrorKind::AddrInUse => bind((Ipv4Addr::UNSPECIFIED, port).into()).await,
-        both => both.map(TcpListener::from),
+pub fn bind_everywhere(port: u16) -> io::Result<TcpListener> {
+    // Whatever the system's default is.
+    let both = |socket: &OwnedFd| Ok(sockopt::set_ipv6_v6only(socket, false)?);
+    match open(AddressFamily::INET6, (Ipv6Addr::UNSPECIFIED, port).into(), both) {
+        Err(error) if error.kind() != io::ErrorKind::AddrInUse => bind((Ipv4Addr::UNSPECIFIED, port).into()),
+        both => both,
     }
 }
 
-fn bind_both(port: u16) -> io::Result<std::net::TcpListener> {
-    let socket = rustix::net::socket(AddressFamily::INET6, SocketType::STREAM, None)?;
+fn open(
+    family: AddressFamily,
+    addr: SocketAddr,
+    prepare: impl FnOnce(&OwnedFd) -> io::Result<()>,
+) -> io::Result<TcpListener> {
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     sockopt::set_socket_reuseaddr(&socket, cfg!(unix))?;
-    // Whatever the system's default is.
-    sockopt::set_ipv6_v6only(&socket, false)?;
-    rustix::net::bind(&socket, &SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, port, 0, 0))?;
+    prepare(&socket)?;
+    rustix::net::bind(&socket, &addr)?;
     rustix::net::listen(&socket, BACKLOG)?;
-    Ok(socket.into())
+    Ok(std::net::TcpListener::from(socket).into())
 }
 
 /// What the first bytes of a connection say.
@@ -435,6 +442,16 @@ mod tests {
         for (bytes, dialect) in cases {
             assert_eq!(Dialect::of(bytes), dialect, "{:?}", String::from_utf8_lossy(bytes));
         }
+    }
+
+    #[test]
+    fn a_crowd_that_connects_at_once_is_let_in_at_once() {
+        let listener = bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+        let addr = listener.local_addr().expect("bound");
+        // Nobody accepts yet: the system holds them, or it lets them try again after a second.
+        let dial = || std::net::TcpStream::connect_timeout(&addr, Duration::from_millis(900));
+        let crowd: Vec<_> = (0..300).map_while(|_| dial().ok()).collect();
+        assert_eq!(crowd.len(), 300);
     }
 
     #[test]

@@ -173,7 +173,7 @@ impl Download {
 
     /// The order of us among those who have only parts: they fetch the file as we do.
     fn order(&self) -> Option<Order> {
-        let others = self.sources.iter().filter(|known| known.partial && known.contact != Contact::Gone);
+        let others = self.sources.iter().filter(|known| known.partial && (known.is_active() || known.can_be_asked()));
         Some(Order::new(self.us?, others.map(|known| known.source.addr)))
     }
 

@@ -143,6 +143,8 @@ pub struct Partial {
     /// How often it was begun anew.
     begun: u32,
     note: Option<String>,
+    /// Those of its name that could not be told to be its own, where that takes its hash.
+    passed: Vec<PathBuf>,
     /// The tree, and what it says.
     proof: Option<Proof>,
     /// How many there were.
@@ -223,6 +225,7 @@ impl Partial {
             begun: 0,
             spec,
             note,
+            passed: Vec::new(),
             proof: None,
             trees: 0,
             judged: Judged::default(),
@@ -405,6 +408,14 @@ impl Partial {
         self.remove_map();
         remove_if_empty(&self.spec.dir);
         Ok(())
+    }
+
+    /// It is finished: what was begun of it before is in it.
+    fn remove_passed(&self) {
+        let removed = self.passed.iter().filter(|part| orphans::remove_begun(part, &self.file, self.spec.size)).count();
+        if removed > 0 {
+            log::info!("{}: {removed} partial files of what is there now are removed", self.spec.dir.display());
+        }
     }
 
     fn remove_map(&self) {

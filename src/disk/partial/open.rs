@@ -40,10 +40,15 @@ pub(super) fn open(spec: &PartialSpec) -> Result<Partial, DiskError> {
             return Ok(partial);
         }
     }
+    let mut passed = Vec::new();
     for n in 1..TRIES {
         let stem = if n == 1 { spec.name.clone() } else { name::numbered(&spec.name, n) };
-        if let Some(partial) = try_open(spec, &format!("{stem}.part"), Whose::Found)? {
-            return Ok(partial);
+        let file_name = format!("{stem}.part");
+        if let Some(partial) = try_open(spec, &file_name, Whose::Found)? {
+            return Ok(Partial { passed, ..partial });
+        }
+        if !has_map(spec) {
+            passed.push(spec.dir.join(file_name));
         }
     }
     let words = format!("{} is full of partial files named {}. Remove some", spec.dir.display(), spec.name);

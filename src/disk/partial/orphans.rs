@@ -2,10 +2,11 @@
 //! nothing. When its name had not been written down either, nobody comes back for it.
 
 use std::collections::BTreeSet;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::path::Path;
 
 use super::open::{at, read_journal};
+use super::read_range;
 
 /// Removes them from the folder, but for those of these names; how many. A file with a single byte in it stays, and so do a map
 /// that tells of a block, whatever somebody has open, and whatever is called or looks otherwise than what we make.
@@ -53,10 +54,24 @@ fn remove_one(dir: &Path, name: &str) -> bool {
     !has_map || fs::remove_file(&map).is_ok()
 }
 
+/// Removes the beginning of a small file that a crash left, when all of it is in the whole one. It is not known whose it is: while
+/// somebody has it open, or anything in it is otherwise, it stays.
+pub(super) fn remove_begun(part: &Path, whole: &File, size: u64) -> bool {
+    if !fs::symlink_metadata(part).is_ok_and(|meta| meta.is_file()) {
+        return false;
+    }
+    let Ok(file) = OpenOptions::new().read(true).write(true).open(part) else { return false };
+    // Locked until it is gone, as above.
+    let length = file.try_lock().ok().and_then(|()| at(&file, part)).map_or(0, |there| there.len());
+    let begun = |of: &File| read_range(of, 0..length).ok();
+    let same = (1..=size).contains(&length) && begun(&file).is_some_and(|there| Some(there) == begun(whole));
+    same && fs::remove_file(part).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::{content, spec};
-    use super::super::{Partial, PartialSpec, Slot};
+    use super::super::{Finishing, OnExists, Partial, PartialSpec, Slot, Together};
     use super::*;
     use crate::transfer::Expected;
 
@@ -96,6 +111,30 @@ mod tests {
         assert_eq!(remove_empty(&dir, &BTreeSet::new()), 3);
         assert!(!dir.exists(), "{:?}", names(&dir));
         assert_eq!(remove_empty(&dir, &BTreeSet::new()), 0);
+    }
+
+    /// A small file's partial file whose name had not been written down when it was killed: it cannot be taken up.
+    #[test]
+    fn what_was_begun_of_a_small_file_is_removed_when_all_of_that_is_there() {
+        let place = tempfile::tempdir().expect("a folder");
+        let (bytes, dir) = (content(1000), place.path().join("incomplete"));
+        for _ in 0..2 {
+            write(Partial::open(spec(place.path(), &bytes)).expect("open"), &bytes[..300]);
+        }
+        fs::write(dir.join("a (3).bin.part"), "of somebody else").expect("written");
+        let held = OpenOptions::new().create_new(true).read(true).write(true).open(dir.join("a (4).bin.part"));
+        let mut held = held.expect("made");
+        std::io::Write::write_all(&mut held, &bytes[..10]).expect("written");
+        held.lock().expect("locked");
+        let slot = Slot::new(Partial::open(spec(place.path(), &bytes)).expect("open"));
+        assert_eq!(names(&dir).len(), 5, "{:?}", names(&dir));
+        slot.write(0, &bytes, |told| drop(told.expect("written"))).expect("written");
+        slot.check(|checked, _| checked.expect("checked")).expect("there");
+        let (dir_done, name) = (place.path().to_owned(), "a.bin".to_owned());
+        let ends =
+            Together::default().finish(vec![Finishing { slot, dir: dir_done, name, on_exists: OnExists::SkipSame }]);
+        assert!(matches!(&ends[..], [Some(Ok(_))]), "{ends:?}");
+        assert_eq!(names(&dir), ["a (3).bin.part", "a (4).bin.part"]);
     }
 
     #[test]

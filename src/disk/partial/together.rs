@@ -123,6 +123,7 @@ impl Moved {
             }
             if let Some(partial) = file.slot.with(Option::take) {
                 partial.remove_map();
+                partial.remove_passed();
                 emptied.insert(partial.spec.dir);
             }
             Some(Ok(path))

@@ -17,7 +17,8 @@
 //!
 //! **The Ping is ours.** The specification sends hits to whoever sends an acknowledgement; but who forged the address in a
 //! query can forge that too, and a stranger would get hundreds of times what was spent on him. A GUID that we drew comes back only
-//! from where it went. Whoever does not answer in five seconds gets his hits over links. Until then a query counts as if it had
+//! from where it went. Whoever does not answer in five seconds gets his hits over links; and so do those who have got
+//! [`GIVEN`] bytes, since a servent that is there answers Pings in whose name somebody else claims. Until then a query counts as if it had
 //! come from the address that it names, and three times its bytes bound what goes there.
 //!
 //! **As asker** we allow hits by UDP where much is to be spared: on a large network ([`OutOfBand::Auto`]), and when it is
@@ -31,14 +32,14 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::base::Instant;
+use crate::base::{Instant, TokenBucket};
 use crate::wire::hit::{Entry, QueryHit};
 use crate::wire::ping::Ping;
 use crate::wire::query::{Flags, Query};
 use crate::wire::vendor::{MAX_TOKEN, Said, Vendor};
 use crate::wire::{Frame, Guid, Kind};
 
-use super::address::{canonical, is_dialable, is_public, is_strangers_port, may_name};
+use super::address::{canonical, is_dialable, is_public, is_strangers_port, may_name, subnet};
 use super::claims::{Claims, Token};
 use super::config::{Config, OutOfBand};
 use super::ping_back::{ASKED, PingBack};
@@ -54,6 +55,12 @@ const THERE: usize = 256;
 const THERE_FOR: Duration = Duration::from_secs(600);
 /// Bytes of a datagram of hits: with what is around it, it fits into one packet everywhere (RFC 8200: 1,280 bytes).
 const DATAGRAM: usize = 1200;
+/// Bytes of hits that go to one address (IPv6: /64): so many at once, and so many a second after that. A Pong shows that
+/// somebody is there, not that it was he who asked.
+const GIVEN: u32 = 64 * 1024;
+const GIVEN_A_SECOND: u32 = 100;
+/// Addresses of which that is remembered.
+const GIVEN_TO: usize = 256;
 /// Files that a search takes by UDP when it asks one neighbour after the other, and when it asks all at once.
 const WANTED: u32 = 150;
 const WANTED_OF_ALL: u32 = 1000;
@@ -66,6 +73,7 @@ pub(super) struct Oob {
     promises: Promises,
     claims: Claims,
     there: VecDeque<(SocketAddr, Instant)>,
+    given: VecDeque<(IpAddr, TokenBucket)>,
     pub(super) ping_back: PingBack,
 }
 
@@ -84,6 +92,7 @@ impl Oob {
             promises: Promises::default(),
             claims: Claims::new(config.limits.searches),
             there: VecDeque::new(),
+            given: VecDeque::new(),
             ping_back: PingBack::default(),
         }
     }
@@ -104,6 +113,21 @@ impl Oob {
 
     fn is_there(&self, now: Instant, addr: SocketAddr) -> bool {
         self.there.iter().any(|(known, at)| *known == addr && now.since(*at) < THERE_FOR)
+    }
+
+    /// Whether so many bytes of hits may go there.
+    fn may_give(&mut self, now: Instant, to: IpAddr, bytes: usize) -> bool {
+        let (to, bytes) = (subnet(to), u32::try_from(bytes).unwrap_or(u32::MAX));
+        if let Some((_, bucket)) = self.given.iter_mut().find(|(known, _)| *known == to) {
+            return bucket.take(bytes, now);
+        }
+        if self.given.len() >= GIVEN_TO {
+            self.given.pop_front();
+        }
+        let mut bucket = TokenBucket::new(GIVEN_A_SECOND, GIVEN, now);
+        let may = bucket.take(bytes, now);
+        self.given.push_back((to, bucket));
+        may
     }
 
     fn asks(&mut self, asking: Asking) {
@@ -361,8 +385,9 @@ impl Servent {
         out: &mut Outbox,
     ) {
         let token = token.as_deref();
-        let room = DATAGRAM.saturating_sub(self.hit_overhead(token.unwrap_or_default()));
-        let mut frames = VecDeque::new();
+        let overhead = self.hit_overhead(token.unwrap_or_default());
+        let room = DATAGRAM.saturating_sub(overhead);
+        let (mut frames, mut rest) = (VecDeque::new(), Vec::new());
         let mut entries = entries.into_iter().peekable();
         while let Some(first) = entries.next() {
             let mut bytes = first.wire_len();
@@ -371,7 +396,14 @@ impl Servent {
                 bytes += next.wire_len();
                 some.push(next);
             }
+            if !self.oob.may_give(now, to.ip(), overhead + bytes) {
+                rest.extend(some.into_iter().chain(entries));
+                break;
+            }
             frames.push_back(Frame::new(query, Kind::QueryHit, 1, self.own_hit(some, token).encode()));
+        }
+        if !rest.is_empty() {
+            self.send_back(now, query, rest, out);
         }
         self.oob.promises.send(now, to, frames);
         self.keep_promises(now, out);

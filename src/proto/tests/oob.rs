@@ -153,6 +153,28 @@ fn a_far_asker_is_told_how_many_hits_there_are_and_gets_those_that_it_claims() {
 }
 
 #[test]
+fn who_answers_pings_gets_no_flood_of_hits_that_somebody_else_claims_in_his_name() {
+    let (mut lone, conn) = reached(OutOfBand::On);
+    let (mut by_udp, mut over_links) = (0, 0);
+    for n in 0..60 {
+        let query = asking(n, 1);
+        let guid = query.header.guid;
+        let mut out = answer(&mut lone, conn, query, 100);
+        out.extend(lone.handle(datagram(ASKER, vendor(guid, &Vendor::hits_please(255, Some(b"token"))))));
+        if let Some((_, ping)) = sent(&out).into_iter().find(|(_, frame)| frame.header.kind == Kind::Ping) {
+            let pong = Frame::new(ping.header.guid, Kind::Pong, 1, Pong::new(addr(ASKER), 0, 0).encode());
+            out.extend(lone.handle(datagram(ASKER, pong)));
+        }
+        out.extend(lone.sleep_until(at(5 + 5 * u64::from(n))));
+        let hits = |frame: &Frame| frame.header.kind == Kind::QueryHit;
+        by_udp += sent(&out).iter().filter(|(_, frame)| hits(frame)).map(|(_, frame)| frame.wire_len()).sum::<usize>();
+        over_links += linked(&out, Kind::QueryHit).len();
+    }
+    // Five minutes of that.
+    assert!((60_000..=64 * 1024 + 300 * 100).contains(&by_udp) && over_links > 20, "{by_udp} {over_links}");
+}
+
+#[test]
 fn hits_go_back_over_links_where_udp_is_not_for_them() {
     let near = || asking(1, 0);
     let with = |change: fn(&mut Frame)| {
